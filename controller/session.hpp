@@ -1,0 +1,55 @@
+#pragma once
+// A training as the controller sees it: batches, weights and tensors hidden, so that the run loop is
+// tested on fakes. The program's implementation lives in cli/.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "millrace/plan.hpp"
+#include "millrace/profile.hpp"
+#include "millrace/safetensors.hpp"
+#include "millrace/step_report.hpp"
+
+namespace millrace {
+
+struct Evaluation {
+  std::int64_t samples = 0;
+  double loss = 0;      ///< mean
+  double accuracy = 0;  ///< share of correct answers, 0..1
+  std::int64_t wall_ns = 0;
+};
+
+/// A float32 tensor that a checkpoint holds, writable in place.
+struct SessionTensor {
+  TensorView view;
+  void* destination = nullptr;  ///< where a restore writes; same memory as view.data
+};
+
+class TrainingSession {
+ public:
+  virtual ~TrainingSession() = default;
+
+  /// Trains the next batch; the report's times and loss are filled. Throws as TrainStep::step.
+  virtual StepReport train_next() = 0;
+  /// The whole validation set; samples = 0 where there is none.
+  virtual Evaluation evaluate() = 0;
+
+  virtual const Plan& plan() const = 0;
+  virtual const Profile& profile() const = 0;
+
+  virtual std::int64_t steps_per_epoch() const = 0;
+  virtual std::int64_t training_samples() const = 0;    ///< per epoch
+  virtual std::int64_t validation_samples() const = 0;  ///< per evaluation
+  virtual std::int64_t next_step() const = 0;
+  /// Continues before step `step` of the run: data order, masks and learning rate follow from it.
+  virtual void seek(std::int64_t step) = 0;
+
+  /// Weights and optimizer state, in place.
+  virtual std::vector<SessionTensor> state() = 0;
+  /// Times a batch was not ready when a step could have begun, and for how long.
+  virtual std::int64_t loader_waits() const = 0;
+  virtual std::int64_t loader_wait_ns() const = 0;
+};
+
+}  // namespace millrace

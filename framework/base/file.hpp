@@ -1,0 +1,39 @@
+#pragma once
+// Whole files: read, and written so that they are complete or absent.
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+namespace millrace {
+
+/// The whole file. Throws ConfigError (the given tag) where it cannot be read.
+std::string read_file(const std::filesystem::path& path, const std::string& tag);
+
+/// Temporary in the same folder, fsync, rename, fsync of the folder. Throws ResourceError (the given
+/// tag) that names the path and the system's reason; an older file of that name then stays.
+void write_file_atomically(const std::filesystem::path& path, std::string_view content,
+                           const std::string& tag);
+
+/// A file that appears under its name only when commit() has run; else it is removed.
+class AtomicFile {
+ public:
+  AtomicFile(std::filesystem::path path, std::string tag);
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  /// Throws ResourceError (disk full, …).
+  void write(const void* data, std::size_t bytes);
+  /// fsync, rename, fsync of the folder.
+  void commit();
+
+ private:
+  [[noreturn]] void fail(const std::string& what) const;
+
+  std::filesystem::path path_, temporary_;
+  std::string tag_;
+  int descriptor_ = -1;
+};
+
+}  // namespace millrace

@@ -1,0 +1,58 @@
+#pragma once
+// Runs a schedule over stages, one pinned thread per worker. Knows no tensors.
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "millrace/schedule.hpp"
+#include "millrace/stage.hpp"
+#include "millrace/step_report.hpp"
+
+namespace millrace {
+
+/// Where one worker runs.
+struct WorkerPlace {
+  std::vector<int> cpus;  ///< bound to these; empty: not bound (tests)
+  int threads = 1;        ///< OpenMP width, fixed for the worker's life
+};
+
+/// Owns one parked thread per worker of every stage; run() wakes them for one schedule.
+///
+///   worker threads of stage s, one per WorkerPlace        bounded channels, payload pointers
+///     s0w0  F0 F1 .. B0 R U     --(s0w0 -> s1w0, s1w1)-->   s1w0  F0 B0 ..
+///     s0w1  F0 F1 .. B0 R U     --(s0w1 -> s1w0, s1w1)-->   s1w1  F0 B0 ..
+///
+/// The first exception of a worker is rethrown by run(): no new task starts anywhere, all workers
+/// have returned after the tasks then running, and the executor can run again.
+/// Not thread-safe: one caller.
+class Executor {
+ public:
+  /// stages[s] must outlive the executor; places[s].size() == stages[s]->workers().
+  /// Throws ResourceError where a thread cannot be made or bound.
+  Executor(std::vector<StageRunner*> stages, std::vector<std::vector<WorkerPlace>> places);
+  ~Executor();
+  Executor(const Executor&) = delete;
+  Executor& operator=(const Executor&) = delete;
+
+  /// Runs one step. `update_after_all_reduced`: no update starts before every stage's reduction is
+  /// done and `between` (may be empty) has run once, on one of the workers (gradient clipping).
+  /// Returns the measured tasks; step, samples and loss are the caller's to fill.
+  struct Options {
+    bool update_after_all_reduced = false;
+    std::function<void()> between;
+  };
+  StepReport run(const Schedule& schedule, const Options& options);
+  StepReport run(const Schedule& schedule) { return run(schedule, Options{}); }
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// Chrome-trace JSON (Perfetto opens it) of the tasks of several steps: one row per worker.
+std::string to_chrome_trace(const std::vector<StepReport>& reports);
+
+}  // namespace millrace

@@ -1,0 +1,134 @@
+#pragma once
+// Which layers form which stage, which cores run it and how: the result of the partition search.
+// Symbols: stage s, micro-batch m, replica r, layer l; P stages, M micro-batches of b samples.
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "millrace/profile.hpp"
+
+namespace millrace {
+
+struct PlannedDevice {
+  std::string kind;
+  int cpu = 0;
+  bool operator==(const PlannedDevice&) const = default;
+};
+
+/// How the devices of a stage share its work.
+///  samples:  replica r computes shares[r] samples of every micro-batch (data parallel).
+///  threads:  replicas of devices.size() / shares.size() threads each (one replica as a rule).
+///  features: one worker per device. The layers of `feature_layers` are divided by output features,
+///            evenly, each worker computing its slice for the whole micro-batch; the other layers of
+///            the stage are divided by samples, shares[r] each.
+enum class Split { samples, threads, features };
+
+struct Implementation {
+  std::string forward, input_gradient, weight_gradient;
+  bool operator==(const Implementation&) const = default;
+};
+
+struct PlanStage {
+  std::vector<std::string> layers;  ///< in execution order
+  std::vector<PlannedDevice> devices;
+  std::vector<std::int64_t> shares;  ///< samples of a full micro-batch per replica; sum = b
+  Split split = Split::samples;
+  std::vector<std::string> feature_layers;  ///< only with Split::features
+  double forward_ns = 0;   ///< one full micro-batch
+  double backward_ns = 0;  ///< one full micro-batch, recomputation included
+  double update_ns = 0;    ///< per step: gradient reduction and update
+  std::int64_t memory_bytes = 0;
+  std::vector<std::string> recompute;  ///< layers whose saved values are dropped after forward
+  std::map<std::string, Implementation> implementations;
+  bool operator==(const PlanStage&) const = default;
+
+  int workers() const;       ///< pinned workers: replicas (samples, threads) or devices (features)
+  int threads_each() const;  ///< OpenMP width of a worker
+};
+
+struct PlanAlternative {
+  std::string name;                ///< "one core", "threads", "even data parallel", …
+  std::optional<double> value_ns;  ///< absent: not feasible
+  std::string why_not;             ///< why it lost or is not feasible
+  bool operator==(const PlanAlternative&) const = default;
+};
+
+struct SearchReport {
+  std::int64_t candidates = 0;
+  double seconds = 0;
+  std::int64_t peak_bytes = 0;
+  bool operator==(const SearchReport&) const = default;
+};
+
+enum class Objective { makespan, period };
+
+struct Plan {
+  std::string model;
+  Objective objective = Objective::makespan;
+  std::int64_t batch = 0;
+  std::int64_t micro_batch = 0;    ///< b; the last one of a step may be smaller
+  std::int64_t micro_batches = 0;  ///< M = ceil(batch / b)
+  std::string schedule = "1f1b";   ///< "fill-drain" or "1f1b"
+  double value_ns = 0;  ///< predicted step time (makespan) or time per micro-batch (period)
+  double bound_ns = 0;  ///< proved lower bound over every plan allowed
+  bool optimal = false;
+  std::int64_t memory_bytes = 0;
+  SearchReport search;
+  std::vector<PlanStage> stages;
+  std::vector<PlanAlternative> alternatives;
+  bool operator==(const Plan&) const = default;
+};
+
+/// How many samples each replica of a stage computes of a micro-batch of `samples`: the shares
+/// scaled by largest remainder, ties to the lower index. Sums to `samples`.
+std::vector<std::int64_t> shares_of(const std::vector<std::int64_t>& shares, std::int64_t samples);
+
+/// Samples of micro-batch m: b, or the rest in the last one.
+std::int64_t samples_in(const Plan& plan, std::int64_t micro_batch_index);
+
+enum class RecomputePolicy { automatic, none, all };
+
+struct PlanRequest {
+  std::int64_t batch = 64;
+  std::optional<std::int64_t> micro_batch;  ///< absent: searched
+  Objective objective = Objective::makespan;
+  std::string schedule = "auto";  ///< "auto", "fill-drain" or "1f1b"
+  std::optional<int> max_stages;
+  std::optional<int> max_replicas;
+  RecomputePolicy recompute = RecomputePolicy::automatic;
+  std::optional<std::int64_t> memory_bytes;      ///< lowers the profile's shared budget
+  std::map<std::string, std::vector<int>> cpus;  ///< kind -> CPU numbers; absent: numbered 0, 1, …
+};
+
+/// No plan is feasible: why, and the nearest request that would be.
+struct PlanFailure {
+  std::string reason;
+  std::string nearest;
+};
+
+/// Searches the best plan for the measured costs. Deterministic: same inputs, same plan (but for
+/// SearchReport::seconds). Pure: no clock but for that one field, no threads, no torch.
+/// Throws ConfigError (tag "plan") for a request that no profile could satisfy (batch 0, …).
+std::variant<Plan, PlanFailure> search_plan(const Profile& profile, const PlanRequest& request);
+
+/// Checks a plan that was read or written by hand against the costs and fills what the costs say
+/// (times, memory, bound). Throws ConfigError (tag "plan") naming stage, both values and remedy:
+/// another model, layers missing, twice or out of order, a device twice or unknown, shares that do
+/// not sum to b, a split that a layer does not allow, a budget exceeded.
+Plan check_plan(const Plan& plan, const Profile& profile, const PlanRequest& request);
+
+/// The stages, the time line of one step, and why each alternative lost; text of <= 100 columns.
+std::string explain(const Plan& plan, const Profile& profile);
+
+std::string to_json(const Plan& plan);
+/// Throws ConfigError (tag "plan") naming `origin`: no plan, another version, unknown field.
+Plan plan_from_json(std::string_view text, const std::string& origin);
+std::string to_string(Split split);
+std::string to_string(Objective objective);
+
+}  // namespace millrace

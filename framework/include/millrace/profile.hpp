@@ -1,0 +1,89 @@
+#pragma once
+// What the layers cost on each kind of core: the planner's input. The JSON form is the cost graph
+// "millrace-costs" (docs/costs.md). Symbols: layer l, kind k, sample count n.
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace millrace {
+
+/// A class of interchangeable devices.
+struct DeviceKind {
+  std::string name;
+  int count = 1;
+  std::optional<std::int64_t> memory_bytes;  ///< budget of each device; absent: none of its own
+  double link_ns_per_byte = 0;
+  double link_latency_ns = 0;
+  bool operator==(const DeviceKind&) const = default;
+};
+
+using PerKind = std::map<std::string, std::vector<double>>;  ///< kind -> ns per Profile::samples
+using PerWidth = std::map<int, std::vector<double>>;         ///< devices -> ns per Profile::samples
+
+struct PassWidths {
+  std::map<std::string, PerWidth> forward;   ///< kind -> width -> ns per sample count
+  std::map<std::string, PerWidth> backward;  ///< absent where the profile is for inference
+  bool operator==(const PassWidths&) const = default;
+};
+
+struct LayerCosts {
+  std::string name;
+  std::string type;      ///< "conv2d", "linear", …; free text for the planner
+  PerKind forward_ns;    ///< a kind that is absent cannot run the layer
+  PerKind backward_ns;
+  std::map<std::string, double> update_ns;  ///< per step, whatever the sample count
+  double weights_bytes = 0;
+  double saved_bytes = 0;      ///< per sample, kept from forward to backward
+  double workspace_bytes = 0;  ///< scratch while the layer runs
+  std::vector<std::string> splits;  ///< of "samples", "threads", "features"; empty: samples only
+  std::optional<PassWidths> threads_ns;   ///< k threads in one replica; absent: no candidate
+  std::optional<PassWidths> features_ns;  ///< an output slice of 1/n; absent: no candidate
+  std::map<std::string, double> loaded;   ///< kind -> factor with every other core busy
+  std::optional<double> spread_percent;   ///< run-to-run spread of the measured times
+  std::map<std::string, std::string> implementation;  ///< kind -> name of what was measured
+  bool operator==(const LayerCosts&) const = default;
+};
+
+struct TensorCosts {
+  std::string from;
+  std::vector<std::string> to;
+  double bytes = 0;            ///< per sample
+  bool backward = false;       ///< pass "backward": from the consumer's to the producer's backward
+  bool operator==(const TensorCosts&) const = default;
+};
+
+struct Profile {
+  std::string model;
+  bool training = true;
+  std::vector<std::int64_t> samples;  ///< ascending; piecewise linear between, proportional beyond
+  std::vector<DeviceKind> kinds;
+  std::optional<std::int64_t> shared_memory_bytes;  ///< one budget over all devices
+  double bytes_per_weight_byte = 3;                 ///< 1 weights, 2 + gradients, 3 + momentum
+  bool overlapped_transfers = false;  ///< false: a device computes or transfers
+  std::vector<LayerCosts> layers;
+  std::vector<TensorCosts> tensors;
+  std::optional<double> loader_ns_per_sample;
+  bool operator==(const Profile&) const = default;
+
+  /// Index into kinds, or -1.
+  int kind_index(std::string_view kind) const;
+};
+
+/// Reads and checks a cost graph. Unknown fields, a layer without a cost on any kind, a cycle, a
+/// tensor from or to a layer that is not there, a negative or non-finite number: ConfigError (tag
+/// "costs") that names `origin` (the file), the place and the remedy.
+Profile profile_from_json(std::string_view text, const std::string& origin);
+std::string to_json(const Profile& profile);
+/// The checks of profile_from_json on a value that was made in memory.
+void check_profile(const Profile& profile, const std::string& origin);
+
+/// Cost at `count` samples of a curve measured at `samples`: linear between the counts,
+/// proportional beyond the last and below the first (with one count: proportional). 0 at 0.
+double interpolate_ns(const std::vector<std::int64_t>& samples, const std::vector<double>& ns,
+                      double count);
+
+}  // namespace millrace

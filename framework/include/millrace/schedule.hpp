@@ -1,0 +1,92 @@
+#pragma once
+// In which order each stage works through the micro-batches of a step. Schedules are data with a
+// text form: "2F0" is stage 2, forward, micro-batch 0. Symbols as in plan.hpp.
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace millrace {
+
+/// F forward, B backward (both of one micro-batch); R gradient reduction over the replicas, U
+/// update of the weights (once per step, after the stage's last backward).
+enum class ActionKind : char { forward = 'F', backward = 'B', reduce = 'R', update = 'U' };
+
+struct Action {
+  int stage = 0;
+  ActionKind kind = ActionKind::forward;
+  int micro_batch = 0;  ///< 0 for reduce and update
+  bool operator==(const Action&) const = default;
+};
+
+/// One step. actions[s] is what every worker of stage s does, in this order.
+///
+///   1F1B, P = 2, M = 3:    stage 0  F0 F1    B0 F2 B1    B2 R U
+///                          stage 1     F0 B0 F1 B1 F2 B2 R U
+struct Schedule {
+  std::string name;  ///< "fill-drain", "1f1b", "forward-only"
+  int micro_batches = 0;
+  std::vector<std::vector<Action>> actions;
+  bool operator==(const Schedule&) const = default;
+
+  int stages() const { return static_cast<int>(actions.size()); }
+};
+
+/// Names that make_schedule takes for training: {"fill-drain", "1f1b"}.
+const std::vector<std::string>& schedule_names();
+
+/// P = stages >= 1, M = micro_batches >= 1; M may be below P. "forward-only" (evaluation) has no
+/// backward, reduce or update. Throws ConfigError (tag "schedule") for an unknown name.
+Schedule make_schedule(std::string_view name, int stages, int micro_batches);
+
+/// One line per stage, "0F0 0F1 0B0 …"; parse_schedule reads it back, equal.
+/// Throws ConfigError (tag "schedule") with the place.
+std::string to_text(const Schedule& schedule);
+Schedule parse_schedule(std::string_view text, std::string_view name);
+
+/// Every action once, order per stage consistent with the dependencies, no deadlock, at most
+/// `in_flight_limit` forwards without their backward on any stage (0: no limit).
+/// Throws ConfigError (tag "schedule") that names the action and the rule.
+void validate(const Schedule& schedule, int in_flight_limit = 0);
+
+/// Most micro-batches whose forward has run and whose backward has not, on stage s.
+int peak_in_flight(const Schedule& schedule, int stage);
+
+/// Durations of one stage, ns. Vectors have one entry per micro-batch, or one entry for all.
+struct StageTimes {
+  std::vector<double> forward_ns;
+  std::vector<double> backward_ns;
+  std::vector<double> send_forward_ns;   ///< link to the next stage; empty: 0
+  std::vector<double> send_backward_ns;  ///< link to the previous stage; empty: 0
+  double reduce_ns = 0;
+  double update_ns = 0;
+};
+
+struct Span {
+  Action action;
+  double begin_ns = 0;
+  double end_ns = 0;
+  bool operator==(const Span&) const = default;
+};
+
+struct Timeline {
+  std::vector<std::vector<Span>> stages;  ///< [stage][order]
+  double makespan_ns = 0;
+};
+
+/// Event simulation of one step: an action starts when its stage is free and what it needs has
+/// arrived. O(number of actions). Throws InternalError where the schedule deadlocks.
+Timeline simulate(const Schedule& schedule, const std::vector<StageTimes>& times);
+
+/// The same makespan without building spans: for searches.
+double simulate_makespan_ns(const Schedule& schedule, const std::vector<StageTimes>& times);
+
+/// Lower bound of the step under 1F1B (docs/concepts.md derives it), F_s, B_s, c_s per stage and
+/// equal for all micro-batches; without reduction and update. For fill-drain with c = 0 the
+/// second function is exact.
+double bound_1f1b_ns(const std::vector<double>& forward_ns, const std::vector<double>& backward_ns,
+                     const std::vector<double>& link_ns, int micro_batches);
+double fill_drain_ns(const std::vector<double>& forward_ns, const std::vector<double>& backward_ns,
+                     int micro_batches);
+
+}  // namespace millrace

@@ -1,0 +1,33 @@
+#pragma once
+// What one step did and how long it took: measured times, loss, trace.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "millrace/schedule.hpp"
+
+namespace millrace {
+
+/// One task as it ran. Times are ns on the steady clock since the executor was made.
+struct TaskSpan {
+  Action action;
+  int worker = 0;  ///< within the stage
+  std::int64_t begin_ns = 0;
+  std::int64_t end_ns = 0;
+};
+
+struct StepReport {
+  std::int64_t step = 0;     ///< 0-based number of the step
+  std::int64_t samples = 0;
+  std::int64_t begin_ns = 0;
+  std::int64_t end_ns = 0;
+  double loss = 0;           ///< mean over the samples
+  std::int64_t correct = 0;  ///< samples whose largest output is the label
+  double gradient_norm = 0;  ///< global norm before clipping; 0 where clipping is off
+  std::vector<TaskSpan> tasks;
+
+  std::int64_t wall_ns() const { return end_ns - begin_ns; }
+};
+
+}  // namespace millrace

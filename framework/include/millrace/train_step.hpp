@@ -1,0 +1,88 @@
+#pragma once
+// The whole flow for one model on this machine: prepare once, then step once per batch.
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "millrace/model.hpp"
+#include "millrace/optimizer.hpp"
+#include "millrace/plan.hpp"
+#include "millrace/profile.hpp"
+#include "millrace/profiler.hpp"
+#include "millrace/schedule.hpp"
+#include "millrace/step_report.hpp"
+#include "millrace/topology.hpp"
+
+namespace millrace {
+
+/// One batch: inputs [N, sample_shape…] float32, targets [N] int64 (or what the loss takes).
+struct Batch {
+  torch::Tensor inputs;
+  torch::Tensor targets;
+};
+
+struct TrainSettings {
+  TopologyRequest machine;
+  std::string cores = "all";
+  ProfileRequest profile;
+  PlanRequest plan;
+  std::optional<Plan> given_plan;  ///< trained as it is, after check_plan
+  OptimizerSettings optimizer;
+  LearningRateSchedule learning_rate;
+  std::uint64_t seed = 1;  ///< of the random layers' masks; weights are the model's own
+};
+
+/// A float32 tensor of the training's state: a view, valid while the TrainStep lives and no step runs.
+struct StateTensor {
+  std::string name;  ///< "features.0.weight", "optimizer.momentum.features.0.weight", …
+  std::vector<std::int64_t> shape;
+  float* data = nullptr;
+  std::int64_t elements = 0;
+};
+
+/// A prepared training step. Not thread-safe: one caller at a time; it owns its worker threads.
+class TrainStep {
+ public:
+  /// topology -> profile -> plan -> schedule -> stages -> executor. Throws ConfigError,
+  /// NoPlanError, ResourceError as the steps do.
+  static TrainStep prepare(const Model& model, const TrainSettings& settings);
+
+  TrainStep(TrainStep&&) noexcept;
+  TrainStep& operator=(TrainStep&&) noexcept;
+  ~TrainStep();
+
+  /// Trains one batch of at most plan().batch samples (a smaller last batch of an epoch is right,
+  /// too). The first exception of a worker is rethrown here; weights are then those before the
+  /// step, or, if an update had begun, undefined (load a checkpoint).
+  StepReport step(const Batch& batch);
+
+  /// Loss and correct answers of a batch of any size up to plan().batch, nothing learned; random
+  /// layers are off.
+  StepReport evaluate(const Batch& batch);
+
+  /// Outputs [N, classes] of a batch, random layers off.
+  torch::Tensor predict(const torch::Tensor& inputs);
+
+  const Topology& topology() const;
+  const Profile& profile() const;
+  const Plan& plan() const;
+  const Schedule& schedule() const;
+
+  /// Number of the next step (0 at the start); masks and learning rate follow from it.
+  std::int64_t next_step() const;
+  void set_next_step(std::int64_t step);
+
+  /// Weights and optimizer state, for checkpoints; names are stable over plans.
+  std::vector<StateTensor> state();
+
+ private:
+  struct Parts;
+  explicit TrainStep(std::unique_ptr<Parts> parts);
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace millrace

@@ -1,0 +1,107 @@
+#pragma once
+// One layer as a stage or the profiler runs it: forward and backward apart, no autograd graph that
+// outlives a layer, parameters that share the model's storage, gradients of its own.
+// Shapes: x [n, in…], y [n, out…], n samples of a micro-batch's part.
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace millrace {
+
+struct Layer;
+struct LayerFacts;
+
+/// Where random draws come from, so that every plan draws the same: a mask element is a function of
+/// (seed, step, layer, sample index in the batch, element index) alone.
+struct DrawKey {
+  std::uint64_t seed = 0;
+  std::int64_t step = 0;
+  std::int64_t first_sample = 0;  ///< index in the batch of row 0
+};
+
+/// What forward keeps for backward.
+using Saved = std::vector<at::Tensor>;
+
+/// The slice index/count of a layer's output features (rows of the weight); 0/1: all.
+struct FeatureSlice {
+  int index = 0;
+  int count = 1;
+};
+
+struct ParameterSlot {
+  std::string name;     ///< "features.0.weight"
+  at::Tensor value;     ///< shares storage with the model's parameter (a slice of it under features)
+  at::Tensor gradient;  ///< of this op alone, same shape as value; undefined until first written
+};
+
+/// Not thread-safe; one op belongs to one worker. Ops of several workers share weight storage,
+/// which only the optimizer writes.
+class LayerOp {
+ public:
+  virtual ~LayerOp() = default;
+
+  /// y = f(x). Keeps what backward needs in `saved` where it is not null (null: evaluation, or a
+  /// layer that will be recomputed). `training` switches random layers on. May reuse x's storage
+  /// for y where `may_overwrite_input` is set.
+  virtual at::Tensor forward(const at::Tensor& x, const DrawKey& key, bool training, Saved* saved,
+                             bool may_overwrite_input) = 0;
+
+  /// dx from dy; adds the parameter gradients to parameters()[i].gradient. Returns an undefined
+  /// tensor where `input_gradient` is false. Frees `saved` as it goes.
+  virtual at::Tensor backward(const at::Tensor& dy, Saved& saved, bool input_gradient) = 0;
+
+  virtual std::vector<ParameterSlot>& parameters() = 0;
+
+  /// Adds nothing next time: the next backward overwrites the gradients.
+  virtual void clear_gradients() = 0;
+};
+
+/// Layers that can be divided by output features. In shared memory no gradient is reduced: forward
+/// computes the rows of the slice, backward the columns of the input gradient that belong to the
+/// slice of the *previous* layer, reading all of the (shared) weight.
+///   linear:       y[:, rows] = x W[rows, :]^T + b[rows];  dx[:, cols] = dy W[:, cols];
+///                 dW[rows, :] = dy[:, rows]^T x
+///   elementwise (relu, dropout): on the columns of the slice
+/// x and dy are whole ([n, all features]); y and dx are whole too, shared by the workers, and only
+/// the slice is written. The caller synchronises the workers between layers.
+class FeatureOp {
+ public:
+  virtual ~FeatureOp() = default;
+  virtual void forward(const at::Tensor& x, at::Tensor& y, const DrawKey& key, bool training,
+                       Saved* saved) = 0;
+  virtual void backward(const at::Tensor& dy, at::Tensor& dx, Saved& saved,
+                        bool input_gradient) = 0;
+  virtual std::vector<ParameterSlot>& parameters() = 0;
+  virtual void clear_gradients() = 0;
+};
+
+/// The op of `layer`; `layer_index` is its position in the model (part of the draw key).
+/// `implementation` names one of implementations_of(); "" takes the first.
+/// Throws ConfigError (tag "layers") for a name that is not one of them.
+std::unique_ptr<LayerOp> make_layer_op(const Layer& layer, const LayerFacts& facts, int layer_index,
+                                       const std::string& implementation);
+
+/// Throws InternalError where can_split_features(facts) is false.
+std::unique_ptr<FeatureOp> make_feature_op(const Layer& layer, const LayerFacts& facts,
+                                           int layer_index, FeatureSlice slice);
+
+/// Names of the implementations of a layer on this machine, LibTorch's own operator first.
+std::vector<std::string> implementations_of(const LayerFacts& facts);
+
+/// True for linear layers and the elementwise ones that may follow them on a slice.
+bool can_split_features(const LayerFacts& facts);
+
+/// Bytes per sample that forward keeps for backward (the layer's input, indices, masks).
+double saved_bytes_per_sample(const LayerFacts& facts);
+
+/// The keep mask of inverted dropout, scaled: 0 or 1 / (1 - p); [rows, elements] float32. Counter
+/// based (Philox 4x32-10 on the draw key), so it is the same under every plan.
+at::Tensor dropout_mask(const DrawKey& key, int layer_index, std::int64_t rows,
+                        std::int64_t first_element, std::int64_t elements,
+                        std::int64_t elements_per_sample, double p);
+
+}  // namespace millrace
