@@ -79,8 +79,8 @@ void AtomicFile::fail(const std::string& what) const {
   if (reason == ENOSPC || reason == EDQUOT) remedy = "free some space or choose another folder";
   if (reason == ENOENT) remedy = "create its folder first";
   if (reason == EROFS) remedy = "choose a folder that can be written to";
-  throw ResourceError(tag_, fmt::format("{} {}: {}: {}", what, path_.string(),
-                                        std::strerror(reason), remedy));
+  throw ResourceError(
+      tag_, fmt::format("{} {}: {}: {}", what, path_.string(), std::strerror(reason), remedy));
 }
 
 }  // namespace millrace

@@ -10,8 +10,8 @@ namespace millrace {
 /// The whole file. Throws ConfigError (the given tag) where it cannot be read.
 std::string read_file(const std::filesystem::path& path, const std::string& tag);
 
-/// Temporary in the same folder, fsync, rename, fsync of the folder. Throws ResourceError (the given
-/// tag) that names the path and the system's reason; an older file of that name then stays.
+/// Temporary in the same folder, fsync, rename, fsync of the folder. Throws ResourceError (the
+/// given tag) that names the path and the system's reason; an older file of that name then stays.
 void write_file_atomically(const std::filesystem::path& path, std::string_view content,
                            const std::string& tag);
 

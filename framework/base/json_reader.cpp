@@ -14,10 +14,10 @@ using nlohmann::json;
 JsonReader::JsonReader(const json& value, std::string tag, std::string origin, std::string place)
     : value_(value), tag_(std::move(tag)), origin_(std::move(origin)), place_(std::move(place)) {
   if (!value_.is_object()) {
-    throw ConfigError(tag_, fmt::format("{}: {} is {}, an object is needed: compare with a file "
-                                        "that Millrace wrote",
-                                        origin_, place_.empty() ? "the document" : place_,
-                                        value_.type_name()));
+    throw ConfigError(
+        tag_, fmt::format("{}: {} is {}, an object is needed: compare with a file "
+                          "that Millrace wrote",
+                          origin_, place_.empty() ? "the document" : place_, value_.type_name()));
   }
 }
 
@@ -118,8 +118,8 @@ void check_format(JsonReader& reader, const std::string& format, int version) {
   }
   const auto number = reader.integer("version");
   if (number != version) {
-    reader.fail("version", fmt::format("is {}, this program reads {}: write the file anew", number,
-                                       version));
+    reader.fail("version",
+                fmt::format("is {}, this program reads {}: write the file anew", number, version));
   }
 }
 

@@ -12,7 +12,8 @@ namespace {
 
 spdlog::logger& logger() {
   static const auto instance = [] {
-    const auto mode = stderr_is_terminal() ? spdlog::color_mode::automatic : spdlog::color_mode::never;
+    const auto mode =
+        stderr_is_terminal() ? spdlog::color_mode::automatic : spdlog::color_mode::never;
     auto made = std::make_shared<spdlog::logger>(
         "millrace", std::make_shared<spdlog::sinks::stderr_color_sink_mt>(mode));
     made->set_pattern("%^%v%$");
@@ -33,9 +34,12 @@ void set_verbosity(Verbosity verbosity) {
 Verbosity verbosity() {
   switch (logger().level()) {
     case spdlog::level::trace:
-    case spdlog::level::debug: return Verbosity::verbose;
-    case spdlog::level::info: return Verbosity::normal;
-    default: return Verbosity::quiet;
+    case spdlog::level::debug:
+      return Verbosity::verbose;
+    case spdlog::level::info:
+      return Verbosity::normal;
+    default:
+      return Verbosity::quiet;
   }
 }
 

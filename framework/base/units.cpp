@@ -19,17 +19,23 @@ struct Unit {
 };
 
 constexpr double kKibi = 1024.0;
-constexpr std::array kByteUnits = {
-    Unit{"", 1},          Unit{"B", 1},
-    Unit{"K", kKibi},     Unit{"M", kKibi * kKibi},
-    Unit{"G", kKibi * kKibi * kKibi}, Unit{"T", kKibi * kKibi * kKibi * kKibi},
-    Unit{"KiB", kKibi},   Unit{"MiB", kKibi * kKibi},
-    Unit{"GiB", kKibi * kKibi * kKibi}, Unit{"TiB", kKibi * kKibi * kKibi * kKibi},
-    Unit{"kB", 1e3},      Unit{"MB", 1e6},
-    Unit{"GB", 1e9},      Unit{"TB", 1e12}};
-constexpr std::array kTimeUnits = {Unit{"", 1e9},     Unit{"ns", 1},      Unit{"us", 1e3},
-                                   Unit{"ms", 1e6},   Unit{"s", 1e9},     Unit{"m", 60e9},
-                                   Unit{"min", 60e9}, Unit{"h", 3600e9},  Unit{"d", 86400e9}};
+constexpr std::array kByteUnits = {Unit{"", 1},
+                                   Unit{"B", 1},
+                                   Unit{"K", kKibi},
+                                   Unit{"M", kKibi* kKibi},
+                                   Unit{"G", kKibi* kKibi* kKibi},
+                                   Unit{"T", kKibi* kKibi* kKibi* kKibi},
+                                   Unit{"KiB", kKibi},
+                                   Unit{"MiB", kKibi* kKibi},
+                                   Unit{"GiB", kKibi* kKibi* kKibi},
+                                   Unit{"TiB", kKibi* kKibi* kKibi* kKibi},
+                                   Unit{"kB", 1e3},
+                                   Unit{"MB", 1e6},
+                                   Unit{"GB", 1e9},
+                                   Unit{"TB", 1e12}};
+constexpr std::array kTimeUnits = {Unit{"", 1e9},     Unit{"ns", 1},     Unit{"us", 1e3},
+                                   Unit{"ms", 1e6},   Unit{"s", 1e9},    Unit{"m", 60e9},
+                                   Unit{"min", 60e9}, Unit{"h", 3600e9}, Unit{"d", 86400e9}};
 constexpr double kLargest = 9.2e18;
 
 void skip_blanks(std::string_view& text) {
@@ -45,7 +51,8 @@ double take_quantity(std::string_view& text, const std::array<Unit, N>& units) {
   text.remove_prefix(static_cast<std::size_t>(parsed.ptr - text.data()));
   skip_blanks(text);
   std::size_t length = 0;
-  while (length < text.size() && std::isalpha(static_cast<unsigned char>(text[length])) != 0) ++length;
+  while (length < text.size() && std::isalpha(static_cast<unsigned char>(text[length])) != 0)
+    ++length;
   const std::string_view name = text.substr(0, length);
   for (const Unit& unit : units) {
     if (unit.name == name) {
@@ -66,7 +73,8 @@ std::int64_t parse_bytes(std::string_view text) {
   skip_blanks(rest);
   const double value = take_quantity(rest, kByteUnits);
   if (!usable(value) || !rest.empty()) {
-    throw ConfigError("units", fmt::format("\"{}\" is no size: write it as 512M, 1.5GiB or 4096", text));
+    throw ConfigError("units",
+                      fmt::format("\"{}\" is no size: write it as 512M, 1.5GiB or 4096", text));
   }
   return static_cast<std::int64_t>(std::llround(value));
 }
@@ -77,7 +85,8 @@ std::int64_t parse_duration_ns(std::string_view text) {
   double total = rest.empty() ? NAN : 0;
   while (!rest.empty() && std::isfinite(total)) total += take_quantity(rest, kTimeUnits);
   if (!usable(total)) {
-    throw ConfigError("units", fmt::format("\"{}\" is no time: write it as 90s, 10m or 2h30m", text));
+    throw ConfigError("units",
+                      fmt::format("\"{}\" is no time: write it as 90s, 10m or 2h30m", text));
   }
   return static_cast<std::int64_t>(std::llround(total));
 }

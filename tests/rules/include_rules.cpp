@@ -61,13 +61,18 @@ const std::vector<std::pair<std::string, std::vector<std::string>>>& library_pre
 
 /// Public headers whose part does not follow from "framework/<name>".
 const std::map<std::string, std::string>& public_headers() {
-  static const std::map<std::string, std::string> table = {
-      {"errors", "framework/base"},         {"units", "framework/base"},
-      {"log", "framework/base"},            {"optimizer", "framework/base"},
-      {"safetensors", "framework/base"},    {"state", "framework/base"},
-      {"profiler", "framework/profile"},    {"stage", "framework/base"},
-      {"step_report", "framework/execute"}, {"model", "framework/layers"},
-      {"train_step", "framework"},          {"estimate", "controller/estimate"}};
+  static const std::map<std::string, std::string> table = {{"errors", "framework/base"},
+                                                           {"units", "framework/base"},
+                                                           {"log", "framework/base"},
+                                                           {"optimizer", "framework/base"},
+                                                           {"safetensors", "framework/base"},
+                                                           {"state", "framework/base"},
+                                                           {"profiler", "framework/profile"},
+                                                           {"stage", "framework/base"},
+                                                           {"step_report", "framework/execute"},
+                                                           {"model", "framework/layers"},
+                                                           {"train_step", "framework"},
+                                                           {"estimate", "controller/estimate"}};
   return table;
 }
 
@@ -123,8 +128,9 @@ std::string part_of(const std::string& file, const RuleTable& table) {
 std::string library_of(const std::string& target) {
   for (const auto& [library, prefixes] : library_prefixes()) {
     const bool exact = library == "clock" || library == "threads";
-    const bool matches = exact ? std::find(prefixes.begin(), prefixes.end(), target) != prefixes.end()
-                               : starts_with_any(target, prefixes);
+    const bool matches = exact
+                             ? std::find(prefixes.begin(), prefixes.end(), target) != prefixes.end()
+                             : starts_with_any(target, prefixes);
     if (matches) return library;
   }
   return "";

@@ -64,8 +64,8 @@ class InternalError : public Error {
 }  // namespace millrace
 
 /// Checks what only a bug of ours can break; never switched off, and free of side effects.
-#define MILLRACE_CHECK(condition, tag, message)                                           \
-  do {                                                                                    \
-    if (!(condition)) throw ::millrace::InternalError(tag, std::string(message) + " (" + \
-                                                               #condition + ")");         \
+#define MILLRACE_CHECK(condition, tag, message)                                             \
+  do {                                                                                      \
+    if (!(condition))                                                                       \
+      throw ::millrace::InternalError(tag, std::string(message) + " (" + #condition + ")"); \
   } while (false)

@@ -16,7 +16,6 @@ std::int64_t parse_bytes(std::string_view text);
 /// Throws ConfigError (tag "units").
 std::int64_t parse_duration_ns(std::string_view text);
 
-
 /// "412 MiB", "1.50 GiB", "96 B".
 std::string format_bytes(double bytes);
 
