@@ -39,7 +39,10 @@ const std::vector<std::string>& schedule_names();
 /// backward, reduce or update. Throws ConfigError (tag "schedule") for an unknown name.
 Schedule make_schedule(std::string_view name, int stages, int micro_batches);
 
-/// One line per stage, "0F0 0F1 0B0 …"; parse_schedule reads it back, equal.
+/// "2F0"; reduce and update have no micro-batch: "2R", "2U".
+std::string to_text(const Action& action);
+/// One line per stage, "0F0 0F1 0B0 …"; parse_schedule reads it back, equal. It checks the writing
+/// (line s holds actions of stage s), validate() the order.
 /// Throws ConfigError (tag "schedule") with the place.
 std::string to_text(const Schedule& schedule);
 Schedule parse_schedule(std::string_view text, std::string_view name);

@@ -1,0 +1,97 @@
+#include "millrace/schedule.hpp"
+
+#include <algorithm>
+#include <string>
+
+#include "millrace/errors.hpp"
+
+namespace millrace {
+namespace {
+
+using Actions = std::vector<Action>;
+
+void add_range(Actions& actions, int stage, ActionKind kind, int first, int last) {
+  for (int m = first; m < last; ++m) actions.push_back({stage, kind, m});
+}
+
+/// Both passes go through the micro-batches in ascending order, so that every schedule sums the
+/// gradients in the same order and gives the same bits.
+Actions fill_drain(int stage, int micro_batches) {
+  Actions actions;
+  add_range(actions, stage, ActionKind::forward, 0, micro_batches);
+  add_range(actions, stage, ActionKind::backward, 0, micro_batches);
+  return actions;
+}
+
+/// Warm-up: as many forwards as stages follow, this one included; then a backward frees the place
+/// that the next forward takes, so that never more than min(M, P - s) are in flight.
+///
+///   P = 3, M = 4, F = B = 1, no links:
+///     stage 0  F0 F1 F2 .. .. B0 F3 B1 .. B2 .. B3
+///     stage 1  .. F0 F1 .. B0 F2 B1 F3 B2 .. B3
+///     stage 2  .. .. F0 B0 F1 B1 F2 B2 F3 B3
+Actions one_forward_one_backward(int stage, int stages, int micro_batches) {
+  const int warm_up = std::min(micro_batches, stages - stage);
+  Actions actions;
+  add_range(actions, stage, ActionKind::forward, 0, warm_up);
+  for (int m = 0; m < micro_batches; ++m) {
+    actions.push_back({stage, ActionKind::backward, m});
+    if (m + warm_up < micro_batches) {
+      actions.push_back({stage, ActionKind::forward, m + warm_up});
+    }
+  }
+  return actions;
+}
+
+Actions training_actions(std::string_view name, int stage, int stages, int micro_batches) {
+  Actions actions = name == "1f1b" ? one_forward_one_backward(stage, stages, micro_batches)
+                                   : fill_drain(stage, micro_batches);
+  actions.push_back({stage, ActionKind::reduce, 0});
+  actions.push_back({stage, ActionKind::update, 0});
+  return actions;
+}
+
+void check_request(std::string_view name, int stages, int micro_batches) {
+  const auto& names = schedule_names();
+  if (name != "forward-only" && std::find(names.begin(), names.end(), name) == names.end()) {
+    throw ConfigError("schedule", "\"" + std::string(name) +
+                                      "\" is no schedule: take fill-drain or 1f1b (forward-only "
+                                      "for evaluation)");
+  }
+  if (stages < 1 || micro_batches < 1) {
+    throw ConfigError("schedule", std::to_string(stages) + " stages and " +
+                                      std::to_string(micro_batches) +
+                                      " micro-batches make no step: at least 1 of each is needed");
+  }
+}
+
+}  // namespace
+
+const std::vector<std::string>& schedule_names() {
+  static const std::vector<std::string> names = {"fill-drain", "1f1b"};
+  return names;
+}
+
+Schedule make_schedule(std::string_view name, int stages, int micro_batches) {
+  check_request(name, stages, micro_batches);
+  Schedule schedule{std::string(name), micro_batches, {}};
+  for (int s = 0; s < stages; ++s) {
+    if (name == "forward-only") {
+      add_range(schedule.actions.emplace_back(), s, ActionKind::forward, 0, micro_batches);
+    } else {
+      schedule.actions.push_back(training_actions(name, s, stages, micro_batches));
+    }
+  }
+  return schedule;
+}
+
+int peak_in_flight(const Schedule& schedule, int stage) {
+  int in_flight = 0, peak = 0;
+  for (const Action& action : schedule.actions.at(static_cast<std::size_t>(stage))) {
+    if (action.kind == ActionKind::forward) peak = std::max(peak, ++in_flight);
+    if (action.kind == ActionKind::backward) --in_flight;
+  }
+  return peak;
+}
+
+}  // namespace millrace

@@ -1,0 +1,148 @@
+#include <string>
+
+#include "framework/schedule/event_loop.hpp"
+#include "millrace/errors.hpp"
+#include "millrace/schedule.hpp"
+
+namespace millrace {
+namespace {
+
+[[noreturn]] void refuse(const std::string& message) { throw ConfigError("schedule", message); }
+
+/// Checks one stage by itself: every action once, each after what it needs on this stage.
+class StageCheck {
+ public:
+  StageCheck(const Schedule& schedule, int stage)
+      : stage_(stage),
+        micro_batches_(schedule.micro_batches),
+        trains_(schedule.name != "forward-only"),
+        actions_(schedule.actions[static_cast<std::size_t>(stage)]) {}
+
+  void run(int in_flight_limit) {
+    check_count();
+    forwards_.assign(static_cast<std::size_t>(micro_batches_), false);
+    backwards_ = forwards_;
+    for (const Action& action : actions_) {
+      check_place(action);
+      if (action.kind == ActionKind::forward) forward(action, in_flight_limit);
+      if (action.kind == ActionKind::backward) backward(action);
+      if (action.kind == ActionKind::reduce) reduce(action);
+      if (action.kind == ActionKind::update) update(action);
+    }
+    check_complete();
+  }
+
+ private:
+  /// Before anything is sized by M: a huge micro-batch number is a typo, not a memory request.
+  void check_count() const {
+    const auto forwards = static_cast<std::size_t>(micro_batches_);
+    const std::size_t wanted = trains_ ? 2 * forwards + 2 : forwards;
+    if (actions_.size() < wanted) {
+      refuse("stage " + std::to_string(stage_) + " has " + std::to_string(actions_.size()) +
+             " actions, " + std::to_string(micro_batches_) + " micro-batches need " +
+             std::to_string(wanted) + ": each action must be there once");
+    }
+  }
+
+  void check_place(const Action& action) const {
+    if (action.stage != stage_) {
+      refuse(to_text(action) + " stands among the actions of stage " + std::to_string(stage_) +
+             ": a stage runs its own actions only");
+    }
+    if (action.micro_batch < 0 || action.micro_batch >= micro_batches_) {
+      refuse(to_text(action) + " is of micro-batch " + std::to_string(action.micro_batch) +
+             ", the step has " + std::to_string(micro_batches_) + " (0 is the first)");
+    }
+    if (!trains_ && action.kind != ActionKind::forward) {
+      refuse(to_text(action) + " stands in a forward-only schedule: it has forwards only");
+    }
+    if (updated_) refuse(to_text(action) + " comes after the update: U is a stage's last action");
+  }
+
+  void forward(const Action& action, int limit) {
+    mark(forwards_, action);
+    ++in_flight_;
+    if (trains_ && limit > 0 && in_flight_ > limit) {
+      refuse(to_text(action) + " is number " + std::to_string(in_flight_) +
+             " in flight on its stage, the limit is " + std::to_string(limit) +
+             ": run a backward first or raise the limit");
+    }
+  }
+
+  void backward(const Action& action) {
+    mark(backwards_, action);
+    if (!forwards_[static_cast<std::size_t>(action.micro_batch)]) {
+      refuse(to_text(action) + " comes before its forward: move it behind");
+    }
+    if (reduced_) refuse(to_text(action) + " comes after the reduction: R follows every backward");
+    --in_flight_;
+    ++backwards_done_;
+  }
+
+  void reduce(const Action& action) {
+    if (reduced_) refuse(to_text(action) + " is there twice: each action must be there once");
+    if (backwards_done_ != micro_batches_) {
+      refuse(to_text(action) + " comes after " + std::to_string(backwards_done_) + " of " +
+             std::to_string(micro_batches_) + " backwards: R follows every backward");
+    }
+    reduced_ = true;
+  }
+
+  void update(const Action& action) {
+    if (!reduced_) refuse(to_text(action) + " comes before the reduction: U follows R");
+    updated_ = true;
+  }
+
+  void mark(std::vector<bool>& done, const Action& action) const {
+    const auto m = static_cast<std::size_t>(action.micro_batch);
+    if (done[m]) refuse(to_text(action) + " is there twice: each action must be there once");
+    done[m] = true;
+  }
+
+  void check_complete() const {
+    for (int m = 0; m < micro_batches_; ++m) {
+      if (!forwards_[static_cast<std::size_t>(m)]) missing({stage_, ActionKind::forward, m});
+    }
+    if (trains_ && !updated_) missing({stage_, ActionKind::update, 0});
+  }
+
+  [[noreturn]] static void missing(const Action& action) {
+    refuse(to_text(action) + " is missing: each action must be there once");
+  }
+
+  int stage_;
+  int micro_batches_;
+  bool trains_;
+  const std::vector<Action>& actions_;
+  std::vector<bool> forwards_, backwards_;
+  int in_flight_ = 0;
+  int backwards_done_ = 0;
+  bool reduced_ = false;
+  bool updated_ = false;
+};
+
+void check_deadlock(const Schedule& schedule) {
+  EventLoop loop;
+  const std::vector<StageTimes> no_times(schedule.actions.size());
+  if (loop.run(schedule, no_times, [](const Action&, double, double) {})) return;
+  std::string waiting;
+  for (int s = 0; s < schedule.stages(); ++s) {
+    const Action* blocked = loop.blocked(s);
+    if (blocked != nullptr) waiting += (waiting.empty() ? "" : ", ") + to_text(*blocked);
+  }
+  refuse("the stages wait for each other at " + waiting +
+         ": a stage must run what its neighbours need before it waits for them");
+}
+
+}  // namespace
+
+void validate(const Schedule& schedule, int in_flight_limit) {
+  if (schedule.stages() < 1 || schedule.micro_batches < 1) {
+    refuse("the schedule has " + std::to_string(schedule.stages()) + " stages and " +
+           std::to_string(schedule.micro_batches) + " micro-batches: at least 1 of each is needed");
+  }
+  for (int s = 0; s < schedule.stages(); ++s) StageCheck(schedule, s).run(in_flight_limit);
+  check_deadlock(schedule);
+}
+
+}  // namespace millrace
