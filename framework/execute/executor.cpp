@@ -76,7 +76,6 @@ struct Executor::Impl {
   void measure(Worker& worker, const Action& action, const Task& task);
   void fail(std::exception_ptr exception);
   void rethrow_failure();
-  int updating_workers() const;
   std::int64_t now_ns() const {
     return std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start).count();
   }
@@ -98,7 +97,7 @@ StepReport Executor::Impl::run(const Schedule& wanted, const Options& chosen) {
                  "`between` runs only with update_after_all_reduced");
   prepare(wanted);
   options = chosen;
-  gate.reset(updating_workers());
+  gate.reset(static_cast<int>(workers.size()));  // a valid schedule updates every stage, or none
   StepReport report;
   report.begin_ns = now_ns();
   run_crew([this](Worker& worker) { run_actions(worker); });
@@ -193,16 +192,6 @@ void Executor::Impl::rethrow_failure() {
   for (StageRunner* stage : stages) stage->reset();
   failed = false;
   std::rethrow_exception(std::exchange(failure, nullptr));
-}
-
-int Executor::Impl::updating_workers() const {
-  int count = 0;
-  for (const Worker& worker : workers) {
-    for (const Action& action : schedule.actions[at(worker.stage)]) {
-      if (action.kind == ActionKind::update) ++count;
-    }
-  }
-  return count;
 }
 
 Executor::Executor(std::vector<StageRunner*> stages, std::vector<std::vector<WorkerPlace>> places)
