@@ -5,20 +5,23 @@
 
 namespace millrace {
 
-/// Binds the calling thread to `cpus`. Throws ResourceError (tag "affinity") naming the CPUs that
-/// are not allowed or off line. Call it before the thread's first parallel region: an OpenMP team
-/// keeps the mask that it was made with.
+/// Binds the calling thread to `cpus` (at least one; any order). Throws ResourceError (tag
+/// "affinity") naming the CPUs that are not allowed or off line; the thread then keeps its earlier
+/// mask. Call it before the thread's first parallel region: an OpenMP team keeps the mask that it
+/// was made with.
 void bind_this_thread(const std::vector<int>& cpus);
 
 /// CPUs that the calling thread may run on, ascending.
 std::vector<int> this_thread_cpus();
 
-/// OpenMP team width of the calling thread, fixed from now on: libgomp destroys and makes the
-/// threads anew at every change above 1.
+/// OpenMP team width (at least 1) of the calling thread alone, fixed from now on: libgomp destroys
+/// and makes the threads anew at every change above 1.
 void set_team_width(int threads);
 
-/// One BLAS thread in OpenBLAS where it is loaded (its pool ignores pinning and serialises
-/// concurrent callers). Returns false where no OpenBLAS is loaded. Process-wide.
+/// Limits OpenBLAS to `threads` (at least 1) where it is loaded: its pool ignores pinning and
+/// serialises concurrent callers, so 1 where stages run side by side. Process-wide; false where no
+/// OpenBLAS is loaded. Its OpenMP build also sets the caller's team width: set_team_width() comes
+/// after it.
 bool limit_blas_threads(int threads);
 
 /// Binds while it lives, then restores the calling thread's earlier mask.
