@@ -1,0 +1,200 @@
+// check_model and named_parameters of millrace/model.hpp.
+
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/zeros.h>
+#include <c10/util/Exception.h>
+
+#include <set>
+
+#include "framework/layers/module_facts.hpp"
+#include "millrace/errors.hpp"
+#include "millrace/model.hpp"
+
+namespace millrace {
+namespace {
+
+using Shape = std::vector<std::int64_t>;
+
+std::string text(const Shape& shape) {
+  std::string result;
+  for (const auto extent : shape) {
+    result += (result.empty() ? "" : " x ") + std::to_string(extent);
+  }
+  return result.empty() ? "(no dimensions)" : result;
+}
+
+[[noreturn]] void refuse(const Model& model, const std::string& message) {
+  throw ConfigError("model", "'" + model.name + "': " + message);
+}
+
+std::string quoted(const Layer& layer) { return "layer '" + layer.name + "'"; }
+
+/// Evaluation mode for the scope's life; every submodule gets its own mode back.
+class EvaluationMode {
+ public:
+  explicit EvaluationMode(torch::nn::Module& module) : module_(module) {
+    for (const auto& part : module.modules()) {
+      if (part->is_training()) trained_.push_back(part);
+    }
+    module_.eval();
+  }
+  ~EvaluationMode() {
+    // train(true) reaches the children, too: parents first, then what was off is switched off.
+    std::set<torch::nn::Module*> trained;
+    for (const auto& part : trained_) trained.insert(part.get());
+    for (const auto& part : module_.modules()) part->train(trained.contains(part.get()));
+  }
+  EvaluationMode(const EvaluationMode&) = delete;
+  EvaluationMode& operator=(const EvaluationMode&) = delete;
+
+ private:
+  torch::nn::Module& module_;
+  std::vector<std::shared_ptr<torch::nn::Module>> trained_;
+};
+
+void check_sample_shape(const Model& model) {
+  if (model.layers.empty()) refuse(model, "has no layers: add at least one");
+  for (const auto extent : model.sample_shape) {
+    if (extent >= 1) continue;
+    refuse(model, "sample shape " + text(model.sample_shape) + ": every extent must be at least 1");
+  }
+}
+
+void check_chain(const Model& model) {
+  std::set<std::string> names;
+  for (std::size_t i = 0; i < model.layers.size(); ++i) {
+    const Layer& layer = model.layers[i];
+    if (layer.name.empty()) refuse(model, "layer " + std::to_string(i) + " has no name");
+    if (layer.module.is_empty()) refuse(model, quoted(layer) + " has no module");
+    if (!names.insert(layer.name).second) {
+      refuse(model, "two layers are called '" + layer.name + "': names must differ");
+    }
+    const std::string before = i == 0 ? "" : model.layers[i - 1].name;
+    const bool chained = layer.inputs.empty() || layer.inputs == std::vector<std::string>{before};
+    if (!chained) {
+      refuse(model, quoted(layer) + " reads '" + layer.inputs.front() +
+                        "', the layer before it is '" + before +
+                        "': only chains of layers can be trained, leave inputs empty");
+    }
+  }
+}
+
+void check_parameter(const Model& model, const std::string& name, const at::Tensor& value) {
+  if (value.scalar_type() != at::kFloat || !value.device().is_cpu()) {
+    refuse(model, "parameter '" + name + "' is " + value.toString() +
+                      ": weights must be float32 in CPU memory");
+  }
+}
+
+/// Weights that two layers share would be updated by two stages at once.
+void check_parameters(const Model& model) {
+  std::set<std::string> names;
+  std::set<const void*> storages;
+  for (const auto& [name, value] : named_parameters(model)) {
+    check_parameter(model, name, value);
+    if (!names.insert(name).second) refuse(model, "two parameters are called '" + name + "'");
+    if (value.numel() > 0 && !storages.insert(value.data_ptr()).second) {
+      refuse(model, "parameter '" + name +
+                        "' shares its memory with another one: give each layer "
+                        "weights of its own");
+    }
+  }
+}
+
+/// Output of one layer for one sample; LibTorch's own complaint becomes ours.
+at::Tensor run_layer(const Model& model, const Layer& layer, const at::Tensor& input) {
+  const Shape sample = input.sizes().slice(1).vec();
+  const std::string unmet = unmet_input(*layer.module.ptr(), sample);
+  if (!unmet.empty()) {
+    refuse(model, quoted(layer) + " takes " + unmet + ", it is given " + text(sample) +
+                      ": make the layer before it or its own size fit");
+  }
+  const EvaluationMode evaluation(*layer.module.ptr());
+  try {
+    return torch::nn::AnyModule(layer.module).forward(input);
+  } catch (const c10::Error& error) {
+    refuse(model, quoted(layer) + " cannot take an input of " + text(sample) + ": " +
+                      error.what_without_backtrace());
+  }
+}
+
+void check_output(const Model& model, const Layer& layer, const at::Tensor& output) {
+  if (!output.defined() || output.dim() < 1 || output.size(0) != 1) {
+    refuse(model, quoted(layer) + " turns 1 sample into an output of " +
+                      (output.defined() ? text(output.sizes().vec()) : "nothing") +
+                      ": the first dimension must stay the batch");
+  }
+}
+
+void check_classes(const Model& model, const Shape& output) {
+  if (model.loss) return;  // the user's own loss knows its shapes
+  if (output.size() == 1 && (model.classes == 0 || output[0] == model.classes)) return;
+  const std::string wanted =
+      model.classes == 0 ? "one number per class" : std::to_string(model.classes) + " classes";
+  refuse(model, "the last layer's output is " + text(output) + ", softmax cross-entropy takes " +
+                    wanted + ": fit the last layer, or give the model a loss");
+}
+
+LayerFacts facts_of(const Layer& layer, const at::Tensor& input, const at::Tensor& output) {
+  LayerFacts facts;
+  facts.name = layer.name;
+  facts.type = module_type(*layer.module.ptr());
+  facts.input_shape = input.sizes().slice(1).vec();
+  facts.output_shape = output.sizes().slice(1).vec();
+  for (const auto& value : layer.module.ptr()->parameters()) {
+    facts.weights_bytes += static_cast<std::int64_t>(value.nbytes());
+  }
+  facts.forward_flops = forward_flops(*layer.module.ptr(), facts.output_shape);
+  return facts;
+}
+
+/// The weight gradient costs what forward costs, and so does the input gradient, which is needed
+/// only where a layer before has weights.
+void add_backward_flops(std::vector<LayerFacts>& layers) {
+  bool weights_before = false;
+  for (LayerFacts& facts : layers) {
+    facts.backward_flops = facts.forward_flops * (weights_before ? 2 : 1);
+    weights_before = weights_before || facts.weights_bytes > 0;
+  }
+}
+
+}  // namespace
+
+std::vector<LayerFacts> check_model(const Model& model) {
+  check_sample_shape(model);
+  check_chain(model);
+  for (const Layer& layer : model.layers) {
+    const std::string reason = reason_to_refuse(*layer.module.ptr());
+    if (!reason.empty()) refuse(model, quoted(layer) + ": " + reason);
+  }
+  check_parameters(model);
+
+  const at::NoGradGuard no_gradients;
+  Shape shape = model.sample_shape;
+  shape.insert(shape.begin(), 1);
+  at::Tensor value = at::zeros(shape);
+  std::vector<LayerFacts> result;
+  for (const Layer& layer : model.layers) {
+    // In-place layers overwrite their input: its shape is what facts_of reads.
+    const at::Tensor output = run_layer(model, layer, value);
+    check_output(model, layer, output);
+    result.push_back(facts_of(layer, value, output));
+    value = output;
+  }
+  check_classes(model, result.back().output_shape);
+  add_backward_flops(result);
+  return result;
+}
+
+std::vector<std::pair<std::string, torch::Tensor>> named_parameters(const Model& model) {
+  std::vector<std::pair<std::string, torch::Tensor>> result;
+  for (const Layer& layer : model.layers) {
+    for (const auto& item : layer.module.ptr()->named_parameters()) {
+      result.emplace_back(layer.name + "." + item.key(), item.value());
+    }
+  }
+  return result;
+}
+
+}  // namespace millrace

@@ -1,0 +1,112 @@
+#include "framework/layers/module_facts.hpp"
+
+#include <torch/nn/functional/instancenorm.h>  // instancenorm.h of modules needs it before
+#include <torch/nn/modules/activation.h>
+#include <torch/nn/modules/batchnorm.h>
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/dropout.h>
+#include <torch/nn/modules/instancenorm.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/nn/modules/pooling.h>
+
+#include <functional>
+#include <numeric>
+
+namespace millrace {
+namespace {
+
+namespace nn = torch::nn;
+
+template <typename... Types>
+bool is_any(const nn::Module& module) {
+  return (... || (module.as<Types>() != nullptr));
+}
+
+bool keeps_running_statistics(const nn::Module& module) {
+  const auto* norm1 = module.as<nn::InstanceNorm1dImpl>();
+  const auto* norm2 = module.as<nn::InstanceNorm2dImpl>();
+  const auto* norm3 = module.as<nn::InstanceNorm3dImpl>();
+  return (norm1 && norm1->options.track_running_stats()) ||
+         (norm2 && norm2->options.track_running_stats()) ||
+         (norm3 && norm3->options.track_running_stats());
+}
+
+std::string refusal_of_one(const nn::Module& module, bool nested) {
+  if (is_any<nn::BatchNorm1dImpl, nn::BatchNorm2dImpl, nn::BatchNorm3dImpl>(module)) {
+    return "batch normalisation depends on which samples are computed together, which a plan "
+           "changes: use group normalisation (torch::nn::GroupNorm) or leave it out";
+  }
+  if (keeps_running_statistics(module)) {
+    return "running statistics depend on the order of the micro-batches, which a plan changes: "
+           "set track_running_stats(false)";
+  }
+  if (is_any<nn::Dropout2dImpl, nn::Dropout3dImpl, nn::AlphaDropoutImpl,
+             nn::FeatureAlphaDropoutImpl, nn::RReLUImpl, nn::FractionalMaxPool2dImpl,
+             nn::FractionalMaxPool3dImpl>(module)) {
+    return "its random draws would depend on the plan: use torch::nn::Dropout as a layer of its "
+           "own, whose masks are the same under every plan";
+  }
+  if (nested && module.as<nn::DropoutImpl>()) {
+    return "dropout inside another module draws differently under every plan: add it to the model "
+           "as a layer of its own";
+  }
+  return "";
+}
+
+double elements(const std::vector<std::int64_t>& shape) {
+  return std::accumulate(shape.begin(), shape.end(), 1.0, std::multiplies<>());
+}
+
+}  // namespace
+
+std::string module_type(const nn::Module& module) {
+  if (module.as<nn::Conv2dImpl>()) return "conv2d";
+  if (module.as<nn::LinearImpl>()) return "linear";
+  if (module.as<nn::ReLUImpl>()) return "relu";
+  if (module.as<nn::MaxPool2dImpl>()) return "max_pool2d";
+  if (module.as<nn::AvgPool2dImpl>()) return "avg_pool2d";
+  if (module.as<nn::AdaptiveAvgPool2dImpl>()) return "adaptive_avg_pool2d";
+  if (module.as<nn::DropoutImpl>()) return "dropout";
+  if (module.as<nn::FlattenImpl>()) return "flatten";
+  if (module.as<nn::IdentityImpl>()) return "identity";
+  return "module";
+}
+
+std::string reason_to_refuse(const nn::Module& module) {
+  std::string reason = refusal_of_one(module, false);
+  for (const auto& child : module.modules(/*include_self=*/false)) {
+    if (reason.empty()) reason = refusal_of_one(*child, true);
+  }
+  return reason;
+}
+
+std::string unmet_input(const nn::Module& module, const std::vector<std::int64_t>& input) {
+  if (const auto* conv = module.as<nn::Conv2dImpl>()) {
+    const auto channels = conv->options.in_channels();
+    if (input.size() != 3 || input[0] != channels) {
+      return std::to_string(channels) + " channels (C x H x W)";
+    }
+  }
+  if (const auto* linear = module.as<nn::LinearImpl>()) {
+    const auto features = linear->options.in_features();
+    if (input.empty() || input.back() != features) return std::to_string(features) + " features";
+  }
+  return "";
+}
+
+double forward_flops(const nn::Module& module, const std::vector<std::int64_t>& output) {
+  if (const auto* conv = module.as<nn::Conv2dImpl>()) {
+    const auto& options = conv->options;
+    const double fan_in = static_cast<double>(options.in_channels()) /
+                          static_cast<double>(options.groups()) *
+                          static_cast<double>(options.kernel_size()->at(0)) *
+                          static_cast<double>(options.kernel_size()->at(1));
+    return 2 * fan_in * elements(output);
+  }
+  if (const auto* linear = module.as<nn::LinearImpl>()) {
+    return 2 * static_cast<double>(linear->options.in_features()) * elements(output);
+  }
+  return 0;
+}
+
+}  // namespace millrace

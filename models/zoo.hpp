@@ -1,0 +1,17 @@
+#pragma once
+// Builds the models of the zoo.
+
+#include <cstdint>
+#include <string>
+
+#include "millrace/model.hpp"
+#include "models/zoo_list.hpp"
+
+namespace millrace {
+
+/// The model with `classes` outputs (0: its default), softmax cross-entropy, LibTorch's initial
+/// weights drawn from its default generator; initialise() makes them reproducible.
+/// Throws ConfigError (tag "model"): an unknown name, fewer than 2 classes.
+Model make_model(const std::string& name, std::int64_t classes);
+
+}  // namespace millrace

@@ -1,0 +1,24 @@
+#pragma once
+// The models that come with Millrace, by name. Links no LibTorch, so that listing them is instant.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace millrace {
+
+struct ModelInfo {
+  std::string name;
+  std::vector<std::int64_t> sample_shape;  ///< C x H x W
+  std::int64_t default_classes = 0;
+  std::int64_t parameters = 0;  ///< with default_classes outputs
+  std::string description;
+};
+
+/// Every model of the zoo, the largest first.
+const std::vector<ModelInfo>& zoo();
+
+/// Throws ConfigError (tag "model") that names the closest model and lists all.
+const ModelInfo& model_info(const std::string& name);
+
+}  // namespace millrace

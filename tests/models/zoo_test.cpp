@@ -1,0 +1,106 @@
+#include "models/zoo.hpp"
+
+#include <ATen/core/Tensor.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "millrace/errors.hpp"
+
+namespace millrace {
+namespace {
+
+double sum_forward(const std::vector<LayerFacts>& facts) {
+  double sum = 0;
+  for (const auto& layer : facts) sum += layer.forward_flops;
+  return sum;
+}
+
+double sum_backward(const std::vector<LayerFacts>& facts) {
+  double sum = 0;
+  for (const auto& layer : facts) sum += layer.backward_flops;
+  return sum;
+}
+
+class EveryModel : public ::testing::TestWithParam<ModelInfo> {};
+
+TEST_P(EveryModel, KeepsTheContractAndItsListEntry) {
+  const Model model = make_model(GetParam().name, 0);
+  const auto facts = check_model(model);
+  ASSERT_EQ(facts.size(), model.layers.size());
+  EXPECT_EQ(model.sample_shape, GetParam().sample_shape);
+  EXPECT_EQ(facts.front().input_shape, GetParam().sample_shape);
+  EXPECT_EQ(facts.back().output_shape, std::vector<std::int64_t>{GetParam().default_classes});
+  std::int64_t parameters = 0;
+  for (const auto& [name, value] : named_parameters(model)) parameters += value.numel();
+  EXPECT_EQ(parameters, GetParam().parameters);
+  for (const auto& layer : facts) EXPECT_NE(layer.type, "module") << layer.name;
+}
+
+INSTANTIATE_TEST_SUITE_P(Zoo, EveryModel, ::testing::ValuesIn(zoo()), [](const auto& each) {
+  std::string name = each.param.name;
+  std::erase(name, '-');
+  return name;
+});
+
+TEST(AlexNet, HasTorchvisionsNamesAndShapes) {
+  std::vector<std::string> names;
+  for (const auto& [name, value] : named_parameters(make_model("alexnet", 1000))) {
+    names.push_back(name + " " + c10::str(value.sizes()));
+  }
+  EXPECT_THAT(names, ::testing::ElementsAre(
+                         "features.0.weight [64, 3, 11, 11]", "features.0.bias [64]",
+                         "features.3.weight [192, 64, 5, 5]", "features.3.bias [192]",
+                         "features.6.weight [384, 192, 3, 3]", "features.6.bias [384]",
+                         "features.8.weight [256, 384, 3, 3]", "features.8.bias [256]",
+                         "features.10.weight [256, 256, 3, 3]", "features.10.bias [256]",
+                         "classifier.1.weight [4096, 9216]", "classifier.1.bias [4096]",
+                         "classifier.4.weight [4096, 4096]", "classifier.4.bias [4096]",
+                         "classifier.6.weight [1000, 4096]", "classifier.6.bias [1000]"));
+}
+
+TEST(AlexNet, ArithmeticIsThatOfThePublishedShape) {
+  const auto facts = check_model(make_model("alexnet", 1000));
+  std::vector<double> mflop;
+  for (const auto& layer : facts) {
+    if (layer.forward_flops > 0) mflop.push_back(layer.forward_flops / 1e6);
+  }
+  EXPECT_THAT(mflop, ::testing::Pointwise(::testing::DoubleNear(0.06),
+                                          {140.6, 447.9, 224.3, 299.0, 199.4, 75.5, 33.6, 8.2}));
+  EXPECT_NEAR(sum_forward(facts) / 1e6, 1428.5, 0.2);
+  EXPECT_NEAR((sum_forward(facts) + sum_backward(facts)) / 1e6, 4145, 1);
+}
+
+TEST(AlexNet, FactsOfItsFirstLayer) {
+  const LayerFacts first = check_model(make_model("alexnet", 1000)).front();
+  EXPECT_EQ(first.name, "features.0");
+  EXPECT_EQ(first.type, "conv2d");
+  EXPECT_EQ(first.backward_flops, first.forward_flops);  // no input gradient
+  EXPECT_EQ(first.output_shape, (std::vector<std::int64_t>{64, 55, 55}));
+  EXPECT_EQ(first.weights_bytes, 93184);
+}
+
+TEST(AlexNet32, KeepsTheNamesOfTheLargeOne) {
+  const Model large = make_model("alexnet", 10), small = make_model("alexnet-32", 10);
+  ASSERT_EQ(large.layers.size(), small.layers.size());
+  for (std::size_t i = 0; i < large.layers.size(); ++i) {
+    EXPECT_EQ(large.layers[i].name, small.layers[i].name);
+  }
+  const auto facts = check_model(small);
+  EXPECT_EQ(facts[12].output_shape, (std::vector<std::int64_t>{256, 4, 4}));
+  EXPECT_EQ(facts[16].input_shape, std::vector<std::int64_t>{4096});
+}
+
+TEST(MakeModel, TakesTheNumberOfClasses) {
+  const Model model = make_model("lenet5", 7);
+  EXPECT_EQ(model.classes, 7);
+  EXPECT_EQ(check_model(model).back().output_shape, std::vector<std::int64_t>{7});
+}
+
+TEST(MakeModel, RefusesUnknownNamesAndNoClasses) {
+  EXPECT_THROW(make_model("resnet50", 10), ConfigError);
+  EXPECT_THROW(make_model("lenet5", 1), ConfigError);
+  EXPECT_THROW(make_model("lenet5", -3), ConfigError);
+}
+
+}  // namespace
+}  // namespace millrace
