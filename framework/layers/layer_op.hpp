@@ -33,9 +33,17 @@ struct FeatureSlice {
 };
 
 struct ParameterSlot {
-  std::string name;     ///< "features.0.weight"
-  at::Tensor value;     ///< shares storage with the model's parameter (a slice of it under features)
+  std::string name;  ///< "features.0.weight"
+  at::Tensor value;  ///< shares storage with the model's parameter (a slice of it under features)
   at::Tensor gradient;  ///< of this op alone, same shape as value; undefined until first written
+  bool accumulated = false;  ///< gradient holds a sum made since clear_gradients()
+};
+
+/// Whether the layer behind may write over an op's output.
+enum class OutputUse {
+  free,       ///< nobody reads it again
+  kept,       ///< backward reads it
+  same_as_x,  ///< it is the input's storage: what holds for that holds for it
 };
 
 /// Not thread-safe; one op belongs to one worker. Ops of several workers share weight storage,
@@ -51,13 +59,15 @@ class LayerOp {
                              bool may_overwrite_input) = 0;
 
   /// dx from dy; adds the parameter gradients to parameters()[i].gradient. Returns an undefined
-  /// tensor where `input_gradient` is false. Frees `saved` as it goes.
+  /// tensor where `input_gradient` is false. May write over dy or return it. Frees `saved`.
   virtual at::Tensor backward(const at::Tensor& dy, Saved& saved, bool input_gradient) = 0;
 
   virtual std::vector<ParameterSlot>& parameters() = 0;
 
   /// Adds nothing next time: the next backward overwrites the gradients.
   virtual void clear_gradients() = 0;
+
+  virtual OutputUse output_use() const = 0;
 };
 
 /// Layers that can be divided by output features. In shared memory no gradient is reduced: forward
@@ -95,13 +105,18 @@ std::vector<std::string> implementations_of(const LayerFacts& facts);
 /// True for linear layers and the elementwise ones that may follow them on a slice.
 bool can_split_features(const LayerFacts& facts);
 
-/// Bytes per sample that forward keeps for backward (the layer's input, indices, masks).
+/// `x` in the memory layout that `implementation` reads without converting it: what the layer gets
+/// from a neighbour of the same implementation, so what it is measured on.
+at::Tensor in_layout_of(const std::string& implementation, const at::Tensor& x);
+
+/// Bytes per sample that forward keeps for backward (the layer's input, indices, masks). A relu
+/// counts nothing: the output that it keeps is the input that the next layer keeps.
 double saved_bytes_per_sample(const LayerFacts& facts);
 
-/// The keep mask of inverted dropout, scaled: 0 or 1 / (1 - p); [rows, elements] float32. Counter
-/// based (Philox 4x32-10 on the draw key), so it is the same under every plan.
+/// Elements first_element … first_element + elements - 1 of `rows` samples' masks of inverted
+/// dropout, scaled: 0 or 1 / (1 - p); [rows, elements] float32. Counter based (Philox 4x32-10 on
+/// the draw key), so it is the same under every plan.
 at::Tensor dropout_mask(const DrawKey& key, int layer_index, std::int64_t rows,
-                        std::int64_t first_element, std::int64_t elements,
-                        std::int64_t elements_per_sample, double p);
+                        std::int64_t first_element, std::int64_t elements, double p);
 
 }  // namespace millrace

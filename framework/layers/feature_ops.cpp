@@ -1,0 +1,144 @@
+#include <ATen/ops/addmm.h>
+#include <ATen/ops/clamp_min.h>
+#include <ATen/ops/mm.h>
+#include <ATen/ops/sum.h>
+#include <ATen/ops/threshold_backward.h>
+#include <torch/nn/modules/activation.h>
+#include <torch/nn/modules/dropout.h>
+#include <torch/nn/modules/linear.h>
+
+#include "framework/layers/dropout.hpp"
+#include "framework/layers/ops.hpp"
+#include "millrace/errors.hpp"
+
+namespace millrace {
+namespace {
+
+/// Elements [begin, begin + size) of a dimension.
+struct Range {
+  std::int64_t begin = 0, size = 0;
+
+  Range(FeatureSlice slice, std::int64_t whole)
+      : begin(slice.index * whole / slice.count),
+        size((slice.index + 1) * whole / slice.count - begin) {}
+
+  at::Tensor of(const at::Tensor& tensor, std::int64_t dimension) const {
+    return tensor.narrow(dimension, begin, size);
+  }
+};
+
+class FeatureOpBase : public FeatureOp {
+ public:
+  std::vector<ParameterSlot>& parameters() override { return parameters_.slots(); }
+  void clear_gradients() override { parameters_.clear(); }
+
+ protected:
+  Parameters parameters_;
+};
+
+/// The rows of W of a slice; see layer_op.hpp.
+class LinearSlice final : public FeatureOpBase {
+ public:
+  LinearSlice(const Layer& layer, const LayerFacts& facts, FeatureSlice slice)
+      : rows_(slice, facts.output_shape[0]), columns_(slice, facts.input_shape[0]) {
+    parameters_ = Parameters(layer.name, *layer.module.ptr());
+    weight_ = parameters()[0].value;
+    for (ParameterSlot& slot : parameters()) slot.value = rows_.of(slot.value, 0);
+  }
+
+  void forward(const at::Tensor& x, at::Tensor& y, const DrawKey&, bool, Saved* saved) override {
+    if (saved) *saved = {x};
+    const auto& slots = parameters();
+    at::Tensor out = rows_.of(y, 1);
+    const at::Tensor w = slots[0].value.t();
+    if (slots.size() > 1) {
+      at::addmm_out(out, slots[1].value, x, w);
+    } else {
+      at::mm_out(out, x, w);
+    }
+  }
+
+  void backward(const at::Tensor& dy, at::Tensor& dx, Saved& saved, bool input_gradient) override {
+    const at::Tensor x = std::move(saved[0]);
+    saved.clear();
+    const at::Tensor own = rows_.of(dy, 1);
+    auto [dw, beta] = parameters_.target(0);
+    at::addmm_out(dw, dw, own.t(), x, beta);
+    if (parameters().size() > 1) parameters_.add(1, own.sum(0));
+    if (!input_gradient) return;
+    at::Tensor out = columns_.of(dx, 1);
+    at::mm_out(out, dy, columns_.of(weight_, 1));
+  }
+
+ private:
+  Range rows_, columns_;
+  at::Tensor weight_;  ///< whole: the input gradient reads all rows
+};
+
+class ReluSlice final : public FeatureOpBase {
+ public:
+  ReluSlice(const LayerFacts& facts, FeatureSlice slice) : columns_(slice, facts.input_shape[0]) {}
+
+  void forward(const at::Tensor& x, at::Tensor& y, const DrawKey&, bool, Saved* saved) override {
+    at::Tensor out = columns_.of(y, 1);
+    at::clamp_min_out(out, columns_.of(x, 1), 0);
+    if (saved) *saved = {out};
+  }
+
+  void backward(const at::Tensor& dy, at::Tensor& dx, Saved& saved, bool input_gradient) override {
+    const at::Tensor y = std::move(saved[0]);
+    saved.clear();
+    if (!input_gradient) return;
+    at::Tensor out = columns_.of(dx, 1);
+    at::threshold_backward_out(out, columns_.of(dy, 1), y, 0);
+  }
+
+ private:
+  Range columns_;
+};
+
+class DropoutSlice final : public FeatureOpBase {
+ public:
+  DropoutSlice(const LayerFacts& facts, double p, int layer_index, FeatureSlice slice)
+      : columns_(slice, facts.input_shape[0]), dropout_{layer_index, p} {}
+
+  void forward(const at::Tensor& x, at::Tensor& y, const DrawKey& key, bool training,
+               Saved* saved) override {
+    at::Tensor out = columns_.of(y, 1);
+    const at::Tensor in = columns_.of(x, 1);
+    if (!training) {
+      if (!out.is_alias_of(in)) out.copy_(in);
+      return;
+    }
+    const at::Tensor keep = draw_keep(dropout_, key, x.size(0), columns_.begin, columns_.size);
+    apply_keep(dropout_, keep, in, out);
+    if (saved) *saved = {keep};
+  }
+
+  void backward(const at::Tensor& dy, at::Tensor& dx, Saved& saved, bool input_gradient) override {
+    const at::Tensor keep = std::move(saved[0]);
+    saved.clear();
+    if (!input_gradient) return;
+    at::Tensor out = columns_.of(dx, 1);
+    apply_keep(dropout_, keep, columns_.of(dy, 1), out);
+  }
+
+ private:
+  Range columns_;
+  Dropout dropout_;
+};
+
+}  // namespace
+
+std::unique_ptr<FeatureOp> make_feature_op(const Layer& layer, const LayerFacts& facts,
+                                           int layer_index, FeatureSlice slice) {
+  MILLRACE_CHECK(can_split_features(facts), "layers",
+                 "layer " + layer.name + " cannot be divided by features");
+  const auto module = layer.module.ptr();
+  if (facts.type == "linear") return std::make_unique<LinearSlice>(layer, facts, slice);
+  if (facts.type == "relu") return std::make_unique<ReluSlice>(facts, slice);
+  return std::make_unique<DropoutSlice>(facts, module->as<torch::nn::Dropout>()->options.p(),
+                                        layer_index, slice);
+}
+
+}  // namespace millrace

@@ -1,0 +1,83 @@
+#pragma once
+// What the implementations of the layers share; the factory (layer_op.cpp) is their only user.
+
+#include <ATen/core/Tensor.h>
+#include <torch/nn/module.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "framework/layers/layer_op.hpp"
+#include "millrace/model.hpp"
+
+namespace millrace {
+
+inline constexpr const char* kContiguous = "libtorch";
+inline constexpr const char* kChannelsLast = "libtorch-channels-last";
+
+/// Channels-last where `implementation` is kChannelsLast and the tensor has four dimensions.
+at::MemoryFormat layout_of(const std::string& implementation);
+
+/// Parameters of an op, in the module's order.
+class Parameters {
+ public:
+  /// Slots for `module`'s own parameters, named `layer.NAME`, detached from autograd.
+  Parameters(const std::string& layer, const torch::nn::Module& module);
+  Parameters() = default;
+
+  std::vector<ParameterSlot>& slots() { return slots_; }
+  void clear();
+
+  /// Adds `gradient` to slot i; the first one after clear() is taken over without a copy where it
+  /// is contiguous.
+  void add(std::size_t i, at::Tensor gradient);
+
+  /// The gradient of slot i for an in-place update and the factor (0 or 1) of what it holds.
+  struct Target {
+    at::Tensor gradient;
+    float beta = 0;
+  };
+  Target target(std::size_t i);
+
+ private:
+  std::vector<ParameterSlot> slots_;
+};
+
+/// An op over Parameters; what has none leaves them empty.
+class OpBase : public LayerOp {
+ public:
+  std::vector<ParameterSlot>& parameters() override { return parameters_.slots(); }
+  void clear_gradients() override { parameters_.clear(); }
+  OutputUse output_use() const override { return output_use_; }
+
+ protected:
+  explicit OpBase(OutputUse output_use, Parameters parameters = {})
+      : parameters_(std::move(parameters)), output_use_(output_use) {}
+
+  Parameters parameters_;
+
+ private:
+  OutputUse output_use_;
+};
+
+/// Each returns null where the layer's module is not of its kind, or has options that it does not
+/// take; such a layer runs as a module.
+using OpMaker = std::unique_ptr<LayerOp> (*)(const Layer& layer, const LayerFacts& facts,
+                                             int layer_index, at::MemoryFormat layout);
+std::unique_ptr<LayerOp> make_conv_op(const Layer&, const LayerFacts&, int, at::MemoryFormat);
+std::unique_ptr<LayerOp> make_linear_op(const Layer&, const LayerFacts&, int, at::MemoryFormat);
+std::unique_ptr<LayerOp> make_max_pool_op(const Layer&, const LayerFacts&, int, at::MemoryFormat);
+std::unique_ptr<LayerOp> make_avg_pool_op(const Layer&, const LayerFacts&, int, at::MemoryFormat);
+std::unique_ptr<LayerOp> make_adaptive_pool_op(const Layer&, const LayerFacts&, int,
+                                               at::MemoryFormat);
+std::unique_ptr<LayerOp> make_relu_op(const Layer&, const LayerFacts&, int, at::MemoryFormat);
+std::unique_ptr<LayerOp> make_dropout_op(const Layer&, const LayerFacts&, int, at::MemoryFormat);
+std::unique_ptr<LayerOp> make_flatten_op(const Layer&, const LayerFacts&, int, at::MemoryFormat);
+std::unique_ptr<LayerOp> make_identity_op(const Layer&, const LayerFacts&, int, at::MemoryFormat);
+
+/// Any module, through autograd within the layer. Throws ConfigError (tag "layers") naming the
+/// layer where its module cannot be cloned.
+std::unique_ptr<LayerOp> make_module_op(const Layer& layer);
+
+}  // namespace millrace

@@ -1,0 +1,125 @@
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/relu.h>
+#include <ATen/ops/threshold_backward.h>
+#include <torch/nn/modules/activation.h>
+#include <torch/nn/modules/dropout.h>
+#include <torch/nn/modules/linear.h>
+
+#include "framework/layers/dropout.hpp"
+#include "framework/layers/ops.hpp"
+
+namespace millrace {
+namespace {
+
+class ReluOp final : public OpBase {
+ public:
+  ReluOp() : OpBase(OutputUse::kept) {}
+
+  at::Tensor forward(const at::Tensor& x, const DrawKey&, bool, Saved* saved,
+                     bool may_overwrite_input) override {
+    at::Tensor y = x;
+    y = may_overwrite_input ? at::relu_(y) : at::relu(x);
+    if (saved) *saved = {y};
+    return y;
+  }
+
+  at::Tensor backward(const at::Tensor& dy, Saved& saved, bool input_gradient) override {
+    const at::Tensor y = std::move(saved[0]);
+    saved.clear();
+    if (!input_gradient) return {};
+    at::Tensor dx = dy;
+    return at::threshold_backward_out(dx, dy, y, 0);
+  }
+};
+
+/// Inverted dropout; the bytes of the mask are kept, one per element.
+class DropoutOp final : public OpBase {
+ public:
+  DropoutOp(double p, int layer_index) : OpBase(OutputUse::free), dropout_{layer_index, p} {}
+
+  at::Tensor forward(const at::Tensor& x, const DrawKey& key, bool training, Saved* saved,
+                     bool may_overwrite_input) override {
+    if (!training) return x;
+    const at::Tensor input = x.contiguous();
+    at::Tensor y = may_overwrite_input ? input : at::empty_like(input);
+    const at::Tensor keep =
+        draw_keep(dropout_, key, input.size(0), 0, input.numel() / input.size(0));
+    apply_keep(dropout_, keep, input, y);
+    if (saved) *saved = {keep};
+    return y;
+  }
+
+  at::Tensor backward(const at::Tensor& dy, Saved& saved, bool input_gradient) override {
+    const at::Tensor keep = std::move(saved[0]);
+    saved.clear();
+    if (!input_gradient) return {};
+    at::Tensor dx = dy.contiguous();
+    apply_keep(dropout_, keep, dx, dx);
+    return dx;
+  }
+
+ private:
+  Dropout dropout_;
+};
+
+/// y is x in another shape, without the batch dimension `shape`.
+class ReshapeOp final : public OpBase {
+ public:
+  explicit ReshapeOp(const LayerFacts& facts)
+      : OpBase(OutputUse::same_as_x),
+        input_shape_(with_batch(facts.input_shape)),
+        output_shape_(with_batch(facts.output_shape)) {}
+
+  at::Tensor forward(const at::Tensor& x, const DrawKey&, bool, Saved*, bool) override {
+    return x.reshape(output_shape_);
+  }
+  at::Tensor backward(const at::Tensor& dy, Saved&, bool input_gradient) override {
+    return input_gradient ? dy.reshape(input_shape_) : at::Tensor();
+  }
+
+ private:
+  static std::vector<std::int64_t> with_batch(std::vector<std::int64_t> shape) {
+    shape.insert(shape.begin(), -1);
+    return shape;
+  }
+
+  std::vector<std::int64_t> input_shape_, output_shape_;
+};
+
+class IdentityOp final : public OpBase {
+ public:
+  IdentityOp() : OpBase(OutputUse::same_as_x) {}
+
+  at::Tensor forward(const at::Tensor& x, const DrawKey&, bool, Saved*, bool) override { return x; }
+  at::Tensor backward(const at::Tensor& dy, Saved&, bool input_gradient) override {
+    return input_gradient ? dy : at::Tensor();
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<LayerOp> make_relu_op(const Layer& layer, const LayerFacts&, int,
+                                      at::MemoryFormat) {
+  if (!layer.module.ptr()->as<torch::nn::ReLU>()) return nullptr;
+  return std::make_unique<ReluOp>();
+}
+
+std::unique_ptr<LayerOp> make_dropout_op(const Layer& layer, const LayerFacts&, int layer_index,
+                                         at::MemoryFormat) {
+  const auto* dropout = layer.module.ptr()->as<torch::nn::Dropout>();
+  if (!dropout) return nullptr;
+  return std::make_unique<DropoutOp>(dropout->options.p(), layer_index);
+}
+
+std::unique_ptr<LayerOp> make_flatten_op(const Layer& layer, const LayerFacts& facts, int,
+                                         at::MemoryFormat) {
+  const auto* flatten = layer.module.ptr()->as<torch::nn::Flatten>();
+  if (!flatten || flatten->options.start_dim() < 1) return nullptr;
+  return std::make_unique<ReshapeOp>(facts);
+}
+
+std::unique_ptr<LayerOp> make_identity_op(const Layer&, const LayerFacts&, int, at::MemoryFormat) {
+  return std::make_unique<IdentityOp>();
+}
+
+}  // namespace millrace

@@ -1,0 +1,170 @@
+#include "framework/layers/layer_op.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "millrace/errors.hpp"
+#include "tests/framework/layers/fixtures.hpp"
+
+namespace millrace::test {
+namespace {
+
+namespace nn = torch::nn;
+
+/// Every kind of layer with options away from their defaults.
+std::vector<Sample> all_samples() {
+  torch::manual_seed(3);
+  return {
+      sample("conv2d", nn::Conv2d(nn::Conv2dOptions(6, 8, {3, 5}).stride(2).padding({1, 2})),
+             {6, 11, 13}),
+      sample("conv2d", nn::Conv2d(nn::Conv2dOptions(6, 9, 3).groups(3).dilation(2).bias(false)),
+             {6, 12, 12}),
+      sample("linear", nn::Linear(13, 7), {13}),
+      sample("linear", nn::Linear(nn::LinearOptions(5, 3).bias(false)), {4, 5}),
+      sample("relu", nn::ReLU(), {3, 5, 5}),
+      sample("max_pool2d", nn::MaxPool2d(nn::MaxPool2dOptions(3).stride(2).padding(1)), {4, 9, 9}),
+      sample("avg_pool2d",
+             nn::AvgPool2d(nn::AvgPool2dOptions(3).stride(2).padding(1).count_include_pad(false)),
+             {4, 9, 9}),
+      sample("adaptive_avg_pool2d", nn::AdaptiveAvgPool2d(3), {4, 7, 7}),
+      sample("adaptive_avg_pool2d", nn::AdaptiveAvgPool2d(6), {4, 6, 6}),
+      sample("flatten", nn::Flatten(), {4, 3, 3}),
+      sample("identity", nn::Identity(), {4}),
+      sample("module",
+             nn::Conv2d(nn::Conv2dOptions(4, 4, 3).padding(1).padding_mode(torch::kReflect)),
+             {4, 6, 6}),
+      sample("conv2d", nn::Conv2d(nn::Conv2dOptions(4, 4, 3).padding(torch::kSame)), {4, 6, 6}),
+  };
+}
+
+std::string describe(const Sample& s, const std::string& implementation) {
+  return s.facts.type + " " + s.layer.module.ptr()->name() + ", " + implementation;
+}
+
+/// Calls `check(sample, implementation)` for every one.
+template <typename Check>
+void for_each_op(const Check& check) {
+  for (Sample& s : all_samples())
+    for (const std::string& implementation : implementations_of(s.facts)) {
+      SCOPED_TRACE(describe(s, implementation));
+      check(s, implementation);
+    }
+}
+
+TEST(LayerOp, equals_the_module_under_autograd) {
+  for_each_op([](Sample& s, const std::string& implementation) {
+    const at::Tensor x = in_layout_of(implementation, random_batch(s.facts.input_shape, 5));
+    const at::Tensor dy = random_batch(s.facts.output_shape, 5);
+    const Answer expected = plain(s, x, dy);
+    const auto op = make_layer_op(s.layer, s.facts, 0, implementation);
+    Saved saved;
+    expect_close(op->forward(x.clone(), {}, true, &saved, false), expected.y, "y");
+    expect_close(op->backward(dy.clone(), saved, true), expected.dx, "dx");
+    EXPECT_TRUE(saved.empty());
+    ASSERT_EQ(op->parameters().size(), expected.gradients.size());
+    for (std::size_t i = 0; i < expected.gradients.size(); ++i)
+      expect_close(op->parameters()[i].gradient, expected.gradients[i], op->parameters()[i].name);
+  });
+}
+
+TEST(LayerOp, adds_gradients_until_they_are_cleared) {
+  for_each_op([](Sample& s, const std::string& implementation) {
+    const auto op = make_layer_op(s.layer, s.facts, 0, implementation);
+    const at::Tensor x = random_batch(s.facts.input_shape, 4);
+    const at::Tensor dy = random_batch(s.facts.output_shape, 4);
+    const auto run = [&](std::int64_t first, std::int64_t count) {
+      Saved saved;
+      op->forward(x.narrow(0, first, count).clone(), {}, true, &saved, false);
+      op->backward(dy.narrow(0, first, count).clone(), saved, true);
+    };
+    run(0, 4);
+    op->clear_gradients();
+    for (const ParameterSlot& slot : op->parameters()) EXPECT_FALSE(slot.accumulated);
+    run(0, 1);
+    run(1, 3);
+    const Answer expected = plain(s, x, dy);
+    for (std::size_t i = 0; i < expected.gradients.size(); ++i) {
+      EXPECT_TRUE(op->parameters()[i].accumulated);
+      EXPECT_TRUE(op->parameters()[i].gradient.is_contiguous());
+      expect_close(op->parameters()[i].gradient, expected.gradients[i], op->parameters()[i].name);
+    }
+  });
+}
+
+TEST(LayerOp, leaves_its_input_alone_unless_it_may_overwrite_it) {
+  for_each_op([](Sample& s, const std::string& implementation) {
+    const auto op = make_layer_op(s.layer, s.facts, 0, implementation);
+    const at::Tensor x = random_batch(s.facts.input_shape, 3);
+    const at::Tensor before = x.clone();
+    const at::Tensor y = op->forward(x, {}, true, nullptr, false);
+    EXPECT_TRUE(at::equal(x, before));
+    expect_close(op->forward(x, {}, true, nullptr, true), y, "overwriting");
+  });
+}
+
+TEST(LayerOp, says_whether_its_output_is_its_input) {
+  for_each_op([](Sample& s, const std::string& implementation) {
+    const auto op = make_layer_op(s.layer, s.facts, 0, implementation);
+    const at::Tensor x = in_layout_of(implementation, random_batch(s.facts.input_shape, 3));
+    const at::Tensor y = op->forward(x, {}, false, nullptr, false);
+    EXPECT_EQ(y.is_alias_of(x), op->output_use() == OutputUse::same_as_x);
+  });
+}
+
+TEST(LayerOp, makes_no_input_gradient_where_none_is_asked_for) {
+  for_each_op([](Sample& s, const std::string& implementation) {
+    const auto op = make_layer_op(s.layer, s.facts, 0, implementation);
+    Saved saved;
+    const at::Tensor x = random_batch(s.facts.input_shape, 3);
+    op->forward(x, {}, true, &saved, false);
+    EXPECT_FALSE(op->backward(random_batch(s.facts.output_shape, 3), saved, false).defined());
+    for (const ParameterSlot& slot : op->parameters()) EXPECT_TRUE(slot.accumulated);
+  });
+}
+
+TEST(LayerOp, shares_the_weights_and_not_the_gradients) {
+  for_each_op([](Sample& s, const std::string& implementation) {
+    const auto one = make_layer_op(s.layer, s.facts, 0, implementation);
+    const auto two = make_layer_op(s.layer, s.facts, 0, implementation);
+    const auto parameters = s.layer.module.ptr()->named_parameters();
+    for (std::size_t i = 0; i < parameters.size(); ++i) {
+      EXPECT_EQ(one->parameters()[i].name, "layer." + parameters[i].key());
+      EXPECT_TRUE(one->parameters()[i].value.is_alias_of(parameters[i].value()));
+      EXPECT_TRUE(two->parameters()[i].value.is_alias_of(parameters[i].value()));
+      EXPECT_FALSE(one->parameters()[i].value.requires_grad());
+    }
+  });
+}
+
+TEST(LayerOp, knows_its_implementations) {
+  const Sample conv = sample("conv2d", nn::Conv2d(3, 4, 3), {3, 8, 8});
+  EXPECT_EQ(implementations_of(conv.facts).front(), "libtorch");
+  try {
+    make_layer_op(conv.layer, conv.facts, 0, "cudnn");
+    FAIL() << "an unknown implementation was taken";
+  } catch (const ConfigError& error) {
+    EXPECT_EQ(error.tag(), "layers");
+    EXPECT_THAT(error.what(), testing::HasSubstr("\"cudnn\""));
+    EXPECT_THAT(error.what(), testing::HasSubstr("libtorch-channels-last"));
+  }
+}
+
+TEST(LayerOp, counts_what_it_keeps) {
+  std::vector<Sample> samples = all_samples();
+  samples.resize(4);  // the convolutions and linear layers
+  samples.push_back(sample("max_pool2d", nn::MaxPool2d(2), {4, 9, 9}));
+  samples.push_back(sample("avg_pool2d", nn::AvgPool2d(2), {4, 9, 9}));
+  samples.push_back(sample("dropout", nn::Dropout(), {4, 9, 9}));
+  samples.push_back(sample("flatten", nn::Flatten(), {4, 9, 9}));
+  for (const Sample& s : samples) {
+    Saved saved;
+    make_layer_op(s.layer, s.facts, 0, "")
+        ->forward(random_batch(s.facts.input_shape, 2), {}, true, &saved, false);
+    double bytes = 0;
+    for (const at::Tensor& tensor : saved) bytes += static_cast<double>(tensor.nbytes());
+    EXPECT_DOUBLE_EQ(saved_bytes_per_sample(s.facts), bytes / 2) << s.facts.type;
+  }
+}
+
+}  // namespace
+}  // namespace millrace::test
