@@ -3,6 +3,7 @@
 // Symbols: stage s, micro-batch m, replica r, layer l; P stages, M micro-batches of b samples.
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -14,6 +15,8 @@
 
 namespace millrace {
 
+struct StageTimes;
+
 struct PlannedDevice {
   std::string kind;
   int cpu = 0;
@@ -24,8 +27,8 @@ struct PlannedDevice {
 ///  samples:  replica r computes shares[r] samples of every micro-batch (data parallel).
 ///  threads:  replicas of devices.size() / shares.size() threads each (one replica as a rule).
 ///  features: one worker per device. The layers of `feature_layers` are divided by output features,
-///            evenly, each worker computing its slice for the whole micro-batch; the other layers of
-///            the stage are divided by samples, shares[r] each.
+///            evenly, each worker computing its slice for the whole micro-batch; the other layers
+///            of the stage are divided by samples, shares[r] each.
 enum class Split { samples, threads, features };
 
 struct Implementation {
@@ -39,9 +42,9 @@ struct PlanStage {
   std::vector<std::int64_t> shares;  ///< samples of a full micro-batch per replica; sum = b
   Split split = Split::samples;
   std::vector<std::string> feature_layers;  ///< only with Split::features
-  double forward_ns = 0;   ///< one full micro-batch
-  double backward_ns = 0;  ///< one full micro-batch, recomputation included
-  double update_ns = 0;    ///< per step: gradient reduction and update
+  double forward_ns = 0;                    ///< one full micro-batch
+  double backward_ns = 0;                   ///< one full micro-batch, recomputation included
+  double update_ns = 0;                     ///< per step: gradient reduction and update
   std::int64_t memory_bytes = 0;
   std::vector<std::string> recompute;  ///< layers whose saved values are dropped after forward
   std::map<std::string, Implementation> implementations;
@@ -111,16 +114,27 @@ struct PlanFailure {
   std::string nearest;
 };
 
+/// Seconds since any fixed moment: how the search is told the time, which it only reports.
+using SecondsClock = std::function<double()>;
+
 /// Searches the best plan for the measured costs. Deterministic: same inputs, same plan (but for
-/// SearchReport::seconds). Pure: no clock but for that one field, no threads, no torch.
-/// Throws ConfigError (tag "plan") for a request that no profile could satisfy (batch 0, …).
-std::variant<Plan, PlanFailure> search_plan(const Profile& profile, const PlanRequest& request);
+/// SearchReport::seconds, which stays 0 without a clock). Pure: no threads, no torch.
+/// Throws ConfigError (tag "plan") for a request that no profile could satisfy (batch 0, …) and for
+/// costs that are no chain.
+std::variant<Plan, PlanFailure> search_plan(const Profile& profile, const PlanRequest& request,
+                                            const SecondsClock& clock = {});
 
 /// Checks a plan that was read or written by hand against the costs and fills what the costs say
 /// (times, memory, bound). Throws ConfigError (tag "plan") naming stage, both values and remedy:
 /// another model, layers missing, twice or out of order, a device twice or unknown, shares that do
 /// not sum to b, a split that a layer does not allow, a budget exceeded.
 Plan check_plan(const Plan& plan, const Profile& profile, const PlanRequest& request);
+
+/// What schedule.hpp's simulate takes for one step of `samples` samples (1 .. plan.batch; the
+/// last batch of an epoch is smaller) under a plan that fits the profile. With plan.batch samples
+/// and plan.schedule its makespan is plan.value_ns.
+std::vector<StageTimes> predicted_times(const Plan& plan, const Profile& profile,
+                                        std::int64_t samples);
 
 /// The stages, the time line of one step, and why each alternative lost; text of <= 100 columns.
 std::string explain(const Plan& plan, const Profile& profile);

@@ -15,7 +15,7 @@ namespace millrace {
 struct DeviceKind {
   std::string name;
   int count = 1;
-  std::optional<std::int64_t> memory_bytes;  ///< budget of each device; absent: none of its own
+  std::optional<double> memory_bytes;  ///< budget of each device; absent: none of its own
   double link_ns_per_byte = 0;
   double link_latency_ns = 0;
   bool operator==(const DeviceKind&) const = default;
@@ -32,13 +32,13 @@ struct PassWidths {
 
 struct LayerCosts {
   std::string name;
-  std::string type;      ///< "conv2d", "linear", …; free text for the planner
-  PerKind forward_ns;    ///< a kind that is absent cannot run the layer
+  std::string type;    ///< "conv2d", "linear", …; free text for the planner
+  PerKind forward_ns;  ///< a kind that is absent cannot run the layer
   PerKind backward_ns;
   std::map<std::string, double> update_ns;  ///< per step, whatever the sample count
   double weights_bytes = 0;
-  double saved_bytes = 0;      ///< per sample, kept from forward to backward
-  double workspace_bytes = 0;  ///< scratch while the layer runs
+  double saved_bytes = 0;           ///< per sample, kept from forward to backward
+  double workspace_bytes = 0;       ///< scratch while the layer runs
   std::vector<std::string> splits;  ///< of "samples", "threads", "features"; empty: samples only
   std::optional<PassWidths> threads_ns;   ///< k threads in one replica; absent: no candidate
   std::optional<PassWidths> features_ns;  ///< an output slice of 1/n; absent: no candidate
@@ -51,8 +51,8 @@ struct LayerCosts {
 struct TensorCosts {
   std::string from;
   std::vector<std::string> to;
-  double bytes = 0;            ///< per sample
-  bool backward = false;       ///< pass "backward": from the consumer's to the producer's backward
+  double bytes = 0;       ///< per sample
+  bool backward = false;  ///< pass "backward": from the consumer's to the producer's backward
   bool operator==(const TensorCosts&) const = default;
 };
 
@@ -61,9 +61,9 @@ struct Profile {
   bool training = true;
   std::vector<std::int64_t> samples;  ///< ascending; piecewise linear between, proportional beyond
   std::vector<DeviceKind> kinds;
-  std::optional<std::int64_t> shared_memory_bytes;  ///< one budget over all devices
-  double bytes_per_weight_byte = 3;                 ///< 1 weights, 2 + gradients, 3 + momentum
-  bool overlapped_transfers = false;  ///< false: a device computes or transfers
+  std::optional<double> shared_memory_bytes;  ///< one budget over all devices
+  double bytes_per_weight_byte = 3;           ///< 1 weights, 2 + gradients, 3 + momentum
+  bool overlapped_transfers = false;          ///< false: a device computes or transfers
   std::vector<LayerCosts> layers;
   std::vector<TensorCosts> tensors;
   std::optional<double> loader_ns_per_sample;
