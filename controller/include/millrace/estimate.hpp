@@ -19,6 +19,8 @@ struct Estimate {
   TimeEstimate run;
   double confidence = 0.99;
   double images_per_second = 0;
+  double common_spread = 0;  ///< deviation that all steps share, as a part of the expected time
+  double step_spread = 0;    ///< deviation of each step by itself, as a part of the expected time
 };
 
 /// What a run does besides its steps.
@@ -32,26 +34,34 @@ struct RunShape {
   double startup_ns = 0;
 };
 
-/// Expected: event simulation of the plan's step with median costs, and the loader where it is not
-/// hidden. Latest: the bound for `confidence` (0.5 < confidence < 1) from the measured spread:
-/// a part that moves all steps together and a part that averages out over them.
+/// Expected: event simulation of the plan's step with median costs; decoding fills the cores' idle
+/// time first and what is left is shared by all cores. Latest, for confidence c (0.5 < c < 1; else
+/// ConfigError, tag "estimate"): with z the normal quantile of c and N steps of mean t,
+///   latest = N t + z sqrt( (N t common)^2 + N (t independent)^2 ),
+/// where `independent` is the layers' measured spread and `common` that and the simulation's error.
 Estimate estimate_run(const Profile& profile, const Plan& plan, const RunShape& shape,
                       double confidence = 0.99);
 
-/// Corrects an estimate on line as steps arrive. Not thread-safe.
+/// Corrects an estimate on line as steps arrive: the mean step is a normal prior (the estimate)
+/// updated by the steps observed, the recent ones counting most; the deviation likewise, with
+/// Student's caution while there are few. Not thread-safe.
 class RemainingTime {
  public:
   RemainingTime(const Estimate& first, double confidence);
 
+  /// A full step that was measured.
   void observe(double step_ns);
   /// Time left for `steps` more full steps and `other_ns` of everything else.
   TimeEstimate remaining(std::int64_t steps, double other_ns) const;
-  std::int64_t observed() const { return static_cast<std::int64_t>(count_); }
+  std::int64_t observed() const { return observed_; }
 
  private:
-  TimeEstimate prior_;
+  double prior_mean_ns_;
+  double prior_common_ns_;  // deviation of the mean
+  double prior_step_ns_;    // deviation of a step about the mean
   double confidence_;
-  double count_ = 0, mean_ns_ = 0, squares_ = 0;  // Welford
+  std::int64_t observed_ = 0;
+  double mean_ns_ = 0, variance_ = 0, covariance_ = 0, last_ns_ = 0;  // of the recent steps
 };
 
 }  // namespace millrace
