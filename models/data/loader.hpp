@@ -1,0 +1,71 @@
+#pragma once
+// Batches in an order that depends on (seed, epoch) alone, decoded ahead on oneTBB.
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "millrace/train_step.hpp"
+#include "models/data/augment.hpp"
+#include "models/data/dataset.hpp"
+
+namespace millrace {
+
+struct LoaderSettings {
+  SampleFormat format;
+  std::int64_t batch = 64;
+  std::uint64_t seed = 1;
+  /// Training: shuffled and augmented, without end. Absent: the whole set once, in order, middle
+  /// crops.
+  std::optional<Augmentation> augmentation;
+  int look_ahead = 2;  ///< batches decoded before they are asked for, at least 1
+  int threads = 0;     ///< decoding at once, at most; 0: all but one of the CPUs
+  /// A broken image is left out with a warning that names it: in training the next good sample
+  /// takes its place, so that batches keep their size and a run can be resumed; in validation the
+  /// batch is smaller.
+  bool skip_bad = false;
+};
+
+/// Not thread-safe: one caller. Decoding threads are oneTBB's; none runs after the destructor.
+class Loader {
+ public:
+  /// Throws ConfigError (tag "data"): a batch, look-ahead or thread count out of range, an empty
+  /// set. Decoding begins at once.
+  Loader(std::shared_ptr<const Dataset> dataset, LoaderSettings settings);
+  ~Loader();
+  Loader(const Loader&) = delete;
+  Loader& operator=(const Loader&) = delete;
+
+  /// The batch of position(): inputs [n, C, H, W] float32, targets [n] int64; n is `batch`, less at
+  /// the end of an epoch. Waits for it. Absent at the end of validation data; training never ends.
+  /// Rethrows what decoding threw (ConfigError naming the image); a later call throws it again.
+  std::optional<Batch> next();
+
+  /// The next next() returns batch `step` (counted from 0 over all epochs).
+  void seek(std::int64_t step);
+
+  std::int64_t position() const;
+  std::int64_t steps_per_epoch() const;
+
+  std::int64_t waits() const;    ///< calls of next() that had to wait
+  std::int64_t wait_ns() const;  ///< and for how long in all
+  std::int64_t skipped() const;  ///< broken images met so far
+
+ private:
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
+};
+
+/// CPU time of decoding and augmenting one sample on one thread: median of `samples`, spread
+/// evenly. Broken images are left out; throws the last one's error where all are.
+double loader_ns_per_sample(const Dataset& dataset, const LoaderSettings& settings,
+                            int samples = 16);
+
+/// One image file as a batch of one, as validation sees it. Throws as read_image does.
+at::Tensor load_image(const std::string& file, const SampleFormat& format);
+
+/// A batch without files, for measuring: values of a normal distribution, labels in turn.
+Batch generated_batch(const Model& model, std::int64_t samples, std::uint64_t seed);
+
+}  // namespace millrace

@@ -1,0 +1,27 @@
+#pragma once
+// Weights from and to safetensors files under torchvision's names.
+
+#include <string>
+#include <vector>
+
+#include "millrace/model.hpp"
+#include "millrace/safetensors.hpp"
+
+namespace millrace {
+
+/// What to do with the last layer that has weights.
+enum class Head {
+  load,  ///< as every other layer
+  keep,  ///< not read: it keeps the weights that it has
+};
+
+/// Copies the file's tensors into the model's parameters. Every name and shape is checked before
+/// anything is copied. Throws ConfigError (tag "weights") naming the file and: the tensors that it
+/// lacks, those that the model has not, both shapes where they differ, a type other than float32.
+/// A head of another size names --new-head.
+void load_weights(const Model& model, const std::string& file, Head head = Head::load);
+
+/// The parameters in layer order, valid while the model lives; for write_safetensors.
+std::vector<TensorView> weights_of(const Model& model);
+
+}  // namespace millrace
