@@ -1,0 +1,23 @@
+#pragma once
+// What the process's control groups (version 1, 2 or both) leave it of the machine.
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+
+namespace millrace {
+
+struct CgroupLimits {
+  std::optional<double> cpu_quota;                 ///< CPUs' worth of time: 1.5 is not 2
+  std::optional<std::int64_t> memory_limit_bytes;  ///< the tightest on the path
+  /// The least that a group on the path has left; file cache that the kernel would drop counts as
+  /// left, or a program that has read its data once would seem out of memory.
+  std::optional<std::int64_t> memory_left_bytes;
+};
+
+/// Reads /proc/self/cgroup, /proc/self/mountinfo and the groups' files below `root`. A group is
+/// bound by those above it, so every group from the process's own to the top that is mounted here
+/// is read and the tightest counts. What is absent or unreadable sets no limit.
+CgroupLimits read_cgroup_limits(const std::filesystem::path& root = "/");
+
+}  // namespace millrace

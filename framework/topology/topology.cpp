@@ -1,0 +1,115 @@
+#include "millrace/topology.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "framework/topology/assemble.hpp"
+#include "framework/topology/boards.hpp"
+#include "kernels/opencl/device_list.hpp"
+#include "millrace/errors.hpp"
+
+namespace millrace {
+namespace {
+
+std::string source_of(const RawMachine& machine, const TopologyRequest& request) {
+  if (machine.this_system) return "machine";
+  if (request.xml_file) return "xml:" + *request.xml_file;
+  const char* variable = std::getenv("HWLOC_XMLFILE");
+  return variable == nullptr ? "environment" : fmt::format("xml:{}", variable);
+}
+
+std::vector<Gpu> list_gpus() {
+  std::vector<Gpu> gpus;
+  for (const kernels::OpenClDevice& device : kernels::list_opencl_devices()) {
+    gpus.push_back({device.name, "opencl", device.memory_bytes, device.is_cpu});
+  }
+  return gpus;
+}
+
+Topology discover_board(const std::string& name, bool with_gpus) {
+  const Board board = read_board(name);
+  Topology topology = assemble_topology(read_machine(board.topology_file.string()));
+  topology.source = "board:" + name;
+  topology.machine = board.facts.soc;
+  topology.memory_bytes = board.memory_bytes;
+  if (with_gpus) topology.gpus = board.gpus;
+  topology.board = board.facts;
+  return topology;
+}
+
+[[noreturn]] void refuse_cpus(const Topology& topology, const std::vector<int>& wanted,
+                              const std::vector<int>& missing) {
+  throw ConfigError(
+      "cores", fmt::format("CPUs {} are asked for, {} may be used and {} not among them: choose "
+                           "CPUs that are there and allowed",
+                           format_cpu_list(wanted), format_cpu_list(topology.cpus()),
+                           format_cpu_list(missing) + (missing.size() == 1 ? " is" : " are")));
+}
+
+std::vector<int> selected_cpus(const Topology& topology, const std::string& selection) {
+  if (selection == "all") return topology.cpus();
+  if (selection == "big") return topology.kinds.front().cpus;
+  if (selection == "little") return topology.kinds.back().cpus;
+  const std::vector<int> wanted = parse_cpu_list(selection);
+  std::vector<int> missing = wanted;
+  std::erase_if(missing, [&](int cpu) { return topology.kind_of(cpu) != nullptr; });
+  if (!missing.empty()) refuse_cpus(topology, wanted, missing);
+  return wanted;
+}
+
+void keep(std::vector<int>& cpus, const std::vector<int>& selected) {
+  std::erase_if(cpus, [&](int cpu) {
+    return std::find(selected.begin(), selected.end(), cpu) == selected.end();
+  });
+}
+
+}  // namespace
+
+const CoreKind* Topology::kind_of(int cpu) const {
+  for (const CoreKind& kind : kinds) {
+    if (std::find(kind.cpus.begin(), kind.cpus.end(), cpu) != kind.cpus.end()) return &kind;
+  }
+  return nullptr;
+}
+
+std::vector<int> Topology::cpus() const {
+  std::vector<int> all;
+  for (const CoreKind& kind : kinds) all.insert(all.end(), kind.cpus.begin(), kind.cpus.end());
+  std::sort(all.begin(), all.end());
+  return all;
+}
+
+Topology discover_topology(const TopologyRequest& request) {
+  if (request.xml_file && request.board) {
+    throw ConfigError("topology",
+                      fmt::format("both an XML file ({}) and a board ({}) are asked for: "
+                                  "give one of them",
+                                  *request.xml_file, *request.board));
+  }
+  if (request.board) return discover_board(*request.board, request.list_gpus);
+  const RawMachine machine = read_machine(request.xml_file);
+  Topology topology = assemble_topology(machine);
+  topology.source = source_of(machine, request);
+  if (machine.this_system && request.list_gpus) topology.gpus = list_gpus();
+  if (machine.this_system || !request.xml_file) {
+    const auto warnings = environment_warnings();
+    topology.warnings.insert(topology.warnings.end(), warnings.begin(), warnings.end());
+  }
+  return topology;
+}
+
+Topology select_cores(const Topology& topology, const std::string& selection) {
+  MILLRACE_CHECK(!topology.kinds.empty(), "cores", "a topology has at least one kind");
+  const std::vector<int> selected = selected_cpus(topology, selection);
+  Topology result = topology;
+  for (CoreKind& kind : result.kinds) keep(kind.cpus, selected);
+  std::erase_if(result.kinds, [](const CoreKind& kind) { return kind.cpus.empty(); });
+  for (auto& core : result.cores) keep(core, selected);
+  std::erase_if(result.cores, [](const auto& core) { return core.empty(); });
+  result.limits.allowed_cpus = result.cpus();
+  return result;
+}
+
+}  // namespace millrace
