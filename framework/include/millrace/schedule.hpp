@@ -84,9 +84,9 @@ Timeline simulate(const Schedule& schedule, const std::vector<StageTimes>& times
 /// The same makespan without building spans: for searches.
 double simulate_makespan_ns(const Schedule& schedule, const std::vector<StageTimes>& times);
 
-/// Lower bound of the step under 1F1B (docs/concepts.md derives it), F_s, B_s, c_s per stage and
-/// equal for all micro-batches; without reduction and update. For fill-drain with c = 0 the
-/// second function is exact.
+/// Lower bound of the step under 1F1B (docs/schedules.md derives it), without reduction and update;
+/// F_s, B_s equal for all micro-batches, c_s the link between s and s + 1 in each direction (empty:
+/// none). O(P^2), whatever M. The second is the step under fill-drain without links, exact.
 double bound_1f1b_ns(const std::vector<double>& forward_ns, const std::vector<double>& backward_ns,
                      const std::vector<double>& link_ns, int micro_batches);
 double fill_drain_ns(const std::vector<double>& forward_ns, const std::vector<double>& backward_ns,
