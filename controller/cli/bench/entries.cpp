@@ -1,0 +1,140 @@
+#include "controller/cli/bench/entries.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "controller/cli/install_paths.hpp"
+#include "millrace/errors.hpp"
+#include "millrace/topology.hpp"
+
+namespace millrace::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr double kTargetFlops = 1.06e12;  // four steps of AlexNet at 64 images
+
+std::vector<std::string> command_of(const BenchSetup& setup, const std::string& program,
+                                    std::vector<std::string> more) {
+  std::vector<std::string> command = {(libexec_folder() / program).string(),
+                                      "--model",
+                                      setup.model,
+                                      "--batch",
+                                      std::to_string(setup.batch),
+                                      "--classes",
+                                      std::to_string(setup.classes)};
+  command.insert(command.end(), more.begin(), more.end());
+  return command;
+}
+
+std::vector<std::string> step_flags(int warmup, int steps) {
+  return {"--warmup", std::to_string(warmup), "--steps", std::to_string(steps)};
+}
+
+/// The one JSON line that a bench program prints.
+nlohmann::json measured(const ProcessSpec& spec, std::int64_t* peak_rss_bytes = nullptr) {
+  if (!fs::exists(spec.command.front())) {
+    throw ConfigError("build", "this build has no benchmark programs (" + spec.command.front() +
+                                   " is missing): build with -DMILLRACE_BENCH=ON");
+  }
+  const ProcessResult result = run_process(spec);
+  if (peak_rss_bytes != nullptr) *peak_rss_bytes = result.peak_rss_bytes;
+  auto json = nlohmann::json::parse(result.output, nullptr, false);
+  if (json.is_discarded()) {
+    throw InternalError("bench", spec.command.front() + " printed '" + result.output + "'");
+  }
+  return json;
+}
+
+ProcessSpec libtorch_spec(const BenchSetup& setup, bool one_core, const std::string& layout,
+                          int warmup, int steps) {
+  ProcessSpec spec;
+  spec.cpus = one_core ? std::vector<int>{setup.first_cpu} : setup.cpus;
+  spec.command = command_of(setup, "bench_libtorch",
+                            {"--layout", layout, "--threads", std::to_string(spec.cpus.size())});
+  for (const std::string& flag : step_flags(warmup, steps)) spec.command.push_back(flag);
+  if (one_core) spec.environment = {{"OMP_NUM_THREADS", "1"}, {"OPENBLAS_NUM_THREADS", "1"}};
+  return spec;
+}
+
+ProcessSpec spec_of(const BenchSetup& setup, const std::string& entry) {
+  if (entry == "one core") {
+    return libtorch_spec(setup, true, setup.layout_one_core, setup.warmup, setup.steps);
+  }
+  if (entry.starts_with("libtorch")) {
+    auto spec = libtorch_spec(setup, false, setup.layout_all_cores, setup.warmup, setup.steps);
+    if (entry == "libtorch tuned") {
+      const auto libraries = find_tuned_libraries();
+      spec.environment = {{"LD_PRELOAD", libraries->tcmalloc.string()},
+                          {"LD_LIBRARY_PATH", libraries->openblas_folder.string()}};
+    }
+    return spec;
+  }
+  ProcessSpec spec;
+  spec.command = command_of(
+      setup, "bench_plan",
+      {"--cores", format_cpu_list(setup.cpus), "--plan", plan_file(setup, entry).string()});
+  for (const std::string& flag : step_flags(setup.warmup, setup.steps))
+    spec.command.push_back(flag);
+  return spec;
+}
+
+}  // namespace
+
+std::optional<TunedLibraries> find_tuned_libraries() {
+  for (const fs::path folder : {"/usr/lib/" MILLRACE_LIBRARY_ARCH, "/usr/lib", "/usr/lib64"}) {
+    const TunedLibraries found{folder / "libtcmalloc_minimal.so.4", folder / "openblas-openmp"};
+    if (fs::exists(found.tcmalloc) && fs::exists(found.openblas_folder)) return found;
+  }
+  return {};
+}
+
+int default_steps(double flops_per_step) {
+  return static_cast<int>(std::clamp(std::round(kTargetFlops / flops_per_step), 4.0, 200.0));
+}
+
+double prepare_costs(const BenchSetup& setup, bool costs) {
+  ProcessSpec spec;
+  spec.command = command_of(
+      setup, "bench_costs",
+      {"--cores", format_cpu_list(setup.cpus), "--folder", costs ? setup.folder.string() : "none"});
+  return measured(spec).at("flops_per_image").get<double>();
+}
+
+std::string faster_layout(const BenchSetup& setup, bool one_core) {
+  const auto speed = [&](const std::string& layout) {
+    return measured(libtorch_spec(setup, one_core, layout, 1, 1))
+        .at("images_per_second")
+        .get<double>();
+  };
+  return speed("nhwc") > speed("nchw") ? "nhwc" : "nchw";
+}
+
+MatrixRate measure_matrix_rate(const BenchSetup& setup) {
+  ProcessSpec spec;
+  spec.command = {(libexec_folder() / "bench_matrix_rate").string(), "--first",
+                  std::to_string(setup.first_cpu), "--cpus", format_cpu_list(setup.cpus)};
+  for (const std::string& flag : step_flags(2, 10)) spec.command.push_back(flag);
+  const auto json = measured(spec);
+  return {json.at("one_core_flops_per_second").get<double>(),
+          json.at("all_cores_flops_per_second").get<double>()};
+}
+
+EntryRound measure_entry(const BenchSetup& setup, const std::string& entry) {
+  EntryRound round;
+  const auto json = measured(spec_of(setup, entry), &round.peak_rss_bytes);
+  round.images_per_second = json.at("images_per_second").get<double>();
+  if (json.contains("expected_ns")) {
+    round.estimate =
+        BenchEstimate{json.at("expected_ns").get<double>(), json.at("latest_ns").get<double>(),
+                      json.at("measured_ns").get<double>()};
+  }
+  return round;
+}
+
+fs::path plan_file(const BenchSetup& setup, const std::string& entry) {
+  return setup.folder / (entry == "plan" ? "plan.json" : "even.json");
+}
+
+}  // namespace millrace::cli

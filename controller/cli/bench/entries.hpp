@@ -1,0 +1,51 @@
+#pragma once
+// How each entry of the benchmark is started: program, cores, environment.
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "controller/cli/bench/process.hpp"
+#include "controller/cli/bench/report.hpp"
+
+namespace millrace::cli {
+
+/// What all entries of a benchmark share.
+struct BenchSetup {
+  std::string model;
+  std::int64_t batch = 64;
+  int classes = 1000;
+  std::vector<int> cpus;  ///< those of --cores
+  int first_cpu = 0;      ///< one of the fastest kind: "one core"
+  int steps = 4, warmup = 1;
+  std::filesystem::path folder;  ///< plans and costs of this benchmark
+  std::string layout_one_core = "nchw", layout_all_cores = "nchw";
+};
+
+/// Where the tuned entry's libraries lie; absent where one of the packages is.
+struct TunedLibraries {
+  std::filesystem::path tcmalloc;         ///< the library to preload
+  std::filesystem::path openblas_folder;  ///< its OpenMP build
+};
+std::optional<TunedLibraries> find_tuned_libraries();
+
+/// Steps that make an entry run for some seconds on a core of a PC: 4 for AlexNet, 200 at most.
+int default_steps(double flops_per_step);
+
+/// Measures FLOPs per image; with `costs`, also the layers' costs, and writes costs.json and
+/// topology.json to the setup's folder.
+double prepare_costs(const BenchSetup& setup, bool costs);
+
+/// The faster of LibTorch's layouts, by one timed step of each.
+std::string faster_layout(const BenchSetup& setup, bool one_core);
+
+MatrixRate measure_matrix_rate(const BenchSetup& setup);
+
+/// One round of one entry. REQUIRES: "libtorch tuned" only with its libraries.
+EntryRound measure_entry(const BenchSetup& setup, const std::string& entry);
+
+/// File of the plan that entry "plan" or "even data parallel" trains through.
+std::filesystem::path plan_file(const BenchSetup& setup, const std::string& entry);
+
+}  // namespace millrace::cli

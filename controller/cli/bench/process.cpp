@@ -1,0 +1,132 @@
+#include "controller/cli/bench/process.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sched.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "millrace/errors.hpp"
+
+namespace millrace::cli {
+namespace {
+
+constexpr std::array<std::string_view, 14> kRemoved = {
+    "OMP_",       "GOMP_",    "KMP_",    "OPENBLAS_", "GOTO_",   "BLIS_",
+    "MKL_",       "DNNL_",    "ONEDNN_", "VECLIB_",   "MALLOC_", "ATEN_CPU_CAPABILITY",
+    "LD_PRELOAD", "TCMALLOC_"};
+
+class Descriptor {
+ public:
+  explicit Descriptor(int value) : value_(value) {}
+  ~Descriptor() { close(); }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return value_; }
+  void close() {
+    if (value_ >= 0) ::close(value_);
+    value_ = -1;
+  }
+
+ private:
+  int value_;
+};
+
+std::vector<char*> pointers(std::vector<std::string>& texts) {
+  std::vector<char*> result;
+  for (std::string& text : texts) result.push_back(text.data());
+  result.push_back(nullptr);
+  return result;
+}
+
+[[noreturn]] void fail(const std::string& what) {
+  throw ResourceError("bench", what + ": " + std::strerror(errno));
+}
+
+/// In the child: only calls that are safe after fork.
+[[noreturn]] void become(char* const* command, char* const* environment, const cpu_set_t* mask,
+                         int output) {
+  if (mask != nullptr && sched_setaffinity(0, sizeof(*mask), mask) != 0) _exit(126);
+  if (dup2(output, STDOUT_FILENO) < 0) _exit(126);
+  execve(command[0], command, environment);
+  _exit(127);
+}
+
+std::string read_all(int descriptor) {
+  std::string text;
+  std::array<char, 4096> buffer{};
+  for (;;) {
+    const ssize_t count = ::read(descriptor, buffer.data(), buffer.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) return text;
+    text.append(buffer.data(), static_cast<std::size_t>(count));
+  }
+}
+
+/// The program has said why on standard error.
+[[noreturn]] void report_failure(const std::string& program, int status) {
+  if (WIFEXITED(status)) {
+    const int code = WEXITSTATUS(status);
+    for (const ExitCode own : {ExitCode::user, ExitCode::no_plan, ExitCode::resource}) {
+      if (code == static_cast<int>(own)) throw Error(own, "bench", program + " failed, see above");
+    }
+    throw InternalError("bench", fmt::format("{} ended with exit code {}", program, code));
+  }
+  throw InternalError("bench", fmt::format("{} was killed by signal {} ({})", program,
+                                           WTERMSIG(status), strsignal(WTERMSIG(status))));
+}
+
+}  // namespace
+
+std::map<std::string, std::string> clean_environment() {
+  std::map<std::string, std::string> result;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string_view text = *entry;
+    const bool removed = std::any_of(kRemoved.begin(), kRemoved.end(),
+                                     [&](std::string_view name) { return text.starts_with(name); });
+    const auto split = text.find('=');
+    if (!removed && split != std::string_view::npos) {
+      result.emplace(text.substr(0, split), text.substr(split + 1));
+    }
+  }
+  return result;
+}
+
+ProcessResult run_process(const ProcessSpec& spec) {
+  std::vector<std::string> command = spec.command, variables;
+  auto environment = clean_environment();
+  for (const auto& [name, value] : spec.environment) environment[name] = value;
+  for (const auto& [name, value] : environment) variables.push_back(name + "=" + value);
+  const auto arguments = pointers(command), settings = pointers(variables);
+  cpu_set_t mask;
+  CPU_ZERO(&mask);
+  for (const int cpu : spec.cpus) CPU_SET(cpu, &mask);
+
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) fail("cannot make a pipe");
+  const Descriptor reading(ends[0]);
+  Descriptor writing(ends[1]);
+  const pid_t child = fork();
+  if (child < 0) fail("cannot start " + command.front());
+  if (child == 0) {
+    become(arguments.data(), settings.data(), spec.cpus.empty() ? nullptr : &mask, writing.get());
+  }
+  writing.close();
+  ProcessResult result{read_all(reading.get()), 0};
+  int status = 0;
+  rusage usage{};
+  while (wait4(child, &status, 0, &usage) < 0) {
+    if (errno != EINTR) fail("cannot wait for " + command.front());
+  }
+  if (status != 0) report_failure(command.front(), status);
+  result.peak_rss_bytes = static_cast<std::int64_t>(usage.ru_maxrss) * 1024;
+  return result;
+}
+
+}  // namespace millrace::cli

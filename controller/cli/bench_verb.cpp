@@ -1,0 +1,190 @@
+#include <fmt/format.h>
+#include <stdlib.h>
+
+#include <algorithm>
+
+#include "controller/cli/bench/entries.hpp"
+#include "controller/cli/closest.hpp"
+#include "controller/cli/output.hpp"
+#include "controller/cli/planning.hpp"
+#include "controller/cli/verbs.hpp"
+#include "framework/base/file.hpp"
+#include "millrace/errors.hpp"
+#include "millrace/log.hpp"
+#include "millrace/topology.hpp"
+
+namespace millrace::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct BenchCommand {
+  RunConfig config;
+  int rounds = 5;
+  std::optional<int> steps;
+  std::vector<std::string> only;
+};
+
+/// A folder that goes when the benchmark ends.
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    std::string name = (fs::temp_directory_path() / "millrace-bench-XXXXXX").string();
+    if (mkdtemp(name.data()) == nullptr) {
+      throw ResourceError("bench", "cannot make a folder " + name +
+                                       ": set TMPDIR to one that is "
+                                       "writable");
+    }
+    path_ = name;
+  }
+  ~TemporaryFolder() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+  }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  const fs::path& path() const { return path_; }
+
+ private:
+  fs::path path_;
+};
+
+std::vector<std::string> wanted_entries(const std::vector<std::string>& only) {
+  const auto& known = bench_entry_names();
+  if (only.empty()) return known;
+  for (const std::string& name : only) {
+    if (std::find(known.begin(), known.end(), name) == known.end()) {
+      throw ConfigError("bench", "unknown entry '" + name + "'" + suggestion(name, known));
+    }
+  }
+  std::vector<std::string> wanted;
+  std::copy_if(known.begin(), known.end(), std::back_inserter(wanted), [&](const auto& name) {
+    return std::find(only.begin(), only.end(), name) != only.end();
+  });
+  return wanted;
+}
+
+bool is_planned(const std::string& entry) {
+  return entry == "plan" || entry == "even data parallel";
+}
+
+/// Searches the plan once, so that every round trains through the same one.
+void prepare_plans(const BenchSetup& setup, const RunConfig& config) {
+  const auto costs = setup.folder / "costs.json";
+  const Profile profile = profile_from_json(read_file(costs, "bench"), costs.string());
+  const Topology topology = topology_from_json(read_file(setup.folder / "topology.json", "bench"));
+  PlanRequest request = plan_request(config);
+  request.cpus = cpus_by_kind(topology);
+  const Plan plan = make_plan(profile, config, request);
+  write_file_atomically(plan_file(setup, "plan"), to_json(plan), "bench");
+  write_file_atomically(plan_file(setup, "even data parallel"),
+                        to_json(even_plan(profile, request)), "bench");
+}
+
+bool any(const std::vector<std::string>& entries, bool (*matches)(const std::string&)) {
+  return std::any_of(entries.begin(), entries.end(), matches);
+}
+
+/// What does not change from round to round: cores, length, plans, layouts.
+BenchSetup prepare(const BenchCommand& command, const std::vector<std::string>& entries,
+                   const fs::path& folder, double& flops_per_image) {
+  const RunConfig& config = command.config;
+  const Topology machine = select_cores(discover_topology({.list_gpus = false}), config.cores);
+  BenchSetup setup;
+  setup.model = config.model;
+  setup.batch = config.batch.value_or(setup.batch);
+  setup.cpus = machine.cpus();
+  setup.first_cpu = machine.kinds.front().cpus.front();
+  setup.folder = folder;
+  const bool planned = any(entries, is_planned);
+  flops_per_image = prepare_costs(setup, planned);
+  setup.steps =
+      command.steps.value_or(default_steps(flops_per_image * static_cast<double>(setup.batch)));
+  setup.warmup = std::clamp(setup.steps / 4, 1, 20);
+  if (planned) prepare_plans(setup, config);
+  if (any(entries, [](const std::string& name) { return name == "one core"; })) {
+    setup.layout_one_core = faster_layout(setup, true);
+  }
+  if (any(entries, [](const std::string& name) { return name.starts_with("libtorch"); })) {
+    setup.layout_all_cores = faster_layout(setup, false);
+  }
+  return setup;
+}
+
+BenchEntry empty_entry(const BenchSetup& setup, const std::string& name) {
+  BenchEntry entry{name, "", {}};
+  if (name == "one core") entry.note = setup.layout_one_core;
+  if (name.starts_with("libtorch")) entry.note = setup.layout_all_cores;
+  return entry;
+}
+
+bool measurable(const std::string& entry) {
+  return entry != "libtorch tuned" || find_tuned_libraries().has_value();
+}
+
+void measure_round(const BenchSetup& setup, BenchReport& report) {
+  report.matrix_rates.push_back(measure_matrix_rate(setup));
+  for (BenchEntry& entry : report.entries) {
+    if (!measurable(entry.name)) {
+      entry.note = "needs the packages libtcmalloc-minimal4 and libopenblas0-openmp";
+      continue;
+    }
+    entry.rounds.push_back(measure_entry(setup, entry.name));
+    log_info("bench", fmt::format("round {}: {} {:.1f} img/s", report.matrix_rates.size(),
+                                  entry.name, entry.rounds.back().images_per_second));
+  }
+}
+
+int run_bench(const BenchCommand& command, const Presentation& presentation) {
+  const auto entries = wanted_entries(command.only);
+  const TemporaryFolder folder;
+  double flops_per_image = 0;
+  const BenchSetup setup = prepare(command, entries, folder.path(), flops_per_image);
+  BenchReport report{setup.model, setup.batch, setup.cpus, flops_per_image, {}, {}};
+  for (const std::string& name : entries) report.entries.push_back(empty_entry(setup, name));
+  for (int round = 0; round < command.rounds; ++round) measure_round(setup, report);
+  print(presentation.json ? to_json(report) : to_table(report));
+  return 0;
+}
+
+const char* const kExamples =
+    "  millrace bench\n"
+    "  millrace bench alexnet-32 --batch 128 --rounds 3 --json\n"
+    "  millrace bench alexnet --only plan,libtorch --plan plan.json\n\n"
+    "Entries, each a process of its own, in turn in every round; the same batch, steps and SGD:\n"
+    "  one core            plain LibTorch on one pinned core, one thread in every library, in the\n"
+    "                      faster of its layouts (NCHW, NHWC)\n"
+    "  libtorch            plain LibTorch on all cores, in the faster of its layouts\n"
+    "  libtorch tuned      the same with tcmalloc preloaded and OpenBLAS's OpenMP build\n"
+    "  even data parallel  Millrace, one replica on each core, equal shares\n"
+    "  plan                Millrace through the searched plan, or that of --plan";
+
+}  // namespace
+
+void add_bench(CLI::App& program, Action& action) {
+  const auto command = std::make_shared<BenchCommand>();
+  Verb verb(program, action, "bench", "measures this machine: plain LibTorch against the plan");
+  verb.model().settings({SettingGroup::shared});
+  verb.app()
+      .add_option("--rounds", command->rounds, "rounds; ratios are taken round by round")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 10'000));
+  verb.app()
+      .add_option("--steps", command->steps,
+                  "timed steps of an entry (default: by the model's size)")
+      ->check(CLI::Range(1, 1'000'000));
+  verb.app()
+      .add_option("--only", command->only, "these entries alone")
+      ->delimiter(',')
+      ->type_name("ENTRY,...")
+      ->allow_extra_args(false);
+  verb.examples(kExamples);
+  verb.runs([command](const SettingLayers& layers, const Presentation& presentation) {
+    RunConfig base;
+    base.model = "alexnet";
+    command->config = resolved_with_model(layers, base);
+    return run_bench(*command, presentation);
+  });
+}
+
+}  // namespace millrace::cli

@@ -1,0 +1,69 @@
+#pragma once
+// What each verb was asked for: its flags as values, checked as far as no tensor is needed.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "controller/cli/config_layers.hpp"
+#include "controller/cli/run_config.hpp"
+#include "millrace/log.hpp"
+
+namespace millrace::cli {
+
+/// Flags that every verb has.
+struct Presentation {
+  bool json = false;
+  Verbosity verbosity = Verbosity::normal;
+};
+
+struct ProfileCommand {
+  RunConfig config;
+  std::string output;  ///< "": none
+  bool fresh = false;  ///< measure though a profile is kept
+};
+
+struct PlanCommand {
+  RunConfig config;
+  std::string costs;  ///< a cost file instead of a model
+  std::string output;
+  bool explain = false;
+};
+
+struct EstimateCommand {
+  RunConfig config;
+};
+
+struct TrainCommand {
+  RunConfig config;
+  std::string out;
+  bool force = false;
+};
+
+struct ResumeCommand {
+  std::string folder;
+  SettingLayers layers;  ///< over the run's config.toml: other cores or another plan
+};
+
+struct EvalCommand {
+  std::string source;      ///< a run folder or a safetensors file
+  std::string checkpoint;  ///< "best", "last" or a step
+  RunConfig config;        ///< data, cores, batch; the model where `source` is a file
+};
+
+struct PredictCommand {
+  std::string source, checkpoint;
+  std::vector<std::string> images;
+};
+
+struct ExportCommand {
+  std::string folder, checkpoint, output;
+};
+
+struct DataCommand {
+  std::string folder;
+  std::int64_t per_class = 0;
+  std::uint64_t seed = 1;
+};
+
+}  // namespace millrace::cli

@@ -1,0 +1,28 @@
+#include "controller/cli/output.hpp"
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include "framework/base/file.hpp"
+#include "millrace/errors.hpp"
+#include "millrace/log.hpp"
+
+namespace millrace::cli {
+
+void print(std::string_view text) {
+  const bool ended = text.ends_with('\n');
+  const bool written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size() &&
+                       (ended || std::fputc('\n', stdout) != EOF) && std::fflush(stdout) == 0;
+  if (!written) {
+    throw ResourceError("output",
+                        std::string("cannot write to standard output: ") + std::strerror(errno));
+  }
+}
+
+void save(const std::string& file, std::string_view text) {
+  write_file_atomically(file, text, "output");
+  log_info("output", "wrote " + file);
+}
+
+}  // namespace millrace::cli

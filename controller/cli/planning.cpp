@@ -1,0 +1,129 @@
+#include "controller/cli/planning.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "framework/base/file.hpp"
+#include "millrace/errors.hpp"
+#include "millrace/log.hpp"
+#include "millrace/units.hpp"
+
+namespace millrace::cli {
+namespace {
+
+constexpr std::int64_t kLargestOpenBatch = 64;
+
+std::optional<int> as_int(const std::optional<std::int64_t>& value) {
+  return value ? std::optional<int>(static_cast<int>(*value)) : std::nullopt;
+}
+
+template <typename Costs>
+void keep_only(std::map<std::string, Costs>& costs, const std::string& kind) {
+  std::erase_if(costs, [&](const auto& entry) { return entry.first != kind; });
+}
+
+Plan search(const Profile& profile, const PlanRequest& request) {
+  auto result = search_plan(profile, request);
+  if (auto* plan = std::get_if<Plan>(&result)) return std::move(*plan);
+  const auto& failure = std::get<PlanFailure>(result);
+  throw NoPlanError(
+      "plan", failure.reason + (failure.nearest.empty() ? "" : "; nearest: " + failure.nearest));
+}
+
+}  // namespace
+
+PlanRequest plan_request(const RunConfig& config) {
+  PlanRequest request;
+  request.batch = config.batch.value_or(kLargestOpenBatch);
+  request.micro_batch = config.micro_batch;
+  request.objective = config.objective;
+  request.schedule = config.schedule;
+  request.max_stages = as_int(config.max_stages);
+  request.max_replicas = as_int(config.max_replicas);
+  request.recompute = config.recompute;
+  request.memory_bytes = config.memory_bytes;
+  return request;
+}
+
+std::map<std::string, std::vector<int>> cpus_by_kind(const Topology& topology) {
+  std::map<std::string, std::vector<int>> cpus;
+  for (const CoreKind& kind : topology.kinds) cpus[kind.name] = kind.cpus;
+  return cpus;
+}
+
+Plan make_plan(const Profile& profile, const RunConfig& config, PlanRequest request) {
+  if (!config.plan_file.empty()) {
+    const Plan plan = plan_from_json(read_file(config.plan_file, "plan"), config.plan_file);
+    return check_plan(plan, profile, request);
+  }
+  while (!config.batch && request.batch > 1) {
+    try {
+      return search(profile, request);
+    } catch (const NoPlanError& error) {
+      log_debug("plan", fmt::format("batch {}: {}", request.batch, error.what()));
+      request.batch /= 2;
+    }
+  }
+  return search(profile, request);
+}
+
+Plan even_plan(const Profile& profile, const PlanRequest& request) {
+  Plan plan;
+  plan.model = profile.model;
+  plan.batch = plan.micro_batch = request.batch;
+  plan.micro_batches = 1;
+  plan.schedule = "1f1b";
+  PlanStage stage;
+  for (const LayerCosts& layer : profile.layers) stage.layers.push_back(layer.name);
+  for (const DeviceKind& kind : profile.kinds) {
+    for (const int cpu : request.cpus.at(kind.name)) stage.devices.push_back({kind.name, cpu});
+  }
+  stage.shares = shares_of(std::vector<std::int64_t>(stage.devices.size(), 1), request.batch);
+  plan.stages = {std::move(stage)};
+  return check_plan(plan, profile, request);
+}
+
+Profile select_kinds(Profile profile, const std::string& cores) {
+  if (cores == "all") return profile;
+  if (cores != "big" && cores != "little") {
+    throw ConfigError("cores", fmt::format("--cores {}: a cost file has kinds of cores but no CPU "
+                                           "numbers; use all, big or little",
+                                           cores));
+  }
+  const DeviceKind kind = cores == "big" ? profile.kinds.front() : profile.kinds.back();
+  profile.kinds = {kind};
+  for (LayerCosts& layer : profile.layers) {
+    keep_only(layer.forward_ns, kind.name);
+    keep_only(layer.backward_ns, kind.name);
+    keep_only(layer.update_ns, kind.name);
+    keep_only(layer.loaded, kind.name);
+    keep_only(layer.implementation, kind.name);
+    for (auto* widths : {&layer.threads_ns, &layer.features_ns}) {
+      if (!*widths) continue;
+      keep_only((*widths)->forward, kind.name);
+      keep_only((*widths)->backward, kind.name);
+    }
+  }
+  check_profile(profile, "--cores " + cores);
+  return profile;
+}
+
+std::string present_plan(const Plan& plan, const Profile& profile, bool json, bool explained) {
+  if (json) return to_json(plan);
+  if (explained) return explain(plan, profile);
+  std::string text =
+      fmt::format("{}: batch {} in {} micro-batches of {}, {} ({}{}), {}\n", plan.model, plan.batch,
+                  plan.micro_batches, plan.micro_batch, plan.schedule,
+                  format_duration(plan.value_ns), plan.optimal ? ", optimal for these costs" : "",
+                  format_bytes(static_cast<double>(plan.memory_bytes)));
+  for (std::size_t s = 0; s < plan.stages.size(); ++s) {
+    const PlanStage& stage = plan.stages[s];
+    text += fmt::format("  stage {}: {} to {} on {} core{}, split by {}\n", s, stage.layers.front(),
+                        stage.layers.back(), stage.devices.size(),
+                        stage.devices.size() == 1 ? "" : "s", to_string(stage.split));
+  }
+  return text + "--explain draws it.";
+}
+
+}  // namespace millrace::cli

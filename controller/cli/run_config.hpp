@@ -1,0 +1,45 @@
+#pragma once
+// Everything a run can be told, resolved from flags, --set, the config file and the defaults.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "millrace/optimizer.hpp"
+#include "millrace/plan.hpp"
+
+namespace millrace::cli {
+
+/// `auto` is an absent value throughout.
+struct RunConfig {
+  std::string model;  ///< a name of the zoo; "" where a verb takes none
+
+  std::string cores = "all";  ///< as select_cores takes it
+  std::string gpu = "auto";   ///< "auto" or "none"
+  std::optional<std::int64_t> memory_bytes;
+
+  std::optional<std::int64_t> batch = 64;  ///< absent: the largest up to 64 that fits the memory
+  std::optional<std::int64_t> micro_batch;
+  std::string schedule = "auto";
+  std::optional<std::int64_t> max_stages, max_replicas;
+  RecomputePolicy recompute = RecomputePolicy::automatic;
+  Objective objective = Objective::makespan;
+  std::string plan_file;
+  std::string precision = "fp32";
+
+  std::string data;  ///< folder or files of a data set; "": the generated set in the cache folder
+  bool skip_bad_images = false;
+
+  std::optional<std::int64_t> epochs, steps, time_ns;  ///< at most one: when the run ends
+  std::uint64_t seed = 1;
+  std::string weights;    ///< a safetensors file to start from
+  bool new_head = false;  ///< the last layer starts afresh though `weights` has one
+  OptimizerSettings optimizer;
+  LearningRateSchedule learning_rate;
+
+  std::int64_t checkpoint_every_steps = 200;
+  std::int64_t checkpoint_keep = 2;
+  std::int64_t evaluate_every_epochs = 1;
+};
+
+}  // namespace millrace::cli

@@ -1,0 +1,330 @@
+#include "controller/cli/settings.hpp"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <cmath>
+#include <limits>
+#include <map>
+
+#include "controller/cli/closest.hpp"
+#include "millrace/errors.hpp"
+#include "millrace/schedule.hpp"
+#include "millrace/units.hpp"
+
+namespace millrace::cli {
+namespace {
+
+using std::optional;
+using std::string;
+using Int = std::int64_t;
+
+constexpr Int kLargest = 1'000'000'000;
+
+[[noreturn]] void refuse(const string& key, const string& text, const string& accepted) {
+  throw ConfigError("config", fmt::format("{} = '{}': needs {}", key, text, accepted));
+}
+
+template <typename Number>
+Number parse_number(const string& key, const string& text, Number least, Number most,
+                    const string& accepted) {
+  Number value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  const bool whole = error == std::errc{} && end == text.data() + text.size();
+  if (!whole || !(value >= least && value <= most)) refuse(key, text, accepted);
+  return value;
+}
+
+/// Describes a row; `Place` finds the member in a RunConfig, so that nested values need no twin.
+struct Row {
+  string key, flag, form, help;
+  SettingGroup group;
+};
+
+template <typename Set, typename Get>
+Setting make(const Row& row, bool is_text, Set set, Get get) {
+  return {row.key, row.flag, row.form, row.help, row.group, is_text, set, get};
+}
+
+template <typename Place>
+Setting text_row(const Row& row, Place place, std::vector<string> accepted = {}) {
+  return make(
+      row, true,
+      [=, key = row.key](RunConfig& config, const string& text) {
+        const bool known =
+            accepted.empty() || std::find(accepted.begin(), accepted.end(), text) != accepted.end();
+        if (!known)
+          throw ConfigError("config", key + " = '" + text + "'" + suggestion(text, accepted));
+        place(config) = text;
+      },
+      [=](const RunConfig& config) -> optional<string> {
+        const string& value = place(config);
+        return value.empty() ? optional<string>() : value;
+      });
+}
+
+template <typename Place>
+Setting choice_row(
+    const Row& row, Place place,
+    std::vector<std::pair<string, std::decay_t<std::invoke_result_t<Place, RunConfig&>>>> choices) {
+  return make(
+      row, true,
+      [=, key = row.key](RunConfig& config, const string& text) {
+        std::vector<string> names;
+        for (const auto& [name, value] : choices) {
+          if (name == text) {
+            place(config) = value;
+            return;
+          }
+          names.push_back(name);
+        }
+        throw ConfigError("config", key + " = '" + text + "'" + suggestion(text, names));
+      },
+      [=](const RunConfig& config) -> optional<string> {
+        for (const auto& [name, value] : choices) {
+          if (value == place(config)) return name;
+        }
+        return {};
+      });
+}
+
+/// Whole numbers; with an optional place, "auto" leaves it empty.
+template <typename Place>
+Setting integer_row(const Row& row, Place place, Int least, Int most = kLargest) {
+  using Value = std::decay_t<std::invoke_result_t<Place, RunConfig&>>;
+  constexpr bool kOptional = std::is_same_v<Value, optional<Int>>;
+  const string accepted = fmt::format("a whole number from {} to {}{}", least, most,
+                                      row.form.ends_with("|auto") ? ", or auto" : "");
+  return make(
+      row, false,
+      [=](RunConfig& config, const string& text) {
+        if constexpr (kOptional) {
+          if (text == "auto" && row.form.ends_with("|auto")) {
+            place(config).reset();
+            return;
+          }
+        }
+        place(config) = static_cast<Value>(parse_number<Int>(row.key, text, least, most, accepted));
+      },
+      [=](const RunConfig& config) -> optional<string> {
+        if constexpr (kOptional) {
+          const auto& value = place(config);
+          if (value) return std::to_string(*value);
+          return row.form.ends_with("|auto") ? optional<string>("auto") : optional<string>();
+        } else {
+          return std::to_string(place(config));
+        }
+      });
+}
+
+template <typename Place>
+Setting real_row(const Row& row, Place place, double least, double most = 1e9) {
+  const string accepted = fmt::format("a number from {:g} to {:g}", least, most);
+  return make(
+      row, false,
+      [=](RunConfig& config, const string& text) {
+        place(config) = parse_number<double>(row.key, text, least, most, accepted);
+      },
+      [=](const RunConfig& config) -> optional<string> {
+        return fmt::format("{}", place(config));
+      });
+}
+
+template <typename Place>
+Setting switch_row(const Row& row, Place place) {
+  return make(
+      row, false,
+      [=](RunConfig& config, const string& text) {
+        if (text != "true" && text != "false") refuse(row.key, text, "true or false");
+        place(config) = text == "true";
+      },
+      [=](const RunConfig& config) -> optional<string> {
+        return place(config) ? "true" : "false";
+      });
+}
+
+/// Bytes or durations, written back as the plain count that `parse` reads as the same value.
+template <typename Place, typename Parse>
+Setting quantity_row(const Row& row, Place place, Parse parse, const string& unit) {
+  return make(
+      row, true,
+      [=](RunConfig& config, const string& text) {
+        const Int value = parse(text);
+        if (value <= 0) refuse(row.key, text, "more than 0");
+        place(config) = value;
+      },
+      [=](const RunConfig& config) -> optional<string> {
+        const auto& value = place(config);
+        return value ? optional<string>(std::to_string(*value) + unit) : optional<string>();
+      });
+}
+
+#define PLACE(member) \
+  [](auto& config) -> auto& { return config.member; }
+
+void set_gpu(RunConfig& config, const string& text) {
+  if (text != "auto" && text != "none") {
+    parse_number<Int>("machine.gpu", text, 0, kLargest, "none, auto or a number of GPUs");
+    if (text != "0") {
+      throw ConfigError("config",
+                        fmt::format("machine.gpu = {}: this version trains on cores only; "
+                                    "use --gpu none or leave the flag out",
+                                    text));
+    }
+  }
+  config.gpu = text == "0" ? "none" : text;
+}
+
+void set_precision(RunConfig& config, const string& text) {
+  if (text == "bf16") {
+    throw ConfigError("config",
+                      "train.precision = bf16: this version computes in fp32 only; use "
+                      "--precision fp32 or leave the flag out");
+  }
+  if (text != "fp32" && text != "auto") refuse("train.precision", text, "fp32 or auto");
+  config.precision = "fp32";
+}
+
+std::vector<Setting> machine_settings() {
+  const auto group = SettingGroup::shared;
+  return {text_row({"machine.cores", "--cores", "all|big|little|LIST",
+                    "cores to use: a kind, or CPU numbers such as 0,2-3", group},
+                   PLACE(cores)),
+          make({"machine.gpu", "--gpu", "none|auto|N", "GPUs to use", group}, true, set_gpu,
+               [](const RunConfig& config) -> optional<string> { return config.gpu; }),
+          quantity_row(
+              {"machine.memory", "--memory", "BYTES",
+               "memory that a plan may take, such as 512M or 1.5GiB", group},
+              PLACE(memory_bytes), [](const string& t) { return parse_bytes(t); }, "")};
+}
+
+std::vector<Setting> plan_settings() {
+  const auto group = SettingGroup::shared;
+  std::vector<string> schedules = schedule_names();
+  schedules.insert(schedules.begin(), "auto");
+  return {
+      integer_row({"plan.batch", "--batch", "N|auto", "samples of a step", group}, PLACE(batch), 1,
+                  1'000'000),
+      integer_row(
+          {"plan.micro_batch", "--micro-batch", "N|auto", "samples of a micro-batch", group},
+          PLACE(micro_batch), 1, 1'000'000),
+      text_row({"plan.schedule", "--schedule", "auto|fill-drain|1f1b", "order of the micro-batches",
+                group},
+               PLACE(schedule), schedules),
+      integer_row({"plan.max_stages", "--max-stages", "N", "most stages", group}, PLACE(max_stages),
+                  1, 1000),
+      integer_row({"plan.max_replicas", "--max-replicas", "N", "most replicas of a stage", group},
+                  PLACE(max_replicas), 1, 1000),
+      choice_row({"plan.recompute", "--recompute", "auto|none|all",
+                  "compute activations again instead of keeping them", group},
+                 PLACE(recompute),
+                 {{"auto", RecomputePolicy::automatic},
+                  {"none", RecomputePolicy::none},
+                  {"all", RecomputePolicy::all}}),
+      choice_row(
+          {"plan.objective", "--objective", "makespan|period",
+           "what is made small: the time of a step, or the steady time of a micro-batch", group},
+          PLACE(objective), {{"makespan", Objective::makespan}, {"period", Objective::period}}),
+      text_row({"plan.file", "--plan", "FILE", "use this plan instead of searching one", group},
+               PLACE(plan_file))};
+}
+
+std::vector<Setting> training_settings() {
+  const auto shared = SettingGroup::shared, data = SettingGroup::data;
+  const auto training = SettingGroup::training;
+  return {
+      text_row({"data.folder", "--data", "DIR", "data set (default: the generated set)", data},
+               PLACE(data)),
+      switch_row({"data.skip_bad_images", "--skip-bad-images", "",
+                  "leave out images that cannot be read instead of stopping", data},
+                 PLACE(skip_bad_images)),
+      integer_row({"train.epochs", "--epochs", "N", "end after N passes over the data", training},
+                  PLACE(epochs), 1),
+      integer_row({"train.steps", "--steps", "N", "end after N steps", training}, PLACE(steps), 1),
+      quantity_row(
+          {"train.time", "--time", "TIME", "end after this time, such as 10m or 2h30m", training},
+          PLACE(time_ns), [](const string& t) { return parse_duration_ns(t); }, "ns"),
+      make({"train.precision", "--precision", "fp32|bf16|auto", "arithmetic", shared}, true,
+           set_precision,
+           [](const RunConfig& config) -> optional<string> { return config.precision; }),
+      integer_row({"train.seed", "--seed", "N", "seed of weights, order and masks", shared},
+                  PLACE(seed), 0, std::numeric_limits<Int>::max()),
+      text_row({"train.weights", "--weights", "FILE", "start from these weights (safetensors)",
+                training},
+               PLACE(weights)),
+      switch_row({"train.new_head", "--new-head", "",
+                  "with --weights: the last layer starts afresh", training},
+                 PLACE(new_head)),
+      integer_row(
+          {"train.evaluate_every_epochs", "", "N", "evaluate after so many epochs", training},
+          PLACE(evaluate_every_epochs), 1),
+      integer_row({"checkpoint.every_steps", "", "N", "steps between checkpoints", training},
+                  PLACE(checkpoint_every_steps), 1),
+      integer_row(
+          {"checkpoint.keep", "", "N", "checkpoints that are kept besides the best", training},
+          PLACE(checkpoint_keep), 1, 10'000)};
+}
+
+std::vector<Setting> optimizer_settings() {
+  const auto group = SettingGroup::training;
+  return {choice_row({"optimizer.kind", "--optimizer", "sgd|adamw", "update rule", group},
+                     PLACE(optimizer.kind),
+                     {{"sgd", OptimizerKind::sgd}, {"adamw", OptimizerKind::adamw}}),
+          real_row({"optimizer.learning_rate", "--lr", "X", "learning rate", group},
+                   PLACE(optimizer.learning_rate), 0),
+          real_row({"optimizer.momentum", "", "X", "momentum (sgd)", group},
+                   PLACE(optimizer.momentum), 0, 1),
+          switch_row({"optimizer.nesterov", "", "", "Nesterov momentum (sgd)", group},
+                     PLACE(optimizer.nesterov)),
+          real_row({"optimizer.weight_decay", "", "X", "weight decay", group},
+                   PLACE(optimizer.weight_decay), 0),
+          real_row({"optimizer.beta1", "", "X", "first moment (adamw)", group},
+                   PLACE(optimizer.beta1), 0, 1),
+          real_row({"optimizer.beta2", "", "X", "second moment (adamw)", group},
+                   PLACE(optimizer.beta2), 0, 1),
+          real_row({"optimizer.epsilon", "", "X", "denominator's floor (adamw)", group},
+                   PLACE(optimizer.epsilon), 0),
+          real_row({"optimizer.clip_norm", "", "X", "largest global gradient norm; 0: off", group},
+                   PLACE(optimizer.clip_norm), 0),
+          text_row({"learning_rate.schedule", "--schedule-lr", "constant|step|cosine",
+                    "how the learning rate falls", group},
+                   PLACE(learning_rate.name), {"constant", "step", "cosine"}),
+          integer_row({"learning_rate.warmup_steps", "", "N", "steps of linear warm-up", group},
+                      PLACE(learning_rate.warmup_steps), 0),
+          integer_row({"learning_rate.step_size", "", "N", "steps between falls (step)", group},
+                      PLACE(learning_rate.step_size), 1),
+          real_row({"learning_rate.gamma", "", "X", "factor of a fall (step)", group},
+                   PLACE(learning_rate.gamma), 0, 1)};
+}
+
+#undef PLACE
+
+std::vector<Setting> make_settings() {
+  std::vector<Setting> all = {text_row(
+      {"model", "", "NAME", "network", SettingGroup::shared},
+      [](auto& config) -> auto& { return config.model; })};
+  for (auto part :
+       {machine_settings(), plan_settings(), training_settings(), optimizer_settings()}) {
+    all.insert(all.end(), part.begin(), part.end());
+  }
+  return all;
+}
+
+}  // namespace
+
+const std::vector<Setting>& settings() {
+  static const std::vector<Setting> table = make_settings();
+  return table;
+}
+
+const Setting& find_setting(const std::string& key, const std::string& origin) {
+  std::vector<std::string> keys;
+  for (const Setting& setting : settings()) {
+    if (setting.key == key) return setting;
+    keys.push_back(setting.key);
+  }
+  throw ConfigError("config",
+                    fmt::format("{}: unknown key '{}'{}", origin, key, suggestion(key, keys)));
+}
+
+}  // namespace millrace::cli

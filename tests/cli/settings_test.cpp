@@ -1,0 +1,146 @@
+#include "controller/cli/settings.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "controller/cli/closest.hpp"
+#include "millrace/errors.hpp"
+
+namespace millrace::cli {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string error_of(const std::string& key, const std::string& text) {
+  RunConfig config;
+  try {
+    find_setting(key, "test").set(config, text);
+  } catch (const ConfigError& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(Closest, FindsTypingErrors) {
+  const std::vector<std::string> verbs = {"profile", "plan", "train"};
+  EXPECT_EQ(closest("profil", verbs), "profile");
+  EXPECT_EQ(closest("trian", verbs), "train");
+  EXPECT_EQ(closest("paln", verbs), "plan");
+  EXPECT_EQ(closest("plan", verbs), "plan");
+}
+
+TEST(Closest, SaysNothingOfWhatIsFar) {
+  EXPECT_EQ(closest("xyzzy", {"profile", "plan"}), "");
+  EXPECT_EQ(closest("", {"profile"}), "");
+  EXPECT_EQ(suggestion("xyzzy", {"profile", "plan"}), ": one of profile, plan");
+  EXPECT_EQ(suggestion("plam", {"profile", "plan"}), ": did you mean 'plan'?");
+}
+
+TEST(Settings, KeysAndFlagsAreUnique) {
+  std::set<std::string> keys, flags;
+  for (const Setting& setting : settings()) {
+    EXPECT_TRUE(keys.insert(setting.key).second) << setting.key;
+    if (!setting.flag.empty()) {
+      EXPECT_TRUE(flags.insert(setting.flag).second) << setting.flag;
+    }
+    EXPECT_FALSE(setting.help.empty()) << setting.key;
+  }
+}
+
+TEST(Settings, TheDefaultsAreAcceptedAsWritten) {
+  for (const Setting& setting : settings()) {
+    RunConfig config;
+    const auto text = setting.get(config);
+    if (!text) continue;
+    setting.set(config, *text);
+    EXPECT_EQ(setting.get(config), text) << setting.key;
+  }
+}
+
+TEST(Settings, StoreWhatTheyAreGiven) {
+  RunConfig config;
+  const auto set = [&](const std::string& key, const std::string& text) {
+    find_setting(key, "test").set(config, text);
+  };
+  set("machine.cores", "0,2-3");
+  set("machine.memory", "1.5GiB");
+  set("plan.batch", "128");
+  set("plan.micro_batch", "16");
+  set("plan.recompute", "all");
+  set("plan.objective", "period");
+  set("train.time", "2h30m");
+  set("optimizer.kind", "adamw");
+  set("optimizer.learning_rate", "1e-3");
+  set("optimizer.nesterov", "true");
+  EXPECT_EQ(config.cores, "0,2-3");
+  EXPECT_EQ(config.memory_bytes, 1536LL << 20);
+  EXPECT_EQ(config.batch, 128);
+  EXPECT_EQ(config.micro_batch, 16);
+  EXPECT_EQ(config.recompute, RecomputePolicy::all);
+  EXPECT_EQ(config.objective, Objective::period);
+  EXPECT_EQ(config.time_ns, 9000LL * 1'000'000'000);
+  EXPECT_EQ(config.optimizer.kind, OptimizerKind::adamw);
+  EXPECT_EQ(config.optimizer.learning_rate, 1e-3);
+  EXPECT_TRUE(config.optimizer.nesterov);
+}
+
+TEST(Settings, AutoLeavesAValueOpen) {
+  RunConfig config;
+  config.micro_batch = 4;
+  find_setting("plan.batch", "test").set(config, "auto");
+  find_setting("plan.micro_batch", "test").set(config, "auto");
+  EXPECT_FALSE(config.batch.has_value());
+  EXPECT_FALSE(config.micro_batch.has_value());
+  EXPECT_EQ(find_setting("plan.batch", "test").get(config), "auto");
+  EXPECT_THAT(error_of("plan.max_stages", "auto"), HasSubstr("a whole number from 1"));
+}
+
+struct BadValue {
+  const char *key, *text, *rule;
+};
+
+class BadValues : public ::testing::TestWithParam<BadValue> {};
+
+TEST_P(BadValues, NameKeyValueAndRule) {
+  const auto& [key, text, rule] = GetParam();
+  const std::string error = error_of(key, text);
+  EXPECT_THAT(error, HasSubstr(text));
+  EXPECT_THAT(error, HasSubstr(rule));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Of, BadValues,
+    ::testing::Values(
+        BadValue{"plan.batch", "0", "whole number from 1 to 1000000, or auto"},
+        BadValue{"plan.batch", "-4", "whole number"}, BadValue{"plan.batch", "4.5", "whole number"},
+        BadValue{"plan.batch", "four", "whole number"},
+        BadValue{"plan.batch", "99999999999999999999", "whole number"},
+        BadValue{"plan.schedule", "1f1c", "did you mean '1f1b'?"},
+        BadValue{"plan.recompute", "some", "did you mean"},
+        BadValue{"plan.objective", "speed", "one of makespan, period"},
+        BadValue{"optimizer.kind", "adam", "did you mean 'adamw'?"},
+        BadValue{"optimizer.learning_rate", "-1", "a number from 0"},
+        BadValue{"optimizer.learning_rate", "nan", "a number from 0"},
+        BadValue{"optimizer.momentum", "1.5", "a number from 0 to 1"},
+        BadValue{"optimizer.nesterov", "yes", "true or false"},
+        BadValue{"machine.memory", "lots", "no size"},
+        BadValue{"machine.memory", "0", "more than 0"}, BadValue{"machine.gpu", "2", "cores only"},
+        BadValue{"machine.gpu", "some", "none, auto or a number"},
+        BadValue{"train.precision", "bf16", "fp32 only"},
+        BadValue{"train.precision", "fp8", "fp32 or auto"}, BadValue{"train.time", "soon", "soon"},
+        BadValue{"train.seed", "-1", "whole number"}));
+
+TEST(Settings, AnUnknownKeyNamesItsOriginAndTheClosest) {
+  try {
+    find_setting("plan.micro_bach", "run.toml");
+    FAIL() << "was accepted";
+  } catch (const ConfigError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("run.toml"));
+    EXPECT_THAT(error.what(), HasSubstr("did you mean 'plan.micro_batch'?"));
+  }
+}
+
+}  // namespace
+}  // namespace millrace::cli
