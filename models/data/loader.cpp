@@ -1,0 +1,269 @@
+#include "models/data/loader.hpp"
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/index_select.h>
+#include <ATen/ops/tensor.h>
+#include <tbb/info.h>
+#include <tbb/task_arena.h>
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <numeric>
+#include <set>
+
+#include "millrace/errors.hpp"
+#include "millrace/log.hpp"
+#include "models/data/draws.hpp"
+#include "models/data/sample.hpp"
+
+namespace millrace {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+/// A batch that is being decoded. What decoding threads write (rows of the tensors, the fields
+/// below `left`) is ordered by Loader's mutex.
+struct Slot {
+  std::int64_t epoch = 0;
+  std::vector<std::int64_t> indices;  ///< in the data set, one per row
+  Batch batch;
+  float* inputs = nullptr;
+  std::int64_t* targets = nullptr;
+  std::size_t left = 0;              ///< rows not done yet
+  std::vector<std::int64_t> broken;  ///< rows without an image (validation)
+  std::size_t failed_row = 0;        ///< of `failure`: the first of the batch, whatever came first
+  std::exception_ptr failure;
+};
+
+struct Job {
+  std::shared_ptr<Slot> slot;
+  std::size_t row = 0;
+};
+
+void require(bool fits, const std::string& what, std::int64_t value, const std::string& rule) {
+  if (!fits) throw ConfigError("data", what + " " + std::to_string(value) + ": " + rule);
+}
+
+void check(const Dataset& dataset, const LoaderSettings& settings) {
+  require(settings.batch >= 1, "batch", settings.batch, "it must be at least 1");
+  require(settings.look_ahead >= 1, "look-ahead", settings.look_ahead, "it must be at least 1");
+  require(settings.threads >= 0, "decoding threads", settings.threads,
+          "it must be at least 1, or 0 for as many as fit");
+  require(dataset.size() >= 1, "samples", dataset.size(), "the data set is empty");
+}
+
+int arena_width(int threads) {
+  return threads > 0 ? threads : std::max(1, tbb::info::default_concurrency() - 1);
+}
+
+/// Rows that were decoded, where some were not.
+Batch without_rows(const Batch& batch, std::vector<std::int64_t> broken) {
+  std::vector<std::int64_t> kept(static_cast<std::size_t>(batch.targets.size(0)));
+  std::iota(kept.begin(), kept.end(), 0);
+  std::erase_if(kept, [&](std::int64_t row) { return std::ranges::count(broken, row) > 0; });
+  const at::Tensor rows = at::tensor(kept, at::kLong);
+  return {batch.inputs.index_select(0, rows), batch.targets.index_select(0, rows)};
+}
+
+}  // namespace
+
+struct Loader::Parts {
+  Parts(std::shared_ptr<const Dataset> set, LoaderSettings with)
+      : dataset(std::move(set)),
+        settings(std::move(with)),
+        arena(arena_width(settings.threads), /*reserved_for_masters=*/0) {}
+
+  // ---- called by the owner of the Loader ----
+
+  std::int64_t steps_per_epoch() const {
+    return (dataset->size() + settings.batch - 1) / settings.batch;
+  }
+  bool is_training() const { return settings.augmentation.has_value(); }
+  bool is_past_end(std::int64_t step) const { return !is_training() && step >= steps_per_epoch(); }
+
+  /// Samples of the epoch in their order: Fisher-Yates with draws of (seed, epoch).
+  const std::vector<std::int64_t>& order(std::int64_t epoch) {
+    if (epoch == order_epoch) return order_of_epoch;
+    order_of_epoch.resize(static_cast<std::size_t>(dataset->size()));
+    std::iota(order_of_epoch.begin(), order_of_epoch.end(), 0);
+    order_epoch = epoch;
+    if (!is_training()) return order_of_epoch;
+    Draws draws{settings.seed, static_cast<std::uint64_t>(epoch)};
+    for (std::size_t i = order_of_epoch.size(); i > 1; --i) {
+      std::swap(order_of_epoch[i - 1], order_of_epoch[draws.below(i)]);
+    }
+    return order_of_epoch;
+  }
+
+  std::shared_ptr<Slot> make_slot(std::int64_t step) {
+    auto slot = std::make_shared<Slot>();
+    slot->epoch = step / steps_per_epoch();
+    const auto& all = order(slot->epoch);
+    const std::int64_t begin = step % steps_per_epoch() * settings.batch;
+    const std::int64_t end = std::min(begin + settings.batch, dataset->size());
+    slot->indices.assign(all.begin() + begin, all.begin() + end);
+    const auto& format = settings.format;
+    slot->batch = {at::empty({end - begin, format.channels, format.height, format.width}),
+                   at::empty({end - begin}, at::kLong)};
+    slot->inputs = slot->batch.inputs.data_ptr<float>();
+    slot->targets = slot->batch.targets.data_ptr<std::int64_t>();
+    slot->left = slot->indices.size();
+    return slot;
+  }
+
+  /// Begins decoding until `look_ahead` batches are under way or done.
+  void fill() {
+    while (std::ssize(slots) < settings.look_ahead) {
+      const std::int64_t step = position + std::ssize(slots);
+      if (is_past_end(step)) return;
+      slots.push_back(make_slot(step));
+      const std::size_t rows = slots.back()->indices.size();
+      {
+        const std::scoped_lock lock(mutex);
+        for (std::size_t row = 0; row < rows; ++row) jobs.push_back({slots.back(), row});
+        tickets += rows;
+      }
+      for (std::size_t row = 0; row < rows; ++row) arena.enqueue([this] { work(); });
+    }
+  }
+
+  /// Forgets what is under way and waits for the rows that are being decoded.
+  void stop() {
+    std::unique_lock lock(mutex);
+    jobs.clear();
+    changed.wait(lock, [&] { return tickets == 0; });
+    slots.clear();
+  }
+
+  void wait_for(const Slot& slot) {
+    std::unique_lock lock(mutex);
+    if (slot.left == 0) return;
+    const auto begin = Clock::now();
+    changed.wait(lock, [&] { return slot.left == 0; });
+    ++waits;
+    wait_ns += std::chrono::nanoseconds(Clock::now() - begin).count();
+  }
+
+  std::optional<Batch> next() {
+    while (!is_past_end(position)) {
+      const std::shared_ptr<Slot> slot = slots.front();
+      wait_for(*slot);
+      if (slot->failure) std::rethrow_exception(slot->failure);
+      slots.pop_front();
+      ++position;
+      fill();
+      if (slot->broken.empty()) return slot->batch;
+      Batch rest = without_rows(slot->batch, slot->broken);
+      if (rest.targets.size(0) > 0) return rest;
+    }
+    return std::nullopt;
+  }
+
+  // ---- called by decoding threads ----
+
+  /// One ticket: one row, or nothing where stop() took the jobs away. Rows are begun in order.
+  void work() {
+    std::unique_lock lock(mutex);
+    if (!jobs.empty()) {
+      const Job job = std::move(jobs.front());
+      jobs.pop_front();
+      lock.unlock();
+      const std::exception_ptr failure = fill_row(*job.slot, job.row);
+      lock.lock();
+      finish_row(*job.slot, job.row, failure);
+    }
+    --tickets;
+    changed.notify_all();  // under the lock: after it the Loader may be gone
+  }
+
+  void finish_row(Slot& slot, std::size_t row, const std::exception_ptr& failure) {
+    --slot.left;
+    if (!failure) return;
+    const bool left_out = settings.skip_bad && !is_training();
+    if (left_out) {
+      slot.broken.push_back(static_cast<std::int64_t>(row));
+    } else if (!slot.failure || row < slot.failed_row) {
+      slot.failure = failure;
+      slot.failed_row = row;
+    }
+  }
+
+  /// Returns what went wrong, if the row could not be filled.
+  std::exception_ptr fill_row(Slot& slot, std::size_t row) noexcept {
+    std::exception_ptr failure;
+    const std::int64_t attempts = settings.skip_bad && is_training() ? dataset->size() : 1;
+    for (std::int64_t attempt = 0; attempt < attempts; ++attempt) {
+      const std::int64_t index = (slot.indices[row] + attempt) % dataset->size();
+      try {
+        decode_row(slot, row, index);
+        return nullptr;
+      } catch (const ConfigError& error) {
+        failure = std::current_exception();
+        if (settings.skip_bad) count_broken(index, error);
+      } catch (...) {
+        return std::current_exception();
+      }
+    }
+    return failure;
+  }
+
+  void decode_row(const Slot& slot, std::size_t row, std::int64_t index) const {
+    const auto& format = settings.format;
+    const auto elements = static_cast<std::size_t>(format.channels * format.height * format.width);
+    decode_sample(*dataset, settings, slot.epoch, index, slot.inputs + row * elements);
+    slot.targets[row] = dataset->label(index);
+  }
+
+  void count_broken(std::int64_t index, const ConfigError& error) {
+    const std::scoped_lock lock(mutex);
+    if (broken.insert(index).second) log_warning("data", std::string(error.what()) + " (left out)");
+  }
+
+  const std::shared_ptr<const Dataset> dataset;
+  const LoaderSettings settings;
+  std::int64_t position = 0, waits = 0, wait_ns = 0;
+  std::deque<std::shared_ptr<Slot>> slots;  ///< of position, position + 1, …
+  std::vector<std::int64_t> order_of_epoch;
+  std::int64_t order_epoch = -1;
+
+  mutable std::mutex mutex;
+  std::condition_variable changed;  ///< a ticket was used
+  std::deque<Job> jobs;             // guarded by mutex
+  std::size_t tickets = 0;          // guarded by mutex: tasks handed to oneTBB that have not ended
+  std::set<std::int64_t> broken;    // guarded by mutex: samples
+  tbb::task_arena arena;
+};
+
+Loader::Loader(std::shared_ptr<const Dataset> dataset, LoaderSettings settings) {
+  check(*dataset, settings);
+  parts_ = std::make_unique<Parts>(std::move(dataset), std::move(settings));
+  parts_->fill();
+}
+
+Loader::~Loader() { parts_->stop(); }
+
+std::optional<Batch> Loader::next() { return parts_->next(); }
+
+void Loader::seek(std::int64_t step) {
+  require(step >= 0, "step", step, "it must be at least 0");
+  if (step == parts_->position) return;
+  parts_->stop();
+  parts_->position = step;
+  parts_->fill();
+}
+
+std::int64_t Loader::position() const { return parts_->position; }
+std::int64_t Loader::steps_per_epoch() const { return parts_->steps_per_epoch(); }
+std::int64_t Loader::waits() const { return parts_->waits; }
+std::int64_t Loader::wait_ns() const { return parts_->wait_ns; }
+
+std::int64_t Loader::skipped() const {
+  const std::scoped_lock lock(parts_->mutex);
+  return std::ssize(parts_->broken);
+}
+
+}  // namespace millrace

@@ -1,0 +1,126 @@
+#include "models/weights.hpp"
+
+#include <ATen/core/Tensor.h>
+
+#include <map>
+#include <set>
+
+#include "millrace/errors.hpp"
+
+namespace millrace {
+namespace {
+
+using Parameters = std::vector<std::pair<std::string, torch::Tensor>>;
+
+std::string text(const std::vector<std::int64_t>& shape) {
+  std::string result;
+  for (const auto extent : shape) result += (result.empty() ? "" : " x ") + std::to_string(extent);
+  return result.empty() ? "one number" : result;
+}
+
+/// "a, b, c and 13 more".
+std::string some_of(const std::vector<std::string>& names) {
+  constexpr std::size_t kShown = 3;
+  std::string result;
+  for (std::size_t i = 0; i < std::min(kShown, names.size()); ++i) {
+    result += (i == 0 ? "" : ", ") + names[i];
+  }
+  const std::size_t more = names.size() - std::min(kShown, names.size());
+  return more == 0 ? result : result + " and " + std::to_string(more) + " more";
+}
+
+/// Parameters of the last layer that has any.
+std::set<std::string> head_of(const Model& model) {
+  std::set<std::string> names;
+  for (auto layer = model.layers.rbegin(); layer != model.layers.rend() && names.empty(); ++layer) {
+    for (const auto& item : layer->module.ptr()->named_parameters()) {
+      names.insert(layer->name + "." + item.key());
+    }
+  }
+  return names;
+}
+
+/// A loading that was asked for, checked step by step.
+class Loading {
+ public:
+  Loading(const Model& model, const std::string& file, Head head)
+      : file_(file), opened_(SafetensorsFile::open(file)), head_(head_of(model)) {
+    for (auto& parameter : named_parameters(model)) {
+      known_.insert(parameter.first);
+      const bool wanted = head == Head::load || !head_.contains(parameter.first);
+      if (wanted) wanted_.push_back(std::move(parameter));
+    }
+  }
+
+  void check_names() const {
+    std::vector<std::string> missing, unexpected;
+    for (const auto& [name, value] : wanted_) {
+      if (!opened_.find(name)) missing.push_back(name);
+    }
+    for (const auto& entry : opened_.entries()) {
+      if (!known_.contains(entry.name)) unexpected.push_back(entry.name);
+    }
+    if (missing.empty() && unexpected.empty()) return;
+    std::string problem;
+    if (!missing.empty()) problem = "lacks " + some_of(missing);
+    if (!unexpected.empty()) {
+      problem +=
+          (problem.empty() ? "has " : "; has ") + some_of(unexpected) + ", which the model has not";
+    }
+    refuse(problem + ": weights of another model?");
+  }
+
+  void check_tensors() const {
+    for (const auto& [name, value] : wanted_) {
+      const auto& entry = *opened_.find(name);
+      if (entry.dtype != "F32") {
+        refuse("'" + name + "' is " + entry.dtype + ", weights are read as F32: convert them");
+      }
+      const auto shape = value.sizes().vec();
+      if (entry.shape == shape) continue;
+      const std::string remedy = head_.contains(name)
+                                     ? "start the last layer afresh with --new-head"
+                                     : "weights of another model?";
+      refuse("'" + name + "' is " + text(entry.shape) + ", the model's is " + text(shape) + ": " +
+             remedy);
+    }
+  }
+
+  void copy() const {
+    for (const auto& [name, value] : wanted_) {
+      MILLRACE_CHECK(value.is_contiguous(), "weights", "'" + name + "' is not contiguous");
+      opened_.read(*opened_.find(name), value.data_ptr());
+    }
+  }
+
+ private:
+  [[noreturn]] void refuse(const std::string& problem) const {
+    throw ConfigError("weights", file_ + ": " + problem);
+  }
+
+  std::string file_;
+  SafetensorsFile opened_;
+  std::set<std::string> head_, known_;
+  Parameters wanted_;
+};
+
+}  // namespace
+
+void load_weights(const Model& model, const std::string& file, Head head) {
+  const Loading loading(model, file, head);
+  loading.check_names();
+  loading.check_tensors();
+  loading.copy();
+}
+
+std::vector<TensorView> weights_of(const Model& model) {
+  std::vector<TensorView> result;
+  for (const auto& [name, value] : named_parameters(model)) {
+    MILLRACE_CHECK(value.is_contiguous(), "weights", "'" + name + "' is not contiguous");
+    result.push_back({name, "F32", value.sizes().vec(), value.data_ptr(),
+                      static_cast<std::int64_t>(value.nbytes())});
+  }
+  return result;
+}
+
+}  // namespace millrace
