@@ -1,6 +1,6 @@
 #pragma once
-// A training as the controller sees it: batches, weights and tensors hidden, so that the run loop is
-// tested on fakes. The program's implementation lives in cli/.
+// A training as the controller sees it: batches, weights and tensors hidden, so that the run loop
+// is tested on fakes. The program's implementation lives in cli/.
 
 #include <cstdint>
 #include <string>

@@ -1,0 +1,93 @@
+#include "controller/forecast.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace millrace {
+namespace {
+
+/// Samples of an epoch's last step where it is smaller than the others, else 0.
+std::int64_t short_samples_of(const TrainingSession& session) {
+  const std::int64_t batch = session.plan().batch;
+  const std::int64_t rest = session.training_samples() - (session.steps_per_epoch() - 1) * batch;
+  return rest > 0 && rest < batch ? rest : 0;
+}
+
+double evaluation_ns_of(const TrainingSession& session, double confidence) {
+  if (session.validation_samples() == 0) return 0;
+  RunShape shape;
+  shape.evaluated_samples = session.validation_samples();
+  return estimate_run(session.profile(), session.plan(), shape, confidence).run.expected_ns;
+}
+
+}  // namespace
+
+Forecast::Forecast(const TrainingSession& session, const Calendar& calendar, const Costs& costs,
+                   std::int64_t step, std::int64_t elapsed_ns)
+    : calendar_(calendar),
+      batch_(session.plan().batch),
+      short_samples_(short_samples_of(session)),
+      confidence_(costs.confidence),
+      evaluation_ns_(evaluation_ns_of(session, costs.confidence)),
+      checkpoint_ns_(costs.checkpoint_ns),
+      first_(calendar.last_step() ? estimate_by_steps(session, step)
+                                  : estimate_by_time(session, elapsed_ns)),
+      left_(first_, costs.confidence) {}
+
+Estimate Forecast::estimate_by_steps(const TrainingSession& session, std::int64_t step) const {
+  const std::int64_t last = *calendar_.last_step();
+  RunShape shape;
+  shape.steps = std::max<std::int64_t>(0, last - step);
+  shape.last_step_samples = short_samples_;
+  shape.short_steps = short_samples_ > 0 ? calendar_.epoch_ends(step, last) : 0;
+  if (session.validation_samples() > 0) {
+    shape.evaluated_samples = calendar_.evaluations(step, last) * session.validation_samples();
+  }
+  const Estimate steps = estimate_run(session.profile(), session.plan(), shape, confidence_);
+  // How many of the epochs' checkpoints are written depends on the time of the steps.
+  shape.checkpoints = 1;
+  shape.checkpoint_ns = checkpoints_ns(step, last, steps.run.expected_ns);
+  return estimate_run(session.profile(), session.plan(), shape, confidence_);
+}
+
+Estimate Forecast::estimate_by_time(const TrainingSession& session, std::int64_t elapsed_ns) const {
+  RunShape shape;
+  shape.steps = 1;
+  Estimate estimate = estimate_run(session.profile(), session.plan(), shape, confidence_);
+  const auto left = static_cast<double>(*calendar_.time_ns() - elapsed_ns);
+  const double fixed = std::max(0.0, left) + closing_ns();
+  // The last step begins before the time is over, anywhere within its length.
+  estimate.run = {fixed + estimate.step.expected_ns / 2, fixed + estimate.step.latest_ns};
+  return estimate;
+}
+
+void Forecast::observe_step(std::int64_t samples, std::int64_t wall_ns) {
+  if (samples == batch_) left_.observe(static_cast<double>(wall_ns));
+}
+
+TimeEstimate Forecast::remaining(std::int64_t step, std::int64_t elapsed_ns) const {
+  if (!calendar_.last_step()) {
+    const auto left = std::max(0.0, static_cast<double>(*calendar_.time_ns() - elapsed_ns));
+    const TimeEstimate one = left_.remaining(1, 0);
+    return {left + closing_ns() + one.expected_ns / 2, left + closing_ns() + one.latest_ns};
+  }
+  const std::int64_t last = std::max(step, *calendar_.last_step());
+  const std::int64_t shorts = short_samples_ > 0 ? calendar_.epoch_ends(step, last) : 0;
+  const auto short_as_full =
+      std::llround(static_cast<double>(shorts * short_samples_) / static_cast<double>(batch_));
+  const std::int64_t full = last - step - shorts + short_as_full;
+  const double steps_ns = left_.remaining(full, 0).expected_ns;
+  return left_.remaining(full, evaluations_ns(step, last) + checkpoints_ns(step, last, steps_ns));
+}
+
+double Forecast::evaluations_ns(std::int64_t from, std::int64_t to) const {
+  return static_cast<double>(calendar_.evaluations(from, to)) * evaluation_ns_;
+}
+
+double Forecast::checkpoints_ns(std::int64_t from, std::int64_t to, double steps_ns) const {
+  const double certain = static_cast<double>(calendar_.checkpoints(from, to)) * checkpoint_ns_;
+  const double of_epochs = static_cast<double>(calendar_.epoch_ends(from, to)) * checkpoint_ns_;
+  return certain + std::min(of_epochs, std::max(0.0, kCheckpointShare * steps_ns - certain));
+}
+
+}  // namespace millrace

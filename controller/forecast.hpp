@@ -1,0 +1,54 @@
+#pragma once
+// How long what is left of a run will take: the estimate, corrected by what was measured so far.
+
+#include <cstdint>
+
+#include "controller/calendar.hpp"
+#include "controller/session.hpp"
+#include "millrace/estimate.hpp"
+
+namespace millrace {
+
+/// Epoch checkpoints are left out while checkpoints have taken more than this part of the run.
+inline constexpr double kCheckpointShare = 0.1;
+
+/// Not thread-safe.
+class Forecast {
+ public:
+  /// What a run does beside its steps, measured or assumed before it starts.
+  struct Costs {
+    double checkpoint_ns = 0;
+    double confidence = 0.99;
+  };
+
+  /// For the part of the run after `step` steps and `elapsed_ns`.
+  Forecast(const TrainingSession& session, const Calendar& calendar, const Costs& costs,
+           std::int64_t step, std::int64_t elapsed_ns);
+
+  const Estimate& first() const { return first_; }
+
+  void observe_step(std::int64_t samples, std::int64_t wall_ns);
+  void observe_evaluation(std::int64_t wall_ns) { evaluation_ns_ = static_cast<double>(wall_ns); }
+  void observe_checkpoint(std::int64_t wall_ns) { checkpoint_ns_ = static_cast<double>(wall_ns); }
+
+  TimeEstimate remaining(std::int64_t step, std::int64_t elapsed_ns) const;
+
+ private:
+  Estimate estimate_by_steps(const TrainingSession& session, std::int64_t step) const;
+  Estimate estimate_by_time(const TrainingSession& session, std::int64_t elapsed_ns) const;
+  /// Evaluations and checkpoints in (from, to], where the steps between take `steps_ns`.
+  double evaluations_ns(std::int64_t from, std::int64_t to) const;
+  double checkpoints_ns(std::int64_t from, std::int64_t to, double steps_ns) const;
+  /// Of what comes after the last step of a run that ends by time.
+  double closing_ns() const { return evaluation_ns_ + checkpoint_ns_; }
+
+  const Calendar& calendar_;
+  std::int64_t batch_ = 1;
+  std::int64_t short_samples_ = 0;  ///< of an epoch's last step; 0: it is full
+  double confidence_;
+  double evaluation_ns_ = 0, checkpoint_ns_ = 0;
+  Estimate first_;
+  RemainingTime left_;
+};
+
+}  // namespace millrace

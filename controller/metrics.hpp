@@ -1,0 +1,44 @@
+#pragma once
+// metrics.jsonl: one JSON object per line, as the training goes.
+
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+
+#include "controller/session.hpp"
+#include "millrace/estimate.hpp"
+
+namespace millrace {
+
+/// Loss, speed and time are means over the steps since the line before (at most the last 100).
+struct StepMetrics {
+  std::int64_t step = 0;   ///< steps trained so far, over the whole run
+  std::int64_t epoch = 0;  ///< 0-based, of that step
+  double loss = 0;
+  double images_per_second = 0;
+  double step_ns = 0;
+  double learning_rate = 0;
+  std::int64_t wall_ns = 0;  ///< time of the run so far, over all its processes
+  TimeEstimate remaining;
+};
+
+/// Lines {"kind": "step", …} and {"kind": "evaluation", …}; each is in the file when the call
+/// returns. Not thread-safe.
+class MetricsLog {
+ public:
+  /// Keeps the lines of steps up to `step` (a line that was cut short ends what is kept) and
+  /// appends; 0 begins a new file. Throws ResourceError (tag "metrics").
+  MetricsLog(const std::filesystem::path& path, std::int64_t step);
+
+  void add(const StepMetrics& metrics);
+  void add(std::int64_t step, std::int64_t epoch, const Evaluation& evaluation);
+
+ private:
+  void add_line(const std::string& line);
+
+  std::filesystem::path path_;
+  std::ofstream stream_;
+};
+
+}  // namespace millrace

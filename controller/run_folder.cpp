@@ -1,0 +1,115 @@
+#include "controller/run_folder.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstring>
+
+#include "framework/base/file.hpp"
+#include "millrace/errors.hpp"
+#include "millrace/units.hpp"
+
+namespace millrace {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr const char* kTag = "out";
+constexpr std::size_t kProbeBytes = 4 << 20;
+
+/// Everything that a run writes, so that --force removes nothing else.
+constexpr const char* kFiles[] = {"config.toml", "plan.json", "metrics.jsonl", "trace.json",
+                                  "checkpoints"};
+
+void make_folder(const fs::path& path) {
+  std::error_code error;
+  if (fs::exists(path, error) && !fs::is_directory(path, error)) {
+    throw ConfigError(
+        kTag, fmt::format("{} is a file, a folder is needed: name another --out", path.string()));
+  }
+  fs::create_directories(path, error);
+  if (error) {
+    throw ResourceError(kTag, fmt::format("cannot make {}: {}: choose a folder that can be written",
+                                          path.string(), error.message()));
+  }
+}
+
+/// flock on the folder itself: no file is left behind, and the system drops it with the process.
+std::shared_ptr<const int> lock_folder(const fs::path& path) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) {
+    throw ConfigError(kTag, fmt::format("cannot open {}: {}: check the name and the permissions",
+                                        path.string(), std::strerror(errno)));
+  }
+  std::shared_ptr<const int> lock(new int(descriptor), [](const int* open) {
+    ::close(*open);
+    delete open;
+  });
+  if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
+    throw ConfigError(kTag, fmt::format("{} is in use by a training that runs: stop it first, or "
+                                        "name another folder",
+                                        path.string()));
+  }
+  return lock;
+}
+
+double probe_ns_per_byte(const fs::path& folder) {
+  using Clock = std::chrono::steady_clock;
+  const fs::path probe = folder / "write-probe";
+  const auto begin = Clock::now();
+  write_file_atomically(probe, std::string(kProbeBytes, 'p'), kTag);
+  const auto taken = std::chrono::duration<double, std::nano>(Clock::now() - begin);
+  std::error_code error;
+  fs::remove(probe, error);
+  return taken.count() / kProbeBytes;
+}
+
+}  // namespace
+
+RunFolder::RunFolder(fs::path path)
+    : path_(std::move(path)),
+      lock_(lock_folder(path_)),
+      write_ns_per_byte_(probe_ns_per_byte(path_)) {}
+
+RunFolder RunFolder::create(const fs::path& path, bool force) {
+  make_folder(path);
+  std::error_code error;
+  if (!force && !fs::is_empty(path, error)) {
+    throw ConfigError(kTag, fmt::format("{} is not empty: name another --out, continue it by "
+                                        "`millrace resume {}`, or write over it by --force",
+                                        path.string(), path.string()));
+  }
+  return RunFolder(path);
+}
+
+RunFolder RunFolder::open(const fs::path& path) {
+  if (!fs::is_regular_file(path / "config.toml")) {
+    throw ConfigError(kTag,
+                      fmt::format("{} holds no run (no config.toml): name the --out folder of "
+                                  "a training",
+                                  path.string()));
+  }
+  return RunFolder(path);
+}
+
+void RunFolder::begin(const std::string& config_toml, const std::string& plan_json) const {
+  std::error_code error;
+  for (const char* name : kFiles) fs::remove_all(path_ / name, error);
+  write_file_atomically(plan(), plan_json, kTag);
+  write_file_atomically(config(), config_toml, kTag);
+}
+
+void RunFolder::require_free(std::int64_t bytes) const {
+  std::error_code error;
+  const fs::space_info space = fs::space(path_, error);
+  if (error || space.available >= static_cast<std::uintmax_t>(bytes)) return;
+  throw ResourceError(
+      kTag, fmt::format("{} has {} free, {} are needed for checkpoints: free some "
+                        "space or choose another folder",
+                        path_.string(), format_bytes(static_cast<double>(space.available)),
+                        format_bytes(static_cast<double>(bytes))));
+}
+
+}  // namespace millrace

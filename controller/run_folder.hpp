@@ -1,0 +1,47 @@
+#pragma once
+// The output folder of one training: config.toml, plan.json, metrics.jsonl, trace.json,
+// checkpoints/.
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+
+namespace millrace {
+
+/// Held by one process at a time (a lock on the folder, gone with the process). Movable.
+class RunFolder {
+ public:
+  /// For a new run: `path` is made, must be empty, or holds an earlier run and `force` is set
+  /// (which stays untouched until begin()). Throws ConfigError (tag "out"): not empty, no folder,
+  /// in use; ResourceError (tag "out"): cannot be made or written to. Call it before anything is
+  /// measured.
+  static RunFolder create(const std::filesystem::path& path, bool force);
+
+  /// Of an earlier run, to continue it. Throws ConfigError (tag "out") where there is none.
+  static RunFolder open(const std::filesystem::path& path);
+
+  /// Removes what an earlier run left and writes the two files that `resume` needs. plan.json comes
+  /// first: a folder with config.toml is complete.
+  void begin(const std::string& config_toml, const std::string& plan_json) const;
+
+  const std::filesystem::path& path() const { return path_; }
+  std::filesystem::path config() const { return path_ / "config.toml"; }
+  std::filesystem::path plan() const { return path_ / "plan.json"; }
+  std::filesystem::path metrics() const { return path_ / "metrics.jsonl"; }
+  std::filesystem::path trace() const { return path_ / "trace.json"; }
+  std::filesystem::path checkpoints() const { return path_ / "checkpoints"; }
+
+  /// Throws ResourceError (tag "out") where fewer than `bytes` are free.
+  void require_free(std::int64_t bytes) const;
+  /// Measured by writing and flushing a few megabytes when the folder was opened.
+  double write_ns_per_byte() const { return write_ns_per_byte_; }
+
+ private:
+  explicit RunFolder(std::filesystem::path path);
+
+  std::filesystem::path path_;
+  std::shared_ptr<const int> lock_;
+  double write_ns_per_byte_ = 0;
+};
+
+}  // namespace millrace

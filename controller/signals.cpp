@@ -1,0 +1,55 @@
+#include "controller/signals.hpp"
+
+#include <unistd.h>
+
+#include <atomic>
+
+#include "millrace/errors.hpp"
+
+namespace millrace {
+namespace {
+
+constexpr int kExitOfInterrupt = 130;  // 128 + SIGINT, as shells count
+
+// A handler gets nothing but the number, so that what it tells must lie outside any object.
+// Lock-free atomics are all that it touches.
+std::atomic<bool> watching = false;
+std::atomic<StopRequest> stop = StopRequest::none;
+std::atomic<bool> checkpoint = false;
+static_assert(std::atomic<StopRequest>::is_always_lock_free);
+static_assert(std::atomic<bool>::is_always_lock_free);
+
+extern "C" void on_signal(int number) {
+  if (number == SIGHUP) {
+    checkpoint = true;
+  } else if (number == SIGTERM) {
+    auto expected = StopRequest::none;
+    stop.compare_exchange_strong(expected, StopRequest::terminate);
+  } else if (stop.exchange(StopRequest::interrupt) == StopRequest::interrupt) {
+    ::_exit(kExitOfInterrupt);
+  }
+}
+
+}  // namespace
+
+SignalWatch::SignalWatch() {
+  MILLRACE_CHECK(!watching.exchange(true), "signals", "one watch at a time");
+  stop = StopRequest::none;
+  checkpoint = false;
+  struct sigaction action {};
+  action.sa_handler = on_signal;
+  action.sa_flags = SA_RESTART;  // reading data goes on as if nothing had happened
+  sigemptyset(&action.sa_mask);
+  for (std::size_t i = 0; i < kSignals.size(); ++i) ::sigaction(kSignals[i], &action, &before_[i]);
+}
+
+SignalWatch::~SignalWatch() {
+  for (std::size_t i = 0; i < kSignals.size(); ++i) ::sigaction(kSignals[i], &before_[i], nullptr);
+  watching = false;
+}
+
+StopRequest SignalWatch::stop_requested() const { return stop; }
+
+bool SignalWatch::take_checkpoint_request() { return checkpoint.exchange(false); }
+
+}  // namespace millrace

@@ -1,0 +1,303 @@
+#include "controller/training_run.hpp"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cmath>
+#include <deque>
+
+#include "controller/forecast.hpp"
+#include "controller/metrics.hpp"
+#include "controller/recent_steps.hpp"
+#include "controller/signals.hpp"
+#include "framework/base/file.hpp"
+#include "framework/execute/executor.hpp"
+#include "millrace/errors.hpp"
+#include "millrace/log.hpp"
+
+namespace millrace {
+namespace {
+
+constexpr const char* kTag = "train";
+constexpr std::size_t kShownSteps = 20;  // that the live line and the result take means over
+
+std::int64_t steady_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+Calendar calendar_of(const TrainingSession& session, const TrainingSettings& settings) {
+  return Calendar({settings.end, session.steps_per_epoch(), settings.evaluate_every_epochs,
+                   settings.checkpoint_every_steps});
+}
+
+std::int64_t state_bytes(TrainingSession& session) {
+  std::int64_t bytes = 0;
+  for (const SessionTensor& tensor : session.state()) bytes += tensor.view.bytes;
+  return bytes;
+}
+
+class TrainingRun {
+ public:
+  TrainingRun(TrainingSession& session, const RunFolder& folder, const TrainingSettings& settings,
+              TrainingObserver& observer);
+
+  TrainingResult run();
+  /// For people: what is left after a failure.
+  std::string way_back() const;
+
+ private:
+  // What happened before this process.
+  CheckpointInfo restore();
+  void require_space() const;
+
+  void train_step();
+  void evaluate_if_due();
+  void save_if_due();
+  void save_if_new();
+  bool epoch_checkpoint_fits() const;
+  void finish();
+
+  void evaluate();
+  void save();
+  void write_metrics();
+  void write_trace() const;
+  TrainingResult result() const;
+  TrainingProgress progress() const;
+
+  bool stopped() const { return signals_.stop_requested() != StopRequest::none; }
+  std::int64_t now_ns() const { return settings_.now_ns ? settings_.now_ns() : steady_ns(); }
+  std::int64_t here_ns() const { return now_ns() - begin_ns_; }
+  std::int64_t elapsed_ns() const { return restored_.trained_ns + here_ns(); }
+  std::int64_t step() const { return restored_.step + recent_.count(); }
+  bool evaluates() const { return session_.validation_samples() > 0; }
+
+  TrainingSession& session_;
+  const RunFolder& folder_;
+  const TrainingSettings& settings_;
+  TrainingObserver& observer_;
+  SignalWatch signals_;
+  Calendar calendar_;
+  CheckpointFolder checkpoints_;
+  CheckpointInfo restored_;
+  std::int64_t begin_ns_;  // of this process's part of the run
+  MetricsLog metrics_;
+  Forecast forecast_;
+
+  RecentSteps recent_;
+  std::int64_t metrics_step_ = 0;     // of the last line
+  std::int64_t saved_step_ = -1;      // of the newest checkpoint
+  bool saved_evaluated_ = false;      // it holds the evaluation of its step
+  std::int64_t evaluated_step_ = -1;  // of evaluation_
+  std::int64_t saving_ns_ = 0;        // in this process
+  std::optional<Evaluation> evaluation_;
+  std::deque<StepReport> traced_;
+};
+
+TrainingRun::TrainingRun(TrainingSession& session, const RunFolder& folder,
+                         const TrainingSettings& settings, TrainingObserver& observer)
+    : session_(session),
+      folder_(folder),
+      settings_(settings),
+      observer_(observer),
+      calendar_(calendar_of(session, settings)),
+      checkpoints_(folder.checkpoints(), static_cast<int>(settings.checkpoint_keep)),
+      restored_(restore()),
+      begin_ns_(now_ns()),
+      metrics_(folder.metrics(), restored_.step),
+      forecast_(session, calendar_,
+                {static_cast<double>(state_bytes(session)) * folder.write_ns_per_byte(),
+                 settings.confidence},
+                restored_.step, restored_.trained_ns),
+      metrics_step_(restored_.step) {
+  if (restored_.step > 0) saved_step_ = restored_.step;
+  saved_evaluated_ = restored_.accuracy.has_value();
+  if (saved_evaluated_) {
+    evaluation_ = Evaluation{session.validation_samples(), restored_.evaluation_loss.value_or(NAN),
+                             *restored_.accuracy, 0};
+    evaluated_step_ = restored_.step;
+  }
+}
+
+CheckpointInfo TrainingRun::restore() {
+  checkpoints_.prepare();
+  require_space();
+  CheckpointInfo start;
+  if (!settings_.resume) return start;
+  const auto checkpoint = checkpoints_.open_last();
+  if (!checkpoint) {
+    log_warning(kTag, fmt::format("{} holds no whole checkpoint: the training starts again",
+                                  folder_.path().string()));
+    return start;
+  }
+  restore_checkpoint(*checkpoint, settings_.facts.model, session_.state());
+  session_.seek(checkpoint->info.step);
+  return checkpoint->info;
+}
+
+/// A new checkpoint is written beside an old one.
+void TrainingRun::require_space() const {
+  const std::int64_t files = checkpoints_.steps().empty() ? 2 : 1;
+  folder_.require_free(files * state_bytes(session_));
+}
+
+TrainingResult TrainingRun::run() {
+  observer_.started(progress(), forecast_.first());
+  if (step() > 0) {  // a run that was stopped at an epoch's end skipped its evaluation
+    evaluate_if_due();
+    save_if_new();
+  }
+  while (!calendar_.ended(step(), elapsed_ns()) && !stopped()) {
+    train_step();
+    if (stopped()) break;
+    evaluate_if_due();
+    save_if_due();
+  }
+  finish();
+  return result();
+}
+
+std::string TrainingRun::way_back() const {
+  const auto steps = checkpoints_.steps();
+  return steps.empty()
+             ? fmt::format("stopped after step {}, before the first checkpoint", step())
+             : fmt::format("stopped after step {}; `millrace resume {}` goes on at step {}", step(),
+                           folder_.path().string(), steps.back());
+}
+
+void TrainingRun::train_step() {
+  const std::int64_t before_ns = now_ns();
+  StepReport report = session_.train_next();
+  const std::int64_t wall_ns = now_ns() - before_ns;
+  recent_.add(report, wall_ns);
+  forecast_.observe_step(report.samples, wall_ns);
+  if (settings_.trace_steps > 0) {
+    traced_.push_back(std::move(report));
+    if (traced_.size() > static_cast<std::size_t>(settings_.trace_steps)) traced_.pop_front();
+  }
+  if (step() % settings_.metrics_every_steps == 0) write_metrics();
+  observer_.stepped(progress());
+}
+
+void TrainingRun::evaluate_if_due() {
+  if (calendar_.evaluation_due(step()) && evaluated_step_ != step()) evaluate();
+}
+
+void TrainingRun::evaluate() {
+  if (!evaluates()) return;
+  const std::int64_t before_ns = now_ns();
+  evaluation_ = session_.evaluate();
+  evaluation_->wall_ns = now_ns() - before_ns;
+  evaluated_step_ = step();
+  forecast_.observe_evaluation(evaluation_->wall_ns);
+  metrics_.add(step(), calendar_.epoch_of(step()), *evaluation_);
+  observer_.evaluated(progress(), *evaluation_);
+}
+
+void TrainingRun::save_if_due() {
+  const bool asked = signals_.take_checkpoint_request();
+  const bool epoch = calendar_.epoch_ends(step()) && epoch_checkpoint_fits();
+  if (asked || epoch || calendar_.checkpoint_due(step())) save();
+}
+
+/// Where the newest checkpoint lacks a step or the evaluation of this one.
+void TrainingRun::save_if_new() {
+  const bool evaluated = evaluated_step_ == step();
+  if (saved_step_ != step() || saved_evaluated_ != evaluated) save();
+}
+
+bool TrainingRun::epoch_checkpoint_fits() const {
+  return static_cast<double>(saving_ns_) <= kCheckpointShare * static_cast<double>(here_ns());
+}
+
+void TrainingRun::save() {
+  const std::int64_t before_ns = now_ns();
+  CheckpointInfo info{settings_.facts, step(), elapsed_ns(), std::nullopt, std::nullopt};
+  saved_evaluated_ = evaluated_step_ == step();
+  if (saved_evaluated_) {
+    info.accuracy = evaluation_->accuracy;
+    info.evaluation_loss = evaluation_->loss;
+  }
+  checkpoints_.save(info, session_.state());
+  saved_step_ = step();
+  const std::int64_t wall_ns = now_ns() - before_ns;
+  saving_ns_ += wall_ns;
+  forecast_.observe_checkpoint(wall_ns);
+  observer_.saved(progress(), checkpoints_.path_of(step()));
+}
+
+void TrainingRun::finish() {
+  if (!stopped() && evaluated_step_ != step()) evaluate();
+  save_if_new();
+  write_trace();
+}
+
+void TrainingRun::write_metrics() {
+  const TrainingProgress now = progress();
+  const auto covered = static_cast<std::size_t>(step() - metrics_step_);
+  const double rate = settings_.learning_rate * settings_.learning_rate_schedule.factor(step() - 1);
+  metrics_.add({now.step, now.epoch, recent_.loss(covered), recent_.images_per_second(covered),
+                recent_.step_ns(covered), rate, now.elapsed_ns, now.remaining});
+  metrics_step_ = step();
+}
+
+void TrainingRun::write_trace() const {
+  if (traced_.empty()) return;
+  write_file_atomically(folder_.trace(), to_chrome_trace({traced_.begin(), traced_.end()}),
+                        "trace");
+}
+
+TrainingProgress TrainingRun::progress() const {
+  TrainingProgress now;
+  now.step = step();
+  now.last_step = calendar_.last_step();
+  now.elapsed_ns = elapsed_ns();
+  now.fraction = now.last_step ? static_cast<double>(now.step) / static_cast<double>(*now.last_step)
+                               : static_cast<double>(now.elapsed_ns) /
+                                     static_cast<double>(*calendar_.time_ns());
+  now.epoch = calendar_.epoch_of(step());
+  now.loss = recent_.loss(kShownSteps);
+  now.images_per_second = recent_.images_per_second(kShownSteps);
+  now.remaining = forecast_.remaining(step(), now.elapsed_ns);
+  return now;
+}
+
+TrainingResult TrainingRun::result() const {
+  TrainingResult result;
+  const StopRequest stop = signals_.stop_requested();
+  const bool finished = calendar_.ended(step(), elapsed_ns());
+  if (!finished && stop == StopRequest::interrupt) result.outcome = TrainingOutcome::interrupted;
+  if (!finished && stop == StopRequest::terminate) result.outcome = TrainingOutcome::terminated;
+  result.steps = step();
+  result.steps_here = recent_.count();
+  result.images_per_second = recent_.images_per_second_of_all();
+  if (recent_.count() > 0) result.loss = recent_.loss(kShownSteps);
+  result.evaluation = evaluation_;
+  result.first_expected_ns = forecast_.first().run.expected_ns;
+  result.first_latest_ns = forecast_.first().run.latest_ns;
+  result.measured_ns = static_cast<double>(here_ns());
+  if (result.outcome == TrainingOutcome::finished && recent_.count() > 0) {
+    result.error_percent =
+        100 * std::abs(result.first_expected_ns - result.measured_ns) / result.measured_ns;
+  }
+  result.loader_waits = session_.loader_waits();
+  result.loader_wait_ns = session_.loader_wait_ns();
+  return result;
+}
+
+}  // namespace
+
+TrainingResult run_training(TrainingSession& session, const RunFolder& folder,
+                            const TrainingSettings& settings, TrainingObserver& observer) {
+  MILLRACE_CHECK(settings.metrics_every_steps >= 1, kTag, "metrics are written at some steps");
+  TrainingRun run(session, folder, settings, observer);
+  try {
+    return run.run();
+  } catch (...) {
+    log_warning(kTag, run.way_back());
+    throw;
+  }
+}
+
+}  // namespace millrace

@@ -1,0 +1,61 @@
+#pragma once
+// Trains to the end that was asked: steps, evaluations, checkpoints, metrics, signals, estimate.
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+
+#include "controller/calendar.hpp"
+#include "controller/checkpoint.hpp"
+#include "controller/run_folder.hpp"
+#include "controller/session.hpp"
+#include "controller/training_observer.hpp"
+#include "millrace/optimizer.hpp"
+
+namespace millrace {
+
+struct TrainingSettings {
+  TrainingEnd end;
+  TrainingFacts facts;  ///< what checkpoints say of the training
+  bool resume = false;  ///< from the folder's newest whole checkpoint; from the start where none is
+  std::int64_t checkpoint_every_steps = 200;  ///< 0: at epochs' ends and at the end only
+  std::int64_t checkpoint_keep = 2;           ///< newest ones, beside the best
+  std::int64_t evaluate_every_epochs = 1;     ///< 0: at the end only
+  std::int64_t metrics_every_steps = 1;
+  std::int64_t trace_steps = 3;  ///< how many of the last steps trace.json shows; 0: no trace
+  double confidence = 0.99;      ///< of the latest time
+  double learning_rate = 0.01;   ///< with the schedule: what metrics report
+  LearningRateSchedule learning_rate_schedule;
+  std::function<std::int64_t()> now_ns;  ///< empty: the steady clock
+};
+
+enum class TrainingOutcome { finished, interrupted, terminated };
+
+struct TrainingResult {
+  TrainingOutcome outcome = TrainingOutcome::finished;
+  std::int64_t steps = 0;                ///< of the whole run
+  std::int64_t steps_here = 0;           ///< of this process
+  double images_per_second = 0;          ///< of this process's steps; 0 without steps
+  std::optional<double> loss;            ///< mean over the last steps; absent without steps
+  std::optional<Evaluation> evaluation;  ///< the last one; absent: no validation samples
+  double first_expected_ns = 0;          ///< the estimate before the first step of this process
+  double first_latest_ns = 0;
+  double measured_ns = 0;               ///< from then to the end
+  std::optional<double> error_percent;  ///< |expected - measured| / measured; absent: ended early
+  std::int64_t loader_waits = 0;
+  std::int64_t loader_wait_ns = 0;
+};
+
+/// Trains `session` in `folder` (config.toml and plan.json are the caller's). After each step comes
+/// what is due: the metrics line, the evaluation (at epochs' ends and at the end), a checkpoint
+/// (every N steps, at the end, and at epochs' ends while checkpoints take at most a tenth of the
+/// time). A run that was stopped and resumed has the same state as one that never was.
+///
+///   INT, TERM: ends after the step with a checkpoint. HUP: a checkpoint after the step.
+///
+/// Whatever the session throws is passed on; the newest checkpoint stays. Throws ConfigError for a
+/// checkpoint of another training, ResourceError (disk full, …).
+TrainingResult run_training(TrainingSession& session, const RunFolder& folder,
+                            const TrainingSettings& settings, TrainingObserver& observer);
+
+}  // namespace millrace
