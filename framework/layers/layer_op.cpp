@@ -8,6 +8,7 @@
 #include <map>
 #include <numeric>
 
+#include "framework/layers/caching_allocator.hpp"
 #include "framework/layers/ops.hpp"
 #include "millrace/errors.hpp"
 
@@ -52,6 +53,7 @@ std::vector<std::string> implementations_of(const LayerFacts& facts) {
 
 std::unique_ptr<LayerOp> make_layer_op(const Layer& layer, const LayerFacts& facts, int layer_index,
                                        const std::string& implementation) {
+  install_caching_allocator();
   const std::vector<std::string> known = implementations_of(facts);
   if (!implementation.empty() &&
       std::find(known.begin(), known.end(), implementation) == known.end())

@@ -90,8 +90,9 @@ class FeatureOp {
 };
 
 /// The op of `layer`; `layer_index` is its position in the model (part of the draw key).
-/// `implementation` names one of implementations_of(); "" takes the first.
-/// Throws ConfigError (tag "layers") for a name that is not one of them.
+/// `implementation` names one of implementations_of(); "" takes the first. The first op of the
+/// process installs the caching allocator (caching_allocator.hpp), so what is measured is what
+/// runs. Throws ConfigError (tag "layers") for a name that is not one of them.
 std::unique_ptr<LayerOp> make_layer_op(const Layer& layer, const LayerFacts& facts, int layer_index,
                                        const std::string& implementation);
 
