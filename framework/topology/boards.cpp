@@ -50,6 +50,9 @@ std::vector<OperatingPoint> read_power(JsonReader reader) {
   const double coefficient = reader.non_negative("microwatts_per_mhz_volt2");
   for (std::size_t i = 0; i < reader.array("points").size(); ++i) {
     points.push_back(read_operating_point(reader.element("points", i), coefficient));
+    if (i > 0 && points[i].mhz >= points[i - 1].mhz) {
+      reader.fail("points", "are not ordered: put the fastest first");
+    }
   }
   reader.finish();
   return points;

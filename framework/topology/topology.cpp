@@ -28,6 +28,17 @@ std::vector<Gpu> list_gpus() {
   return gpus;
 }
 
+// Files do not say which core it is; the board's facts do.
+void name_models(std::vector<CoreKind>& kinds, const std::vector<BoardCores>& cores) {
+  for (CoreKind& kind : kinds) {
+    for (const BoardCores& alike : cores) {
+      const bool holds_first = std::find(alike.cpus.begin(), alike.cpus.end(), kind.cpus.front()) !=
+                               alike.cpus.end();
+      if (kind.model.empty() && holds_first) kind.model = alike.model;
+    }
+  }
+}
+
 Topology discover_board(const std::string& name, bool with_gpus) {
   const Board board = read_board(name);
   Topology topology = assemble_topology(read_machine(board.topology_file.string()));
@@ -35,6 +46,7 @@ Topology discover_board(const std::string& name, bool with_gpus) {
   topology.machine = board.facts.soc;
   topology.memory_bytes = board.memory_bytes;
   if (with_gpus) topology.gpus = board.gpus;
+  name_models(topology.kinds, board.facts.cores);
   topology.board = board.facts;
   return topology;
 }
