@@ -14,6 +14,7 @@
 #include "millrace/profile.hpp"
 #include "millrace/profiler.hpp"
 #include "millrace/schedule.hpp"
+#include "millrace/state.hpp"
 #include "millrace/step_report.hpp"
 #include "millrace/topology.hpp"
 
@@ -34,14 +35,6 @@ struct TrainSettings {
   OptimizerSettings optimizer;
   LearningRateSchedule learning_rate;
   std::uint64_t seed = 1;  ///< of the random layers' masks; weights are the model's own
-};
-
-/// A float32 tensor of the training's state: a view, valid while the TrainStep lives and no step runs.
-struct StateTensor {
-  std::string name;  ///< "features.0.weight", "optimizer.momentum.features.0.weight", …
-  std::vector<std::int64_t> shape;
-  float* data = nullptr;
-  std::int64_t elements = 0;
 };
 
 /// A prepared training step. Not thread-safe: one caller at a time; it owns its worker threads.

@@ -1,0 +1,83 @@
+#pragma once
+// A model cut by a plan into stages that an executor runs, and the state of their training.
+// Symbols as in plan.hpp: stage s, micro-batch m of b samples, replica r, layer l.
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "millrace/model.hpp"
+#include "millrace/optimizer.hpp"
+#include "millrace/plan.hpp"
+#include "millrace/stage.hpp"
+#include "millrace/state.hpp"
+
+namespace millrace {
+
+/// What a step came to, once it has run.
+struct StepResults {
+  std::int64_t samples = 0;
+  double loss = 0;           ///< mean over the samples
+  std::int64_t correct = 0;  ///< samples whose largest output is the label; 0 with an own loss
+  double gradient_norm = 0;  ///< global norm before clipping; 0 where clipping is off
+};
+
+/// The stages of one model. A step is: begin_…(), then every runner's actions as an executor calls
+/// them (a micro-batch m holds samples m b … min(n, (m + 1) b) - 1 of a batch of n, so a batch has
+/// ceil(n / b) of them), then results().
+///
+/// All workers share the model's weights; each has gradients of its own, summed over the workers in
+/// a fixed order when the weights are updated, so that a step repeated gives the same bits.
+/// Not thread-safe but for what the runners allow.
+class StageSet {
+ public:
+  StageSet(StageSet&&) noexcept;
+  StageSet& operator=(StageSet&&) noexcept;
+  ~StageSet();
+
+  /// One per stage, in order; they live as long as this.
+  std::vector<StageRunner*> runners();
+
+  /// A training step on `inputs` [n, sample shape] float32 and `targets` ([n] int64, or what the
+  /// model's own loss takes); 1 <= n <= plan.batch. `step` decides masks and learning rate. The
+  /// tensors must stay as they are until the step has run. Throws ConfigError (tag "batch") where
+  /// they do not fit the model, naming both shapes.
+  void begin_training(const at::Tensor& inputs, const at::Tensor& targets, std::int64_t step);
+
+  /// Forward only, random layers off: loss and correct answers, or (prediction) outputs().
+  void begin_evaluation(const at::Tensor& inputs, const at::Tensor& targets);
+  void begin_prediction(const at::Tensor& inputs);
+
+  StepResults results() const;
+  /// [n, output shape] of the last prediction.
+  at::Tensor outputs() const;
+
+  /// Where true, clip_gradients() must run once between the last stage's reduce and the first
+  /// one's update.
+  bool clips_gradients() const;
+  void clip_gradients();
+
+  /// Weights, then "optimizer.momentum.NAME" (SGD with momentum) or "optimizer.exp_avg.NAME" and
+  /// "optimizer.exp_avg_sq.NAME" (AdamW), in layer order: the same under every plan.
+  std::vector<StateTensor> state();
+
+ private:
+  struct Parts;
+  friend StageSet build_stages(const Model&, const std::vector<LayerFacts>&, const Plan&,
+                               const OptimizerSettings&, const LearningRateSchedule&,
+                               std::uint64_t);
+  explicit StageSet(std::unique_ptr<Parts> parts);
+  std::unique_ptr<Parts> parts_;
+};
+
+/// Cuts `model` by `plan`; `facts` are check_model's. `seed` is of the random layers' masks. The
+/// weights stay the model's own tensors, updated in place. Throws ConfigError for settings out of
+/// range, a plan whose layers are not the model's, an unknown implementation, or a model without
+/// own loss whose output is not one row of class scores per sample.
+StageSet build_stages(const Model& model, const std::vector<LayerFacts>& facts, const Plan& plan,
+                      const OptimizerSettings& optimizer, const LearningRateSchedule& learning_rate,
+                      std::uint64_t seed);
+
+}  // namespace millrace
