@@ -4,9 +4,9 @@
 float group_max(__local float* scratch, float value) {
   const int me = get_local_id(0);
   scratch[me] = value;
-  for (int half = get_local_size(0) / 2; half > 0; half /= 2) {
+  for (int reach = get_local_size(0) / 2; reach > 0; reach /= 2) {
     barrier(CLK_LOCAL_MEM_FENCE);
-    if (me < half) scratch[me] = fmax(scratch[me], scratch[me + half]);
+    if (me < reach) scratch[me] = fmax(scratch[me], scratch[me + reach]);
   }
   barrier(CLK_LOCAL_MEM_FENCE);
   const float result = scratch[0];
@@ -17,9 +17,9 @@ float group_max(__local float* scratch, float value) {
 float group_sum(__local float* scratch, float value) {
   const int me = get_local_id(0);
   scratch[me] = value;
-  for (int half = get_local_size(0) / 2; half > 0; half /= 2) {
+  for (int reach = get_local_size(0) / 2; reach > 0; reach /= 2) {
     barrier(CLK_LOCAL_MEM_FENCE);
-    if (me < half) scratch[me] += scratch[me + half];
+    if (me < reach) scratch[me] += scratch[me + reach];
   }
   barrier(CLK_LOCAL_MEM_FENCE);
   const float result = scratch[0];
@@ -37,19 +37,15 @@ __kernel void softmax_cross_entropy(__global const float* logits, __global const
   __global const float* row = logits + i * k;
   __global float* gradient = d_logits + i * k;
   const long label = labels[i];
-  if (label < 0 || label >= k) {  // the same for the whole work-group: no barrier is missed
-    for (long j = me; j < k; j += step) gradient[j] = 0.0f;
-    if (me == 0) row_loss[i] = 0.0f;
-    if (me == 0) correct[i] = -1;
-    return;
-  }
+  // No branch around the barriers: some compilers take only those that every work-item reaches.
+  const bool good = label >= 0 && label < k;
 
   float maximum = -INFINITY;
   for (long j = me; j < k; j += step) maximum = fmax(maximum, row[j]);
   maximum = group_max(scratch, maximum);
 
   // Labels beaten by a larger logit, or by an equal one before them, are wrong.
-  const float target = row[label];
+  const float target = row[good ? label : 0];
   float sum = 0.0f;
   float beaten = 0.0f;
   for (long j = me; j < k; j += step) {
@@ -59,10 +55,14 @@ __kernel void softmax_cross_entropy(__global const float* logits, __global const
   sum = group_sum(scratch, sum);
   beaten = group_max(scratch, beaten);
 
-  const float factor = scale / sum;
+  const float factor = good ? scale / sum : 0.0f;
   for (long j = me; j < k; j += step) {
-    gradient[j] = exp(row[j] - maximum) * factor - (j == label ? scale : 0.0f);
+    const float probability = exp(row[j] - maximum) * factor;
+    gradient[j] = good ? probability - (j == label ? scale : 0.0f) : 0.0f;
   }
-  if (me == 0) row_loss[i] = log(sum) + (maximum - target);
-  if (me == 0) correct[i] = beaten == 0.0f && !isnan(sum) ? 1 : 0;
+  if (me == 0) {
+    const int right = beaten == 0.0f && !isnan(sum) ? 1 : 0;
+    row_loss[i] = good ? log(sum) + (maximum - target) : 0.0f;
+    correct[i] = good ? right : -1;
+  }
 }
