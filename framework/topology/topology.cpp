@@ -32,8 +32,8 @@ std::vector<Gpu> list_gpus() {
 void name_models(std::vector<CoreKind>& kinds, const std::vector<BoardCores>& cores) {
   for (CoreKind& kind : kinds) {
     for (const BoardCores& alike : cores) {
-      const bool holds_first = std::find(alike.cpus.begin(), alike.cpus.end(), kind.cpus.front()) !=
-                               alike.cpus.end();
+      const bool holds_first =
+          std::find(alike.cpus.begin(), alike.cpus.end(), kind.cpus.front()) != alike.cpus.end();
       if (kind.model.empty() && holds_first) kind.model = alike.model;
     }
   }
@@ -64,6 +64,11 @@ std::vector<int> selected_cpus(const Topology& topology, const std::string& sele
   if (selection == "all") return topology.cpus();
   if (selection == "big") return topology.kinds.front().cpus;
   if (selection == "little") return topology.kinds.back().cpus;
+  if (selection.find_first_of("0123456789") == std::string::npos) {
+    throw ConfigError("cores", fmt::format("\"{}\" selects nothing: write all, big, little or CPU "
+                                           "numbers such as 0,2-3",
+                                           selection));
+  }
   const std::vector<int> wanted = parse_cpu_list(selection);
   std::vector<int> missing = wanted;
   std::erase_if(missing, [&](int cpu) { return topology.kind_of(cpu) != nullptr; });

@@ -1,0 +1,78 @@
+#pragma once
+// What the tests of this folder stand on: a tree of files that plays "/", and environment variables
+// that are put back.
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "millrace/errors.hpp"
+
+namespace millrace {
+
+/// A folder of its own for each test, removed at the end.
+class FileTree {
+ public:
+  FileTree() {
+    std::string name =
+        (std::filesystem::temp_directory_path() / "millrace-topology-XXXXXX").string();
+    root_ = ::mkdtemp(name.data());
+  }
+  ~FileTree() { std::filesystem::remove_all(root_); }
+  FileTree(const FileTree&) = delete;
+  FileTree& operator=(const FileTree&) = delete;
+
+  const std::filesystem::path& root() const { return root_; }
+
+  std::filesystem::path write(const std::string& name, const std::string& content) const {
+    const std::filesystem::path path = root_ / name;
+    std::filesystem::create_directories(path.parent_path());
+    std::ofstream(path, std::ios::binary) << content;
+    return path;
+  }
+
+ private:
+  std::filesystem::path root_;
+};
+
+/// Sets a variable (nullopt: removes it) while it lives.
+class Environment {
+ public:
+  Environment(std::string name, const std::optional<std::string>& value) : name_(std::move(name)) {
+    if (const char* before = std::getenv(name_.c_str())) before_ = before;
+    set(value);
+  }
+  ~Environment() { set(before_); }
+  Environment(const Environment&) = delete;
+  Environment& operator=(const Environment&) = delete;
+
+ private:
+  void set(const std::optional<std::string>& value) const {
+    if (value) {
+      ::setenv(name_.c_str(), value->c_str(), 1);
+    } else {
+      ::unsetenv(name_.c_str());
+    }
+  }
+
+  std::string name_;
+  std::optional<std::string> before_;
+};
+
+/// The message of the ConfigError that `call` throws.
+inline std::string refusal(const std::function<void()>& call) {
+  try {
+    call();
+  } catch (const ConfigError& error) {
+    return error.what();
+  }
+  return "nothing was refused";
+}
+
+}  // namespace millrace
