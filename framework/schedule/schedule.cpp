@@ -14,10 +14,17 @@ void add_range(Actions& actions, int stage, ActionKind kind, int first, int last
   for (int m = first; m < last; ++m) actions.push_back({stage, kind, m});
 }
 
+/// Empty, with room for both passes, reduction and update.
+Actions room_for(int micro_batches) {
+  Actions actions;
+  actions.reserve(2 * static_cast<std::size_t>(micro_batches) + 2);
+  return actions;
+}
+
 /// Both passes go through the micro-batches in ascending order, so that every schedule sums the
 /// gradients in the same order and gives the same bits.
 Actions fill_drain(int stage, int micro_batches) {
-  Actions actions;
+  Actions actions = room_for(micro_batches);
   add_range(actions, stage, ActionKind::forward, 0, micro_batches);
   add_range(actions, stage, ActionKind::backward, 0, micro_batches);
   return actions;
@@ -32,7 +39,7 @@ Actions fill_drain(int stage, int micro_batches) {
 ///     stage 2  .. .. F0 B0 F1 B1 F2 B2 F3 B3
 Actions one_forward_one_backward(int stage, int stages, int micro_batches) {
   const int warm_up = std::min(micro_batches, stages - stage);
-  Actions actions;
+  Actions actions = room_for(micro_batches);
   add_range(actions, stage, ActionKind::forward, 0, warm_up);
   for (int m = 0; m < micro_batches; ++m) {
     actions.push_back({stage, ActionKind::backward, m});
