@@ -57,8 +57,10 @@ std::string checksum_of(const std::map<std::string, std::string>& metadata,
 std::string checksum_of(const SafetensorsFile& file) {
   Hash64 hash;
   add_metadata(hash, file.metadata());
-  std::vector<char> buffer(static_cast<std::size_t>(kReadBytes));
+  std::vector<char> buffer;
   for (const auto& entry : file.entries()) {
+    buffer.resize(
+        std::max(buffer.size(), static_cast<std::size_t>(std::min(kReadBytes, entry.bytes))));
     add_header(hash, entry.name, entry.dtype, entry.shape);
     for (std::int64_t at = 0; at < entry.bytes; at += kReadBytes) {
       const std::int64_t bytes = std::min(kReadBytes, entry.bytes - at);

@@ -1,0 +1,76 @@
+#include "tests/controller/fake_session.hpp"
+
+#include <cmath>
+
+#include "tests/controller/estimate/example.hpp"
+
+namespace millrace {
+
+namespace {
+constexpr std::size_t kElements = 500;
+
+TensorView float_view(const std::string& name, std::vector<float>& values) {
+  return {name,
+          "F32",
+          {static_cast<std::int64_t>(values.size()) / 2, 2},
+          values.data(),
+          static_cast<std::int64_t>(values.size() * sizeof(float))};
+}
+}  // namespace
+
+FakeSession::FakeSession(std::int64_t steps_per_epoch, std::int64_t last_samples)
+    : steps_per_epoch_(steps_per_epoch),
+      last_samples_(last_samples),
+      plan_(testing::example_plan()),
+      profile_(testing::example_profile(2)),
+      weights_(kElements, 1.0f),
+      momentum_(kElements, 0.0f) {}
+
+StepReport FakeSession::train_next() {
+  if (before_step) before_step(step_);
+  for (std::size_t i = 0; i < kElements; ++i) {
+    const float gradient = std::sin(static_cast<float>(step_ * 31 + static_cast<std::int64_t>(i)));
+    momentum_[i] = 0.9f * momentum_[i] + gradient * weights_[i];
+    weights_[i] -= 0.01f * momentum_[i];
+  }
+  StepReport report;
+  report.step = step_;
+  report.samples = (step_ + 1) % steps_per_epoch_ == 0 ? last_samples_ : kBatch;
+  report.loss = 2.0 / static_cast<double>(step_ + 1);
+  report.begin_ns = clock_ns;
+  clock_ns += kStep_ns;
+  report.end_ns = clock_ns;
+  report.tasks = {{{0, ActionKind::forward, 0}, 0, report.begin_ns, report.end_ns}};
+  ++step_;
+  return report;
+}
+
+Evaluation FakeSession::evaluate() {
+  evaluations.push_back(step_);
+  clock_ns += kEvaluation_ns;
+  const double accuracy =
+      accuracy_at ? accuracy_at(step_) : 1.0 - 1.0 / static_cast<double>(step_ + 2);
+  return {validation, 1 - accuracy, accuracy, 0};
+}
+
+std::vector<SessionTensor> FakeSession::state() {
+  if (on_state) on_state();
+  return {{float_view("layer.weight", weights_), weights_.data()},
+          {float_view("optimizer.momentum.layer.weight", momentum_), momentum_.data()}};
+}
+
+void RecordingObserver::started(const TrainingProgress& at, const Estimate& estimate) {
+  start = at;
+  first = estimate;
+}
+
+TrainingSettings fake_settings(FakeSession& session, std::int64_t steps) {
+  TrainingSettings settings;
+  settings.end.steps = steps;
+  settings.facts.model = "fake";
+  settings.facts.seed = 7;
+  settings.now_ns = [&session] { return session.clock_ns; };
+  return settings;
+}
+
+}  // namespace millrace

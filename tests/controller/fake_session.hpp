@@ -1,0 +1,79 @@
+#pragma once
+// A training without tensors or time: the state after a step follows from the state before it and
+// the step's number, and a clock that only the session moves.
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "controller/session.hpp"
+#include "controller/training_observer.hpp"
+#include "controller/training_run.hpp"
+
+namespace millrace {
+
+class FakeSession : public TrainingSession {
+ public:
+  static constexpr std::int64_t kStep_ns = 720;  ///< as the example plan's estimate says
+  static constexpr std::int64_t kEvaluation_ns = 500;
+  static constexpr std::int64_t kBatch = 16;
+
+  /// Epochs of `steps_per_epoch` steps, the last of which has `last_samples` (16: full).
+  explicit FakeSession(std::int64_t steps_per_epoch = 4, std::int64_t last_samples = kBatch);
+
+  std::function<void(std::int64_t step)> before_step;    ///< step trained next; may throw
+  std::function<double(std::int64_t step)> accuracy_at;  ///< empty: rises with the step
+  std::function<void()> on_state;                        ///< whenever the state is asked for
+  std::int64_t validation = 50;
+  std::int64_t clock_ns = 0;
+
+  StepReport train_next() override;
+  Evaluation evaluate() override;
+  const Plan& plan() const override { return plan_; }
+  const Profile& profile() const override { return profile_; }
+  std::int64_t steps_per_epoch() const override { return steps_per_epoch_; }
+  std::int64_t training_samples() const override {
+    return (steps_per_epoch_ - 1) * kBatch + last_samples_;
+  }
+  std::int64_t validation_samples() const override { return validation; }
+  std::int64_t next_step() const override { return step_; }
+  void seek(std::int64_t step) override { step_ = step; }
+  std::vector<SessionTensor> state() override;
+  std::int64_t loader_waits() const override { return 3; }
+  std::int64_t loader_wait_ns() const override { return 40; }
+
+  const std::vector<float>& weights() const { return weights_; }
+  const std::vector<float>& momentum() const { return momentum_; }
+  std::vector<std::int64_t> evaluations;  ///< steps at which evaluate() was called
+
+ private:
+  const std::int64_t steps_per_epoch_, last_samples_;
+  const Plan plan_;
+  const Profile profile_;
+  std::int64_t step_ = 0;
+  std::vector<float> weights_, momentum_;
+};
+
+/// Notes what it is told.
+struct RecordingObserver : TrainingObserver {
+  void started(const TrainingProgress& at, const Estimate& estimate) override;
+  void stepped(const TrainingProgress& progress) override { steps.push_back(progress); }
+  void evaluated(const TrainingProgress& progress, const Evaluation&) override {
+    evaluated_steps.push_back(progress.step);
+  }
+  void saved(const TrainingProgress& progress, const std::filesystem::path&) override {
+    saved_steps.push_back(progress.step);
+  }
+
+  TrainingProgress start;
+  Estimate first;
+  std::vector<TrainingProgress> steps;
+  std::vector<std::int64_t> evaluated_steps, saved_steps;
+};
+
+/// For `session`'s clock; ends after `steps`.
+TrainingSettings fake_settings(FakeSession& session, std::int64_t steps);
+
+}  // namespace millrace
