@@ -23,6 +23,11 @@ Actions room_for(int micro_batches) {
 
 /// Both passes go through the micro-batches in ascending order, so that every schedule sums the
 /// gradients in the same order and gives the same bits.
+///
+///   P = 3, M = 4, F = B = 1, no links:
+///     stage 0  F0 F1 F2 F3 .. .. .. .. B0 B1 B2 B3
+///     stage 1  .. F0 F1 F2 F3 .. .. B0 B1 B2 B3
+///     stage 2  .. .. F0 F1 F2 F3 B0 B1 B2 B3
 Actions fill_drain(int stage, int micro_batches) {
   Actions actions = room_for(micro_batches);
   add_range(actions, stage, ActionKind::forward, 0, micro_batches);

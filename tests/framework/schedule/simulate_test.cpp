@@ -51,11 +51,11 @@ TEST(Simulate, OneForwardOneBackwardAsDrawn) {
 }
 
 TEST(Simulate, FillDrainAsDrawn) {
-  const Timeline timeline = simulate(make_schedule("fill-drain", 3, 3), equal_stages(3, 1, 1));
+  const Timeline timeline = simulate(make_schedule("fill-drain", 3, 4), equal_stages(3, 1, 1));
   EXPECT_EQ(draw(timeline),
-            "F0 F1 F2 .. .. .. .. B0 B1 B2 \n"
-            ".. F0 F1 F2 .. .. B0 B1 B2 .. \n"
-            ".. .. F0 F1 F2 B0 B1 B2 .. .. \n");
+            "F0 F1 F2 F3 .. .. .. .. B0 B1 B2 B3 \n"
+            ".. F0 F1 F2 F3 .. .. B0 B1 B2 B3 .. \n"
+            ".. .. F0 F1 F2 F3 B0 B1 B2 B3 .. .. \n");
 }
 
 TEST(Simulate, ForwardOnlyHasNoBackward) {
