@@ -1,0 +1,199 @@
+#include "framework/plan/alternatives.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <functional>
+#include <limits>
+
+#include "framework/plan/pipeline.hpp"
+#include "millrace/units.hpp"
+
+namespace millrace {
+namespace {
+
+/// One stage with all layers: its best value over micro-batches and schedules, or why there is
+/// none.
+struct Outcome {
+  std::optional<double> score_ns;
+  std::string reason;
+};
+
+class SoleStages {
+ public:
+  SoleStages(const CostModel& model, const SearchSpace& space) : model_(model), space_(space) {}
+
+  Outcome weigh(StageShape shape, bool even) const {
+    Outcome outcome;
+    outcome.reason = model_.why_not(shape);
+    if (!outcome.reason.empty()) return outcome;
+    for (const bool recompute : {false, true}) {
+      if (!(recompute ? space_.stage.recomputed : space_.stage.plain)) continue;
+      shape.recompute = recompute;
+      for (const std::int64_t micro_batch : space_.micro_batches) {
+        weigh(shape, Batching(space_.batch, micro_batch), even, outcome);
+      }
+    }
+    if (outcome.score_ns) outcome.reason.clear();
+    return outcome;
+  }
+
+  StageShape whole(int state, Split split, int width) const {
+    return {0, model_.layers(), state, split, width, false, true};
+  }
+
+ private:
+  void weigh(const StageShape& shape, const Batching& batching, bool even, Outcome& outcome) const {
+    const int replicas = model_.replicas(shape);
+    if (replicas > batching.full) {
+      outcome.reason = fmt::format("{} replicas need a micro-batch of as many samples", replicas);
+      return;
+    }
+    const ShareGroups shares =
+        even ? model_.even_shares(shape, batching.full) : model_.best_shares(shape, batching.full);
+    const StageOption option{shape, shares, model_.cost(shape, batching, shares)};
+    for (const auto& schedule : space_.schedules) {
+      const std::string reason = over_budget(option, batching, schedule);
+      if (!reason.empty()) {
+        outcome.reason = reason;
+        continue;
+      }
+      const double score = score_ns(option, batching, schedule);
+      if (!outcome.score_ns || score < *outcome.score_ns) outcome.score_ns = score;
+    }
+  }
+
+  std::string over_budget(const StageOption& option, const Batching& batching,
+                          const std::string& schedule) const {
+    const int flight = in_flight(schedule, 1, 0, batching.count);
+    const double bytes = CostModel::memory_bytes(option.cost, batching, flight);
+    if (space_.memory_bytes && bytes > *space_.memory_bytes) {
+      return fmt::format("needs {}, the budget is {}", format_bytes(bytes),
+                         format_bytes(*space_.memory_bytes));
+    }
+    const auto broken = model_.broken_budget(option.shape, batching, option.shares, flight);
+    if (!broken) return "";
+    return fmt::format("needs {} on \"{}\", which has {}", format_bytes(broken->needed_bytes),
+                       broken->kind, format_bytes(broken->budget_bytes));
+  }
+
+  double score_ns(const StageOption& option, const Batching& batching,
+                  const std::string& schedule) const {
+    const StageOption* const stages[] = {&option};
+    if (space_.objective == Objective::period) {
+      return period_ns(stages) * double(batching.batch) / double(batching.full);
+    }
+    std::vector<StageTimes> times;
+    fill_times(stages, batching, times);
+    return simulate_makespan_ns(make_schedule(schedule, 1, static_cast<int>(batching.count)),
+                                times);
+  }
+
+  const CostModel& model_;
+  const SearchSpace& space_;
+};
+
+class Alternatives {
+ public:
+  Alternatives(const CostModel& model, const SearchSpace& space, const SearchResult& found,
+               const Plan& plan)
+      : model_(model), stages_(model, space), found_(found), plan_(plan) {}
+
+  std::vector<PlanAlternative> list() {
+    const int fastest = add_one_core();
+    add_threads(fastest);
+    add_even();
+    if (plan_.stages.size() > 1) {
+      add("best single stage",
+          {found_.best_sole ? std::optional(found_.best_sole->score_ns) : std::nullopt,
+           "no single stage fits the budgets and limits"});
+    }
+    return std::move(result_);
+  }
+
+ private:
+  /// Score of the plan itself over its value: 1, or micro-batches per step.
+  double scale() const {
+    if (plan_.objective == Objective::makespan) return 1;
+    return double(plan_.batch) / double(plan_.micro_batch);
+  }
+
+  void add(const std::string& name, const Outcome& outcome) {
+    PlanAlternative alternative{name, std::nullopt, outcome.reason};
+    if (outcome.score_ns) {
+      alternative.value_ns = *outcome.score_ns / scale();
+      const double slower = *alternative.value_ns / plan_.value_ns - 1;
+      alternative.why_not = slower < 5e-4 || plan_.value_ns == 0
+                                ? "no slower than the plan, which uses fewer stages or devices"
+                                : fmt::format("{:.1f} % slower", 100 * slower);
+      if (is_plan(name)) alternative.why_not = "is the plan";
+    }
+    result_.push_back(std::move(alternative));
+  }
+
+  bool is_plan(const std::string& name) const {
+    if (plan_.stages.size() != 1) return false;
+    const PlanStage& stage = plan_.stages.front();
+    if (name == "one core") return stage.devices.size() == 1;
+    if (name == "threads") return stage.split == Split::threads && stage.workers() == 1;
+    const auto [low, high] = std::minmax_element(stage.shares.begin(), stage.shares.end());
+    return stage.split == Split::samples && *high - *low <= 1 &&
+           static_cast<int>(stage.devices.size()) == model_.states().devices(model_.states().all());
+  }
+
+  /// The fastest kind: on whose single device the whole model takes the least time.
+  int add_one_core() {
+    const DeviceStates& states = model_.states();
+    int fastest = -1;
+    Outcome best;
+    for (int kind = 0; kind < states.kinds(); ++kind) {
+      if (states.count(states.all(), kind) == 0) continue;
+      const Outcome outcome =
+          stages_.weigh(stages_.whole(states.state_of(kind, 1), Split::samples, 1), false);
+      const bool better =
+          outcome.score_ns && (!best.score_ns || *outcome.score_ns < *best.score_ns);
+      if (better || fastest < 0) {
+        best = outcome;
+        fastest = kind;
+      }
+    }
+    add("one core", best);
+    return fastest;
+  }
+
+  void add_threads(int kind) {
+    const DeviceStates& states = model_.states();
+    const int count = states.count(states.all(), kind);
+    if (count < 2) {
+      add("threads", {std::nullopt, fmt::format("there is only one device of \"{}\"",
+                                                model_.profile().kinds[kind].name)});
+      return;
+    }
+    add("threads",
+        stages_.weigh(stages_.whole(states.state_of(kind, count), Split::threads, count), false));
+  }
+
+  void add_even() {
+    const DeviceStates& states = model_.states();
+    if (states.devices(states.all()) < 2) {
+      add("even data parallel", {std::nullopt, "there is only one device"});
+      return;
+    }
+    add("even data parallel", stages_.weigh(stages_.whole(states.all(), Split::samples, 1), true));
+  }
+
+  const CostModel& model_;
+  SoleStages stages_;
+  const SearchResult& found_;
+  const Plan& plan_;
+  std::vector<PlanAlternative> result_;
+};
+
+}  // namespace
+
+std::vector<PlanAlternative> list_alternatives(const CostModel& model, const SearchSpace& space,
+                                               const SearchResult& found, const Plan& plan) {
+  return Alternatives(model, space, found, plan).list();
+}
+
+}  // namespace millrace

@@ -1,0 +1,108 @@
+#include "framework/plan/assemble.hpp"
+
+#include <cmath>
+
+namespace millrace {
+namespace {
+
+std::int64_t whole_bytes(double bytes) { return static_cast<std::int64_t>(std::ceil(bytes)); }
+
+std::vector<const StageOption*> pointers(const std::vector<StageOption>& stages) {
+  std::vector<const StageOption*> result;
+  for (const StageOption& stage : stages) result.push_back(&stage);
+  return result;
+}
+
+std::vector<std::string> names(const CostModel& model, int first, int last) {
+  std::vector<std::string> result;
+  for (int p = first; p < last; ++p) result.push_back(model.layer(p).name);
+  return result;
+}
+
+/// The next unused devices of each kind of the stage; `used` counts them.
+std::vector<PlannedDevice> take_devices(const CostModel& model, int state,
+                                        const std::vector<std::vector<int>>& numbers,
+                                        std::vector<int>& used) {
+  std::vector<PlannedDevice> result;
+  for (int kind = 0; kind < model.states().kinds(); ++kind) {
+    for (int i = 0; i < model.states().count(state, kind); ++i) {
+      result.push_back({model.profile().kinds[kind].name, numbers[kind][used[kind]++]});
+    }
+  }
+  return result;
+}
+
+}  // namespace
+
+std::vector<std::string> feature_layers(const CostModel& model, const StageShape& shape) {
+  if (shape.split != Split::features) return {};
+  const FeatureRun run =
+      model.feature_run(shape.first, shape.last, model.states().single_kind(shape.state),
+                        model.states().devices(shape.state));
+  return names(model, run.first, run.last);
+}
+
+std::map<std::string, Implementation> implementations(const CostModel& model,
+                                                      const StageShape& shape,
+                                                      const std::string& kind) {
+  std::map<std::string, Implementation> result;
+  for (int p = shape.first; p < shape.last; ++p) {
+    const auto found = model.layer(p).implementation.find(kind);
+    if (found == model.layer(p).implementation.end()) continue;
+    result[model.layer(p).name] = {found->second, found->second, found->second};
+  }
+  return result;
+}
+
+void fill_predicted(const std::vector<StageOption>& stages, const Batching& batching, Plan& plan) {
+  const auto P = static_cast<int>(stages.size());
+  for (int s = 0; s < P; ++s) {
+    const StageCost& cost = stages[s].cost;
+    const int flight = in_flight(plan.schedule, P, s, batching.count);
+    PlanStage& stage = plan.stages[s];
+    stage.forward_ns = cost.full.forward_ns;
+    stage.backward_ns = cost.full.backward_ns;
+    stage.update_ns = cost.reduce_ns + cost.update_ns;
+    stage.memory_bytes = whole_bytes(CostModel::memory_bytes(cost, batching, flight));
+  }
+  const auto all = pointers(stages);
+  plan.memory_bytes = whole_bytes(pipeline_bytes(all, batching, plan.schedule));
+  if (plan.objective == Objective::period) {
+    plan.value_ns = period_ns(all);
+    return;
+  }
+  std::vector<StageTimes> times;
+  fill_times(all, batching, times);
+  plan.value_ns = simulate_makespan_ns(
+      make_schedule(plan.schedule, P, static_cast<int>(batching.count)), times);
+}
+
+Plan assemble(const CostModel& model, const Candidate& candidate, Objective objective,
+              const std::vector<std::vector<int>>& numbers) {
+  Plan plan;
+  plan.model = model.profile().model;
+  plan.objective = objective;
+  plan.batch = candidate.batching.batch;
+  plan.micro_batch = candidate.batching.full;
+  plan.micro_batches = candidate.batching.count;
+  plan.schedule = candidate.schedule;
+  std::vector<int> used(numbers.size(), 0);
+  for (const StageOption& option : candidate.stages) {
+    const StageShape& shape = option.shape;
+    PlanStage& stage = plan.stages.emplace_back();
+    stage.layers = names(model, shape.first, shape.last);
+    stage.devices = take_devices(model, shape.state, numbers, used);
+    for (const ShareGroup& group : option.shares) {
+      stage.shares.insert(stage.shares.end(), static_cast<std::size_t>(group.replicas),
+                          group.samples);
+    }
+    stage.split = shape.split;
+    stage.feature_layers = feature_layers(model, shape);
+    if (shape.recompute) stage.recompute = stage.layers;
+    stage.implementations = implementations(model, shape, stage.devices.front().kind);
+  }
+  fill_predicted(candidate.stages, candidate.batching, plan);
+  return plan;
+}
+
+}  // namespace millrace

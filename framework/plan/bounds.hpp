@@ -1,0 +1,55 @@
+#pragma once
+// Lower bounds of how long a set of devices needs for a range of layers, however it is cut and
+// shared: what lets the search leave most candidates out.
+
+#include <cstdint>
+#include <memory_resource>
+#include <vector>
+
+#include "framework/plan/cost_model.hpp"
+
+namespace millrace {
+
+/// Device time of each layer on each kind at the very least, for a whole batch.
+struct LeastWork {
+  LeastWork(const CostModel& model, std::int64_t batch, std::int64_t micro_batch, bool sole);
+
+  int kinds = 0;
+  std::vector<double> compute_ns;  ///< [position * kinds + kind]; infinity: cannot run it
+  std::vector<double> update_ns;
+};
+
+/// By duality: with weights w_k >= 0 and sum over the devices of w = 1, the latest device is busy
+/// at least as long as the weighted mean, so T >= sum over layers of min over kinds of w_k x work.
+/// Any weights give a bound; these are close to the best for all layers together.
+class BalanceBound {
+ public:
+  explicit BalanceBound(std::pmr::memory_resource* memory)
+      : weights_(memory), compute_(memory), total_(memory), missing_(memory) {}
+
+  /// Chooses the weights of every state.
+  void choose_weights(const CostModel& model, const LeastWork& work);
+  /// Sums for the work of another batching, with the same weights.
+  void set_work(const CostModel& model, const LeastWork& work);
+
+  /// Forward and backward of [first, last) for a whole batch on `state`, ns; infinity where it
+  /// cannot run.
+  double compute_ns(int state, int first, int last) const {
+    return range(compute_, state, first, last);
+  }
+  /// The same with the update.
+  double total_ns(int state, int first, int last) const {
+    return range(total_, state, first, last);
+  }
+
+ private:
+  double range(const std::pmr::vector<double>& sums, int state, int first, int last) const;
+  void improve_weights(const CostModel& model, const LeastWork& work, int state);
+
+  int kinds_ = 0, stride_ = 0;
+  std::pmr::vector<double> weights_;          // [state][kind]
+  std::pmr::vector<double> compute_, total_;  // [state][position], prefix sums
+  std::pmr::vector<int> missing_;             // [state][position], layers that no kind can run
+};
+
+}  // namespace millrace

@@ -1,0 +1,237 @@
+#include "framework/plan/cost_model.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+
+#include "millrace/errors.hpp"
+
+namespace millrace {
+namespace {
+
+/// Reading weights, gradients and momentum and writing two of them back is what an update does;
+/// adding one more gradient to a sum is taken for a third of that.
+constexpr double kReducePart = 1.0 / 3;
+
+void take_slower(MicroBatchTimes& slowest, const MicroBatchTimes& other) {
+  slowest.forward_ns = std::max(slowest.forward_ns, other.forward_ns);
+  slowest.backward_ns = std::max(slowest.backward_ns, other.backward_ns);
+  LinkTimes& links = slowest.links;
+  links.in_forward_ns = std::max(links.in_forward_ns, other.links.in_forward_ns);
+  links.out_forward_ns = std::max(links.out_forward_ns, other.links.out_forward_ns);
+  links.in_backward_ns = std::max(links.in_backward_ns, other.links.in_backward_ns);
+  links.out_backward_ns = std::max(links.out_backward_ns, other.links.out_backward_ns);
+}
+
+double link_ns(const DeviceKind& kind, double bytes, int tensors, std::int64_t samples) {
+  if (samples == 0) return 0;
+  return bytes * double(samples) * kind.link_ns_per_byte + tensors * kind.link_latency_ns;
+}
+
+std::vector<int> checked_counts(const Profile& profile, const std::vector<int>& counts) {
+  if (profile.kinds.size() > kMostKinds) {
+    throw ConfigError("plan", fmt::format("the costs name {} kinds of devices, at most {} are "
+                                          "planned: leave out kinds that are not used",
+                                          profile.kinds.size(), kMostKinds));
+  }
+  return counts;
+}
+
+}  // namespace
+
+CostModel::CostModel(const Profile& profile, const std::vector<int>& counts, Objective objective)
+    : profile_(profile),
+      objective_(objective),
+      sums_(profile, make_chain(profile)),
+      states_(checked_counts(profile, counts)) {}
+
+bool CostModel::others_busy(const StageShape& shape, int team) const {
+  return !shape.sole || states_.devices(shape.state) > team;
+}
+
+int CostModel::replicas(const StageShape& shape) const {
+  return states_.devices(shape.state) / shape.width;
+}
+
+FeatureRun CostModel::feature_run(int first, int last, int kind, int devices) const {
+  const auto found = sums_.features.find({kind, devices});
+  return found == sums_.features.end() ? FeatureRun{} : found->second.run(first, last);
+}
+
+FeatureRun CostModel::run_of(const StageShape& shape) const {
+  if (shape.split != Split::features) return {};
+  return feature_run(shape.first, shape.last, states_.single_kind(shape.state),
+                     states_.devices(shape.state));
+}
+
+LinkTimes CostModel::link_times(const StageShape& shape, int kind, std::int64_t samples) const {
+  const DeviceKind& device = profile_.kinds[kind];
+  if (device.link_ns_per_byte == 0 && device.link_latency_ns == 0) return {};
+  const Border& in = sums_.chain.borders[shape.first];
+  const Border& out = sums_.chain.borders[shape.last];
+  return {link_ns(device, in.forward_bytes, in.forward_tensors, samples),
+          link_ns(device, out.forward_bytes, out.forward_tensors, samples),
+          link_ns(device, out.backward_bytes, out.backward_tensors, samples),
+          link_ns(device, in.backward_bytes, in.backward_tensors, samples)};
+}
+
+MicroBatchTimes CostModel::replica_times(const StageShape& shape, int kind, std::int64_t samples,
+                                         std::int64_t whole) const {
+  MicroBatchTimes times;
+  const auto add = [&](const PassSums& sums, int first, int last, std::int64_t count) {
+    const SamplePoint point = sample_point(profile_.samples, double(count));
+    times.forward_ns += sums.forward.ns(first, last, point);
+    times.backward_ns += sums.backward.ns(first, last, point);
+  };
+  const int devices = states_.devices(shape.state);
+  if (shape.split == Split::threads) {
+    const LoadedSums& team = sums_.threads.at({kind, shape.width});
+    add(team.get(others_busy(shape, shape.width)), shape.first, shape.last, samples);
+  } else {
+    const PassSums& single = sums_.singles[kind].get(others_busy(shape, 1));
+    const FeatureRun run = run_of(shape);
+    if (run.empty()) {
+      add(single, shape.first, shape.last, samples);
+    } else {
+      const LoadedSums& team = sums_.features.at({kind, devices}).times;
+      add(single, shape.first, run.first, samples);
+      add(team.get(others_busy(shape, devices)), run.first, run.last, whole);
+      add(single, run.last, shape.last, samples);
+    }
+  }
+  if (shape.recompute) times.backward_ns += times.forward_ns;
+  times.links = link_times(shape, kind, shape.split == Split::features ? whole : samples);
+  if (!profile_.overlapped_transfers) {
+    times.forward_ns += times.links.in_forward_ns + times.links.out_forward_ns;
+    times.backward_ns += times.links.in_backward_ns + times.links.out_backward_ns;
+    times.links = {};
+  }
+  return times;
+}
+
+double CostModel::load_ns(const MicroBatchTimes& times) const {
+  return std::max({times.forward_ns + times.backward_ns,
+                   times.links.in_forward_ns + times.links.in_backward_ns,
+                   times.links.out_forward_ns + times.links.out_backward_ns});
+}
+
+ShareGroups CostModel::even_shares(const StageShape& shape, std::int64_t samples) const {
+  ShareGroups groups;
+  const int all = replicas(shape);
+  int done = 0;
+  for (int kind = 0; kind < states_.kinds(); ++kind) {
+    const int here = states_.count(shape.state, kind) / shape.width;
+    const auto larger = static_cast<int>(
+        std::clamp<std::int64_t>(samples % all - done, 0, here));  // replicas with one sample more
+    groups.add(kind, larger, samples / all + 1);
+    groups.add(kind, here - larger, samples / all);
+    done += here;
+  }
+  return groups;
+}
+
+ShareGroups CostModel::best_shares(const StageShape& shape, std::int64_t samples) const {
+  if (states_.single_kind(shape.state) >= 0) return even_shares(shape, samples);
+  std::array<int, kMostKinds> counts{};
+  for (int kind = 0; kind < states_.kinds(); ++kind) {
+    counts[kind] = states_.count(shape.state, kind);
+  }
+  const auto cost = [&](int kind, std::int64_t share) {
+    const MicroBatchTimes times = replica_times(shape, kind, share, samples);
+    return objective_ == Objective::period ? load_ns(times) : times.forward_ns + times.backward_ns;
+  };
+  return ShareBalancer(counts, states_.kinds()).balance(samples, cost);
+}
+
+MicroBatchTimes CostModel::slowest(const StageShape& shape, const Batching& batching,
+                                   const ShareGroups& shares, std::int64_t samples) const {
+  MicroBatchTimes result;
+  const auto visit = [&](const ShareGroup& group) {
+    take_slower(result, replica_times(shape, group.kind, group.samples, samples));
+  };
+  if (samples == batching.full) {
+    for (const ShareGroup& group : shares) visit(group);
+  } else {
+    visit_shares_of(shares, batching.full, samples, visit);
+  }
+  return result;
+}
+
+double CostModel::slowest_update_ns(const StageShape& shape, int first, int last) const {
+  const auto& sums = others_busy(shape, 1) ? sums_.update_loaded : sums_.update_alone;
+  double slowest = 0;
+  for (int kind = 0; kind < states_.kinds(); ++kind) {
+    if (states_.count(shape.state, kind) > 0) {
+      slowest = std::max(slowest, sums[kind].sum(first, last));
+    }
+  }
+  return slowest / states_.devices(shape.state);
+}
+
+void CostModel::add_step_end(const StageShape& shape, StageCost& cost) const {
+  if (!profile_.training) return;
+  cost.update_ns = slowest_update_ns(shape, shape.first, shape.last);
+  const int others = replicas(shape) - 1;
+  if (others == 0) return;
+  const FeatureRun run = run_of(shape);
+  const double reduced = run.empty() ? cost.update_ns
+                                     : slowest_update_ns(shape, shape.first, run.first) +
+                                           slowest_update_ns(shape, run.last, shape.last);
+  cost.reduce_ns = kReducePart * others * reduced;
+}
+
+StageCost CostModel::cost(const StageShape& shape, const Batching& batching,
+                          const ShareGroups& shares) const {
+  StageCost cost;
+  cost.full = slowest(shape, batching, shares, batching.full);
+  cost.rest =
+      batching.rest == batching.full ? cost.full : slowest(shape, batching, shares, batching.rest);
+  for (const ShareGroup& group : shares) {
+    cost.load_ns = std::max(
+        cost.load_ns, load_ns(replica_times(shape, group.kind, group.samples, batching.full)));
+  }
+  add_step_end(shape, cost);
+  add_memory(shape, batching, cost);
+  return cost;
+}
+
+double CostModel::least_ns_per_sample(int position, int kind, std::int64_t most_samples,
+                                      bool sole) const {
+  std::vector<std::int64_t> counts = {1, most_samples};  // cost / count is monotone between these
+  for (const std::int64_t count : profile_.samples) {
+    if (count < most_samples) counts.push_back(count);
+  }
+  double least = std::numeric_limits<double>::infinity();
+  const auto take = [&](const LoadedSums& sums, int devices) {
+    if (!sums.alone.covers(position, position + 1)) return;
+    for (const bool busy : {true, false}) {
+      if (!busy && !sole) continue;  // alone is for plans of one stage
+      for (const std::int64_t count : counts) {
+        const SamplePoint point = sample_point(profile_.samples, double(count));
+        const PassSums& passes = sums.get(busy);
+        const double ns = passes.forward.ns(position, position + 1, point) +
+                          passes.backward.ns(position, position + 1, point);
+        least = std::min(least, devices * ns / double(count));
+      }
+    }
+  };
+  take(sums_.singles[kind], 1);
+  for (const auto& [key, sums] : sums_.threads) {
+    if (key.first == kind) take(sums, key.second);
+  }
+  for (const auto& [key, sums] : sums_.features) {
+    if (key.first == kind) take(sums.times, key.second);
+  }
+  return least;
+}
+
+double CostModel::least_update_ns(int position, int kind, bool sole) const {
+  const double loaded = sums_.update_loaded[kind].sum(position, position + 1);
+  if (!sole) return loaded;
+  return std::min(loaded, sums_.update_alone[kind].sum(position, position + 1));
+}
+
+}  // namespace millrace

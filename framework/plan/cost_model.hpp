@@ -1,0 +1,137 @@
+#pragma once
+// What a stage costs: docs/costs.md, "What a plan costs", in code. Symbols as in plan.hpp;
+// positions are those of the chain.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "framework/plan/device_states.hpp"
+#include "framework/plan/layer_sums.hpp"
+#include "framework/plan/shares.hpp"
+#include "millrace/plan.hpp"
+#include "millrace/profile.hpp"
+
+namespace millrace {
+
+/// How a step is cut: `count` micro-batches of `full` samples, the last one of `rest`.
+struct Batching {
+  std::int64_t batch = 0, full = 0, count = 0, rest = 0;
+
+  Batching(std::int64_t batch_samples, std::int64_t micro_batch)
+      : batch(batch_samples),
+        full(micro_batch),
+        count((batch_samples + micro_batch - 1) / micro_batch),
+        rest(batch_samples - (count - 1) * micro_batch) {}
+};
+
+/// One way to run layers [first, last) on a set of devices.
+struct StageShape {
+  int first = 0, last = 0;
+  int state = 0;  ///< of DeviceStates, not empty
+  Split split = Split::samples;
+  int width = 1;           ///< threads of a replica
+  bool recompute = false;  ///< of all layers, or of none
+  bool sole = false;       ///< the plan has no other stage
+
+  bool operator==(const StageShape&) const = default;
+};
+
+/// Time that a device's link takes for one micro-batch.
+struct LinkTimes {
+  double in_forward_ns = 0, out_forward_ns = 0;    ///< activations
+  double in_backward_ns = 0, out_backward_ns = 0;  ///< gradients
+};
+
+/// Times of one micro-batch on a stage: the slowest of its workers. Serial transfers are part of
+/// forward and backward, overlapped ones are apart.
+struct MicroBatchTimes {
+  double forward_ns = 0, backward_ns = 0;
+  LinkTimes links;
+};
+
+struct StageCost {
+  MicroBatchTimes full, rest;
+  double load_ns = 0;  ///< of the busiest device, one full micro-batch: the objective period
+  double reduce_ns = 0, update_ns = 0;
+  double fixed_bytes = 0;  ///< weights, gradients, momentum, scratch; one micro-batch if recomputed
+  double flight_bytes = 0;  ///< per sample in flight
+};
+
+/// A budget of one device that a stage breaks.
+struct BrokenBudget {
+  std::string kind;
+  double needed_bytes = 0, budget_bytes = 0;
+};
+
+/// Immutable; thread-safe.
+class CostModel {
+ public:
+  /// counts[k]: devices of kind k that may be used. The profile must outlive the model.
+  /// Throws ConfigError (tag "plan") where the tensors form no chain or the kinds are too many.
+  CostModel(const Profile& profile, const std::vector<int>& counts, Objective objective);
+
+  const Profile& profile() const { return profile_; }
+  const DeviceStates& states() const { return states_; }
+  int layers() const { return sums_.chain.size(); }
+  const LayerCosts& layer(int position) const {
+    return profile_.layers[sums_.chain.layers[position]];
+  }
+
+  /// The ways to run [first, last) on `state` that are allowed, none recomputed.
+  std::vector<StageShape> shapes(int first, int last, int state, bool sole) const;
+  /// True where the costs and the layers allow the shape.
+  bool allows(const StageShape& shape) const;
+  /// "" where it is allowed; else the rule that forbids it.
+  std::string why_not(const StageShape& shape) const;
+  /// The layers that Split::features divides: the first maximal run of layers within [first, last)
+  /// that starts at a layer of type "linear" and whose layers all list "features" and have
+  /// features_ns for `devices` devices of `kind`.
+  FeatureRun feature_run(int first, int last, int kind, int devices) const;
+
+  int replicas(const StageShape& shape) const;
+  /// Shares of a full micro-batch of `samples`, the slowest replica as fast as can be.
+  /// REQUIRES why_not(shape) == "" and samples >= replicas(shape).
+  ShareGroups best_shares(const StageShape& shape, std::int64_t samples) const;
+  ShareGroups even_shares(const StageShape& shape, std::int64_t samples) const;
+
+  StageCost cost(const StageShape& shape, const Batching& batching,
+                 const ShareGroups& shares) const;
+
+  /// RAM of a stage with up to `in_flight` micro-batches between forward and backward.
+  static double memory_bytes(const StageCost& cost, const Batching& batching, int in_flight);
+  /// The first kind whose own budget the stage breaks.
+  std::optional<BrokenBudget> broken_budget(const StageShape& shape, const Batching& batching,
+                                            const ShareGroups& shares, int in_flight) const;
+
+  /// Device time per sample that a layer takes on a kind at the very least, in any split, with
+  /// micro-batches of at most `most_samples`; infinity where the kind cannot run it.
+  double least_ns_per_sample(int position, int kind, std::int64_t most_samples, bool sole) const;
+  /// Device time of a layer's update at the very least.
+  double least_update_ns(int position, int kind, bool sole) const;
+
+ private:
+  /// One replica's times for its `samples` of a micro-batch of `whole` samples.
+  MicroBatchTimes replica_times(const StageShape& shape, int kind, std::int64_t samples,
+                                std::int64_t whole) const;
+  LinkTimes link_times(const StageShape& shape, int kind, std::int64_t samples) const;
+  double load_ns(const MicroBatchTimes& times) const;
+  MicroBatchTimes slowest(const StageShape& shape, const Batching& batching,
+                          const ShareGroups& shares, std::int64_t samples) const;
+  bool others_busy(const StageShape& shape, int team) const;
+  double slowest_update_ns(const StageShape& shape, int first, int last) const;
+  FeatureRun run_of(const StageShape& shape) const;
+  void add_step_end(const StageShape& shape, StageCost& cost) const;
+  void add_memory(const StageShape& shape, const Batching& batching, StageCost& cost) const;
+  bool covers_singles(const StageShape& shape, int first, int last) const;
+  double workspace_bytes(const StageShape& shape) const;
+  double input_bytes(const StageShape& shape) const;
+
+  const Profile& profile_;
+  Objective objective_;
+  LayerSums sums_;
+  DeviceStates states_;
+};
+
+}  // namespace millrace

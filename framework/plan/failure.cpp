@@ -1,0 +1,175 @@
+#include "framework/plan/failure.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "framework/plan/pipeline.hpp"
+#include "framework/plan/plan_request.hpp"
+#include "millrace/units.hpp"
+
+namespace millrace {
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+/// Least memory by dynamic programming over (next layer, devices left), one stage after the other.
+class LeastMemory {
+ public:
+  LeastMemory(const CostModel& model, const SearchSpace& space)
+      : model_(model), space_(space), batching_(space.batch, space.micro_batches.back()) {}
+
+  double of_stages(int stages) const {
+    std::vector<double> least(index(model_.layers() + 1, 0), kInfinity);
+    least[index(0, model_.states().all())] = 0;
+    for (int s = 0; s < stages; ++s) {
+      std::vector<double> next(least.size(), kInfinity);
+      for (int first = 0; first < model_.layers(); ++first) {
+        for (int state = 1; state < model_.states().size(); ++state) {
+          if (least[index(first, state)] < kInfinity) {
+            add_stage(stages, s, first, state, least[index(first, state)], next);
+          }
+        }
+      }
+      least = std::move(next);
+    }
+    const auto end = least.begin() + static_cast<long>(index(model_.layers(), 0));
+    return *std::min_element(end, least.end());
+  }
+
+ private:
+  std::size_t index(int layer, int state) const {
+    return static_cast<std::size_t>(layer) * model_.states().size() + state;
+  }
+
+  void add_stage(int stages, int s, int first, int state, double before,
+                 std::vector<double>& next) const {
+    for (int kind = 0; kind < model_.states().kinds(); ++kind) {
+      if (model_.states().count(state, kind) == 0) continue;
+      const int part = model_.states().state_of(kind, 1);
+      for (int last = first + 1; last <= model_.layers(); ++last) {
+        double& place = next[index(last, state - part)];
+        place = std::min(place, before + stage_bytes({first, last, part}, stages, s));
+      }
+    }
+  }
+
+  double stage_bytes(StageShape shape, int stages, int s) const {
+    if (!model_.allows(shape)) return kInfinity;
+    const ShareGroups shares = model_.even_shares(shape, batching_.full);
+    const int flight = in_flight(space_.schedules.front(), stages, s, batching_.count);
+    double least = kInfinity;
+    for (const bool recompute : {false, true}) {
+      if (!(recompute ? space_.stage.recomputed : space_.stage.plain)) continue;
+      shape.recompute = recompute;
+      if (model_.broken_budget(shape, batching_, shares, flight)) continue;
+      const StageCost cost = model_.cost(shape, batching_, shares);
+      least = std::min(least, CostModel::memory_bytes(cost, batching_, flight));
+    }
+    return least;
+  }
+
+  const CostModel& model_;
+  const SearchSpace& space_;
+  Batching batching_;
+};
+
+/// A request that asks one thing less.
+struct Relaxed {
+  std::string flag;
+  PlanRequest request;
+};
+
+std::vector<Relaxed> relaxations(const PlanRequest& request) {
+  std::vector<Relaxed> result;
+  const auto add = [&](bool asked, const std::string& flag, auto change) {
+    if (!asked) return;
+    result.push_back({flag, request});
+    change(result.back().request);
+  };
+  add(request.recompute != RecomputePolicy::automatic, "--recompute auto",
+      [](PlanRequest& r) { r.recompute = RecomputePolicy::automatic; });
+  add(request.micro_batch.has_value(), "--micro-batch auto",
+      [](PlanRequest& r) { r.micro_batch.reset(); });
+  add(request.schedule == "fill-drain", "--schedule auto",
+      [](PlanRequest& r) { r.schedule = "auto"; });
+  add(request.max_stages.has_value(), "a larger --max-stages",
+      [](PlanRequest& r) { r.max_stages.reset(); });
+  return result;
+}
+
+/// As --memory takes it, never less than `bytes`.
+std::string memory_flag(double bytes) {
+  constexpr double kMebi = 1024.0 * 1024.0;
+  if (bytes < 10 * kMebi) return fmt::format("--memory {:.0f}", std::ceil(bytes));
+  return fmt::format("--memory {:.0f}M", std::ceil(bytes / kMebi));
+}
+
+/// The first layer that none of the devices can run, or -1.
+int layer_without_device(const CostModel& model) {
+  for (int p = 0; p < model.layers(); ++p) {
+    bool any = false;
+    for (int kind = 0; kind < model.states().kinds(); ++kind) {
+      if (model.states().count(model.states().all(), kind) == 0) continue;
+      any = any || model.allows({p, p + 1, model.states().state_of(kind, 1)});
+    }
+    if (!any) return p;
+  }
+  return -1;
+}
+
+PlanFailure missing_device(const LayerCosts& layer) {
+  std::vector<std::string> kinds;
+  for (const auto& [kind, ns] : layer.forward_ns) kinds.push_back(kind);
+  return {
+      fmt::format("layer \"{}\" has costs on {} only, and no such device is allowed", layer.name,
+                  fmt::join(kinds, ", ")),
+      fmt::format("allow a device of the kind {} with --cores or --gpu", fmt::join(kinds, " or "))};
+}
+
+std::string reason_of(double least, const std::optional<double>& budget) {
+  if (least == kInfinity) {
+    return "no cut of the layers keeps within the kinds that can run them, their own memory and "
+           "the stages allowed";
+  }
+  return fmt::format("the smallest plan needs {}, the budget is {}", format_bytes(least),
+                     format_bytes(budget.value_or(0)));
+}
+
+/// "--recompute auto" where that alone is enough; else the memory that is, and with which flag.
+std::string nearest_request(const CostModel& model, const PlanRequest& request, double least) {
+  std::string nearest = least < kInfinity ? memory_flag(least) : "";
+  for (const Relaxed& relaxed : relaxations(request)) {
+    const SearchSpace space = make_space(relaxed.request, model.profile());
+    const double bytes = least_bytes(model, space);
+    if (!space.memory_bytes ? bytes < kInfinity : bytes <= *space.memory_bytes) return relaxed.flag;
+    if (bytes < least) nearest += fmt::format(", or {} {}", relaxed.flag, memory_flag(bytes));
+  }
+  if (nearest.empty()) return "more memory for the kinds of devices, or devices of other kinds";
+  return nearest.starts_with(", or ") ? nearest.substr(5) : nearest;
+}
+
+}  // namespace
+
+double least_bytes(const CostModel& model, const SearchSpace& space) {
+  const int most =
+      std::min({model.layers(), space.max_stages, model.states().devices(model.states().all())});
+  double least = kInfinity;
+  for (int stages = 1; stages <= most; ++stages) {
+    least = std::min(least, LeastMemory(model, space).of_stages(stages));
+  }
+  return least;
+}
+
+PlanFailure explain_failure(const CostModel& model, const PlanRequest& request) {
+  const int layer = layer_without_device(model);
+  if (layer >= 0) return missing_device(model.layer(layer));
+  const SearchSpace space = make_space(request, model.profile());
+  const double least = least_bytes(model, space);
+  return {reason_of(least, space.memory_bytes), nearest_request(model, request, least)};
+}
+
+}  // namespace millrace

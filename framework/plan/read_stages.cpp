@@ -1,0 +1,176 @@
+// A plan's stages in the cost model's terms, with the checks that need no more than one stage.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <numeric>
+#include <set>
+
+#include "framework/plan/assemble.hpp"
+#include "millrace/errors.hpp"
+
+namespace millrace {
+namespace {
+
+class StageReader {
+ public:
+  StageReader(const CostModel& model, const Plan& plan, std::size_t index)
+      : model_(model), plan_(plan), index_(index), stage_(plan.stages[index]) {}
+
+  /// `first`: the position where the stage has to begin.
+  StageOption read(int first, const Batching& batching) const {
+    StageShape shape;
+    shape.first = first;
+    shape.last = first + static_cast<int>(stage_.layers.size());
+    shape.state = state();
+    shape.split = stage_.split;
+    shape.sole = plan_.stages.size() == 1;
+    check_shares();
+    shape.width = stage_.threads_each();
+    check_layers(shape);
+    check_recompute();
+    shape.recompute = !stage_.recompute.empty();
+    check_split(shape);
+    const ShareGroups shares = groups();
+    return {shape, shares, model_.cost(shape, batching, shares)};
+  }
+
+ private:
+  [[noreturn]] void refuse(const std::string& problem) const {
+    throw ConfigError("plan", fmt::format("stage {}: {}", index_, problem));
+  }
+
+  int kind_of(const PlannedDevice& device) const {
+    const int kind = model_.profile().kind_index(device.kind);
+    if (kind >= 0) return kind;
+    refuse(
+        fmt::format("the costs know no kind \"{}\" (CPU {}): take one that they name, or measure "
+                    "this machine",
+                    device.kind, device.cpu));
+  }
+
+  int state() const {
+    if (stage_.devices.empty()) refuse("has no devices: at least 1 is needed");
+    int state = 0;
+    std::map<int, int> counts;
+    for (const PlannedDevice& device : stage_.devices) {
+      const int kind = kind_of(device);
+      if (++counts[kind] > model_.states().count(model_.states().all(), kind)) {
+        refuse(fmt::format("takes more devices of \"{}\" than the {} that there are: take fewer",
+                           device.kind, model_.states().count(model_.states().all(), kind)));
+      }
+      state += model_.states().state_of(kind, 1);
+    }
+    return state;
+  }
+
+  void check_shares() const {
+    const std::size_t devices = stage_.devices.size(), shares = stage_.shares.size();
+    const bool threads = stage_.split == Split::threads;
+    if (shares == 0 || (threads ? devices % shares != 0 : devices != shares)) {
+      refuse(fmt::format("has {} shares for {} devices, split \"{}\" needs {}", shares, devices,
+                         to_string(stage_.split),
+                         threads ? "as many devices for each share" : "one for each device"));
+    }
+    for (const std::int64_t share : stage_.shares) {
+      if (share < 1) {
+        refuse(fmt::format("has a share of {}, at least 1 sample is needed: leave the device out",
+                           share));
+      }
+      if (share > plan_.micro_batch) {
+        refuse(fmt::format("has a share of {}, the micro-batch has {} samples", share,
+                           plan_.micro_batch));
+      }
+    }
+    const std::int64_t sum =
+        std::accumulate(stage_.shares.begin(), stage_.shares.end(), std::int64_t{0});
+    if (sum != plan_.micro_batch) {
+      refuse(fmt::format("shares sum to {}, the micro-batch is {}: correct the shares", sum,
+                         plan_.micro_batch));
+    }
+  }
+
+  void check_layers(const StageShape& shape) const {
+    if (stage_.layers.empty()) refuse("has no layers: leave the stage out");
+    for (int p = shape.first; p < shape.last; ++p) {
+      const std::string& found = stage_.layers[p - shape.first];
+      if (p >= model_.layers()) {
+        refuse(fmt::format("has layer \"{}\" after the last one, \"{}\": remove it", found,
+                           model_.layer(model_.layers() - 1).name));
+      }
+      if (found != model_.layer(p).name) {
+        refuse(
+            fmt::format("has layer \"{}\" where \"{}\" is next: every layer of the model, once, "
+                        "in its order",
+                        found, model_.layer(p).name));
+      }
+    }
+  }
+
+  void check_recompute() const {
+    if (stage_.recompute.empty() || stage_.recompute == stage_.layers) return;
+    refuse(fmt::format("recomputes {} of its {} layers: name all of them or none",
+                       stage_.recompute.size(), stage_.layers.size()));
+  }
+
+  void check_split(const StageShape& shape) const {
+    const std::string reason = model_.why_not(shape);
+    if (!reason.empty()) {
+      refuse(fmt::format("split \"{}\" over {} devices is not possible: {}", to_string(shape.split),
+                         stage_.devices.size(), reason));
+    }
+    const auto expected = feature_layers(model_, shape);
+    if (!stage_.feature_layers.empty() && stage_.feature_layers != expected) {
+      refuse(fmt::format("feature_layers are [{}], the rule gives [{}]: leave the field out",
+                         fmt::join(stage_.feature_layers, ", "), fmt::join(expected, ", ")));
+    }
+  }
+
+  ShareGroups groups() const {
+    ShareGroups result;
+    const auto width = static_cast<std::size_t>(stage_.threads_each());
+    for (std::size_t r = 0; r < stage_.shares.size();) {
+      std::size_t end = r + 1;
+      const auto same = [&](std::size_t other) {
+        return stage_.shares[other] == stage_.shares[r] &&
+               stage_.devices[other * width].kind == stage_.devices[r * width].kind;
+      };
+      while (end < stage_.shares.size() && same(end)) ++end;
+      if (result.size() == ShareGroups::kMostGroups) {
+        refuse(
+            fmt::format("changes share or kind more than {} times: sort its devices by kind and "
+                        "share",
+                        ShareGroups::kMostGroups));
+      }
+      result.add(kind_of(stage_.devices[r * width]), static_cast<int>(end - r), stage_.shares[r]);
+      r = end;
+    }
+    return result;
+  }
+
+  const CostModel& model_;
+  const Plan& plan_;
+  std::size_t index_;
+  const PlanStage& stage_;
+};
+
+}  // namespace
+
+std::vector<StageOption> read_stages(const CostModel& model, const Plan& plan,
+                                     const Batching& batching) {
+  std::vector<StageOption> result;
+  int first = 0;
+  for (std::size_t s = 0; s < plan.stages.size(); ++s) {
+    result.push_back(StageReader(model, plan, s).read(first, batching));
+    first = result.back().shape.last;
+  }
+  if (first < model.layers()) {
+    throw ConfigError("plan", fmt::format("layer \"{}\" is in no stage: every layer of the model "
+                                          "belongs to one",
+                                          model.layer(first).name));
+  }
+  return result;
+}
+
+}  // namespace millrace

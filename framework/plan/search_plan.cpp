@@ -1,0 +1,60 @@
+// The planner's entry points: what a request asks, what the search finds, what the plan says.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "framework/plan/alternatives.hpp"
+#include "framework/plan/assemble.hpp"
+#include "framework/plan/failure.hpp"
+#include "framework/plan/plan_request.hpp"
+#include "framework/plan/search.hpp"
+#include "millrace/errors.hpp"
+#include "millrace/plan.hpp"
+
+namespace millrace {
+namespace {
+
+std::vector<int> all_devices(const Profile& profile) {
+  std::vector<int> counts;
+  for (const DeviceKind& kind : profile.kinds) counts.push_back(kind.count);
+  return counts;
+}
+
+}  // namespace
+
+std::variant<Plan, PlanFailure> search_plan(const Profile& profile, const PlanRequest& request,
+                                            const SecondsClock& clock) {
+  const double begin = clock ? clock() : 0;
+  check_request(request, profile);
+  const auto numbers = device_numbers(request, profile);
+  const CostModel model(profile, device_counts(numbers), request.objective);
+  const SearchSpace space = make_space(request, profile);
+  const SearchResult found = search(model, space);
+  if (!found.best) return explain_failure(model, request);
+  Plan plan = assemble(model, *found.best, request.objective, numbers);
+  plan.bound_ns = std::min(found.bound_ns, plan.value_ns);
+  plan.optimal = found.optimal;
+  plan.search.candidates = found.candidates;
+  plan.search.peak_bytes = found.peak_bytes;
+  plan.alternatives = list_alternatives(model, space, found, plan);
+  if (clock) plan.search.seconds = clock() - begin;
+  return plan;
+}
+
+std::vector<StageTimes> predicted_times(const Plan& plan, const Profile& profile,
+                                        std::int64_t samples) {
+  MILLRACE_CHECK(samples >= 1 && samples <= plan.batch && plan.micro_batch >= 1, "plan",
+                 "a step has 1 to batch samples in micro-batches of at least 1");
+  const CostModel model(profile, all_devices(profile), plan.objective);
+  const Batching batching(samples, plan.micro_batch);
+  const auto stages = read_stages(model, plan, batching);
+  std::vector<const StageOption*> pointers;
+  for (const StageOption& stage : stages) pointers.push_back(&stage);
+  std::vector<StageTimes> times;
+  fill_times(pointers, batching, times);
+  return times;
+}
+
+}  // namespace millrace

@@ -1,0 +1,75 @@
+#include "framework/plan/stage_options.hpp"
+
+#include <algorithm>
+
+namespace millrace {
+namespace {
+
+bool no_slower(const MicroBatchTimes& a, const MicroBatchTimes& b) {
+  return a.forward_ns <= b.forward_ns && a.backward_ns <= b.backward_ns &&
+         a.links.in_forward_ns <= b.links.in_forward_ns &&
+         a.links.out_forward_ns <= b.links.out_forward_ns &&
+         a.links.in_backward_ns <= b.links.in_backward_ns &&
+         a.links.out_backward_ns <= b.links.out_backward_ns;
+}
+
+/// Longer times and more memory never make a step shorter or a plan feasible, whatever the other
+/// stages are: then the worse option may go.
+bool dominates(const StageCost& a, const StageCost& b) {
+  return no_slower(a.full, b.full) && no_slower(a.rest, b.rest) && a.load_ns <= b.load_ns &&
+         a.reduce_ns <= b.reduce_ns && a.update_ns <= b.update_ns &&
+         a.fixed_bytes <= b.fixed_bytes && a.flight_bytes <= b.flight_bytes;
+}
+
+bool has_device_budgets(const Profile& profile) {
+  return std::any_of(profile.kinds.begin(), profile.kinds.end(),
+                     [](const DeviceKind& kind) { return kind.memory_bytes.has_value(); });
+}
+
+}  // namespace
+
+StageOptions::StageOptions(const CostModel& model, const StageLimits& limits,
+                           std::pmr::memory_resource* memory)
+    : model_(model), limits_(limits), known_(memory) {}
+
+void StageOptions::reset(const Batching& batching, bool sole) {
+  batching_ = batching;
+  sole_ = sole;
+  known_.clear();
+}
+
+std::span<const StageOption> StageOptions::get(int first, int last, int state) {
+  const auto stride = static_cast<std::uint64_t>(model_.layers() + 1);
+  const std::uint64_t key =
+      (std::uint64_t(state) * stride + std::uint64_t(first)) * stride + std::uint64_t(last);
+  const auto [place, is_new] = known_.try_emplace(key);
+  if (is_new) make(first, last, state, place->second);
+  return place->second;
+}
+
+void StageOptions::add(StageShape shape, std::pmr::vector<StageOption>& options) const {
+  const ShareGroups shares = model_.best_shares(shape, batching_.full);
+  const StageOption option{shape, shares, model_.cost(shape, batching_, shares)};
+  if (!has_device_budgets(model_.profile())) {
+    for (const StageOption& other : options) {
+      if (dominates(other.cost, option.cost)) return;
+    }
+    std::erase_if(options,
+                  [&](const StageOption& other) { return dominates(option.cost, other.cost); });
+  }
+  options.push_back(option);
+}
+
+void StageOptions::make(int first, int last, int state,
+                        std::pmr::vector<StageOption>& options) const {
+  for (StageShape shape : model_.shapes(first, last, state, sole_)) {
+    const int replicas = model_.replicas(shape);
+    if (replicas > batching_.full) continue;
+    if (limits_.max_replicas && replicas > *limits_.max_replicas) continue;
+    if (limits_.plain) add(shape, options);
+    shape.recompute = true;
+    if (limits_.recomputed) add(shape, options);
+  }
+}
+
+}  // namespace millrace

@@ -1,0 +1,83 @@
+// Which ways to run a stage the costs and the layers allow.
+
+#include <fmt/format.h>
+
+#include "framework/plan/cost_model.hpp"
+
+namespace millrace {
+
+std::vector<StageShape> CostModel::shapes(int first, int last, int state, bool sole) const {
+  std::vector<StageShape> result;
+  const auto take = [&](Split split, int width) {
+    const StageShape shape{first, last, state, split, width, false, sole};
+    if (allows(shape)) result.push_back(shape);
+  };
+  take(Split::samples, 1);
+  const int devices = states_.devices(state);
+  if (states_.single_kind(state) < 0 || devices < 2) return result;
+  take(Split::features, 1);
+  for (int width = 2; width <= devices; ++width) {
+    if (devices % width == 0) take(Split::threads, width);
+  }
+  return result;
+}
+
+/// One device of each kind in the set can run [first, last), alone or beside replicas.
+bool CostModel::covers_singles(const StageShape& shape, int first, int last) const {
+  if (replicas(shape) > 1 && sums_.whole_only.sum(first, last) > 0) return false;
+  for (int kind = 0; kind < states_.kinds(); ++kind) {
+    if (states_.count(shape.state, kind) > 0 && !sums_.singles[kind].alone.covers(first, last)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+bool CostModel::allows(const StageShape& shape) const {
+  const int kind = states_.single_kind(shape.state);
+  if (shape.split == Split::samples) return covers_singles(shape, shape.first, shape.last);
+  if (kind < 0 || states_.devices(shape.state) < 2) return false;
+  if (shape.split == Split::threads) {
+    const auto found = sums_.threads.find({kind, shape.width});
+    return found != sums_.threads.end() && found->second.alone.covers(shape.first, shape.last) &&
+           (replicas(shape) == 1 || sums_.whole_only.sum(shape.first, shape.last) == 0);
+  }
+  const FeatureRun run = run_of(shape);
+  return !run.empty() && covers_singles(shape, shape.first, run.first) &&
+         covers_singles(shape, run.last, shape.last);
+}
+
+std::string CostModel::why_not(const StageShape& shape) const {
+  if (allows(shape)) return "";
+  const int kind = states_.single_kind(shape.state);
+  const int devices = states_.devices(shape.state);
+  if (shape.split != Split::samples && (kind < 0 || devices < 2)) {
+    return fmt::format("split \"{}\" needs at least 2 devices of one kind", to_string(shape.split));
+  }
+  if (shape.split == Split::features && run_of(shape).empty()) {
+    return fmt::format("no linear layer of the stage has features_ns for {} devices of \"{}\"",
+                       devices, profile_.kinds[kind].name);
+  }
+  const FeatureRun run = run_of(shape);
+  for (int p = shape.first; p < shape.last; ++p) {
+    const bool sliced = p >= run.first && p < run.last;
+    const std::string& name = layer(p).name;
+    if (replicas(shape) > 1 && !sliced && sums_.whole_only.sum(p, p + 1) > 0) {
+      return fmt::format("layer \"{}\" does not list \"samples\" in splits", name);
+    }
+    for (int k = 0; k < states_.kinds() && !sliced && shape.split != Split::threads; ++k) {
+      if (states_.count(shape.state, k) > 0 && !sums_.singles[k].alone.covers(p, p + 1)) {
+        return fmt::format("layer \"{}\" has no costs on \"{}\"", name, profile_.kinds[k].name);
+      }
+    }
+    const auto team = sums_.threads.find({kind, shape.width});
+    if (shape.split == Split::threads &&
+        (team == sums_.threads.end() || !team->second.alone.covers(p, p + 1))) {
+      return fmt::format("layer \"{}\" has no threads_ns for {} devices of \"{}\"", name,
+                         shape.width, profile_.kinds[kind].name);
+    }
+  }
+  return "";
+}
+
+}  // namespace millrace
