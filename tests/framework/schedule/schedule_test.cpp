@@ -52,7 +52,8 @@ TEST(MakeSchedule, EverySizeIsValidAndKeepsItsInFlightLimit) {
 TEST(MakeSchedule, EverySchedulePassesBackwardInTheSameOrder) {
   for (const std::string& name : schedule_names()) {
     int next = 0;
-    for (const Action& action : make_schedule(name, 3, 5).actions[1]) {
+    const Schedule schedule = make_schedule(name, 3, 5);
+    for (const Action& action : schedule.actions[1]) {
       if (action.kind != ActionKind::backward) continue;
       EXPECT_EQ(action.micro_batch, next++) << name;
     }
