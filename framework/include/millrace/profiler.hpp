@@ -17,19 +17,28 @@ struct ProfileRequest {
   double budget_seconds = 50;    ///< measuring ends within it; fewer repeats where it is short
   std::string cache_folder;      ///< kept profiles; empty: default_cache_folder()/profiles
   bool reuse = true;             ///< false: measure anew even where a profile is kept
-  std::function<void(double fraction, const std::string& what)> progress;  ///< may be empty
+  /// From 0 to 1 (done), with the layer that is next; from a measuring thread, one call at a time.
+  /// May be empty; what it throws ends the measuring.
+  std::function<void(double fraction, const std::string& what)> progress;
 };
 
-/// $MILLRACE_CACHE, else $XDG_CACHE_HOME/millrace, else $HOME/.cache/millrace.
+/// $MILLRACE_CACHE, else $XDG_CACHE_HOME/millrace, else $HOME/.cache/millrace, else millrace in the
+/// system's folder for temporary files.
 std::string default_cache_folder();
 
 /// Times every layer of `model` on one core of each kind of `topology`, pinned: forward, backward,
 /// update, alone and with the other cores busy, several sample counts, threads and feature slices
-/// where the layer allows them. A kept profile of the same machine, model, batch, build and
-/// libraries is used after each allowed core was probed (under 0.5 s in all): where a core's speed
-/// differs by more than 5 % kinds are formed again and costs measured again, with a line in the log.
-/// `topology.kinds` are the kinds of the profile unless measuring shows that a kind is not one.
-/// Throws ConfigError (model), ResourceError (memory, cache folder not writable: warned, not thrown).
+/// where the layer allows them. The weights of `model` are read only.
+///
+/// First every physical core is probed for 0.2 s, all at once; a doubtful probe is repeated before
+/// it is believed. Cores that are slower than others of their kind by more than 5 % become a kind
+/// of their own, with a line in the log. A kept profile of the same machine, model, batch, build
+/// and libraries is used where every core still runs at the speed of then; scaled where all cores
+/// changed by the same factor; else measured again. Both with a line in the log.
+///
+/// Leaves Millrace's allocator installed and OpenBLAS limited to one thread: what training uses.
+/// Throws ConfigError (model, request) and ResourceError (memory); a cache folder that cannot be
+/// written to is warned about. Not thread-safe: measure one model at a time, on a quiet machine.
 struct MeasuredProfile {
   Profile profile;
   Topology topology;    ///< with the kinds that measuring found and their measured relative speed

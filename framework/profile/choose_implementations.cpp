@@ -1,0 +1,129 @@
+#include "framework/profile/choose_implementations.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+namespace millrace {
+namespace {
+
+constexpr double kClearlySlower = 1.2;
+constexpr double kWorthChanging = 0.99;
+constexpr int kRepeats = 2;
+/// Comparing at a sample count takes about this many times what its first two passes took.
+constexpr double kRounds = 6;
+
+/// The chain that uses `name` wherever it exists.
+ChainChoice uniform_chain(const std::vector<std::vector<std::string>>& names,
+                          const std::string& name) {
+  ChainChoice chain;
+  for (const auto& layer : names) {
+    const bool has = std::find(layer.begin(), layer.end(), name) != layer.end();
+    chain.push_back(has ? name : layer.front());
+  }
+  return chain;
+}
+
+/// Every distinct chain that prefers one name, the default chain first.
+std::vector<ChainChoice> uniform_chains(const std::vector<std::vector<std::string>>& names) {
+  ChainChoice defaults;
+  for (const auto& layer : names) defaults.push_back(layer.front());
+  std::vector<ChainChoice> chains = {defaults};
+  for (const auto& layer : names) {
+    for (const std::string& name : layer) {
+      ChainChoice chain = uniform_chain(names, name);
+      if (std::find(chains.begin(), chains.end(), chain) == chains.end()) chains.push_back(chain);
+    }
+  }
+  return chains;
+}
+
+struct MeasuredChain {
+  ChainChoice chain;
+  std::vector<PassTimes> passes;
+
+  double best_ns() const {
+    double best = std::numeric_limits<double>::infinity();
+    for (const PassTimes& pass : passes) best = std::min(best, pass.total_ns());
+    return best;
+  }
+  double layer_ns(std::size_t layer) const {
+    double best = std::numeric_limits<double>::infinity();
+    for (const PassTimes& pass : passes) {
+      best = std::min(best, pass.forward_ns[layer] + pass.backward_ns[layer]);
+    }
+    return best;
+  }
+};
+
+ChainChoice fastest_layers(const std::vector<MeasuredChain>& measured) {
+  ChainChoice mixed = measured.front().chain;
+  for (std::size_t layer = 0; layer < mixed.size(); ++layer) {
+    double best = measured.front().layer_ns(layer);
+    for (const MeasuredChain& candidate : measured) {
+      if (candidate.layer_ns(layer) >= kWorthChanging * best) continue;
+      best = candidate.layer_ns(layer);
+      mixed[layer] = candidate.chain[layer];
+    }
+  }
+  return mixed;
+}
+
+/// Measures chains one after the other, each only as long as it may still win.
+class Comparison {
+ public:
+  Comparison(const RunChain& run, std::int64_t samples) : run_(run), samples_(samples) {}
+
+  void add(const ChainChoice& chain) {
+    MeasuredChain one = {chain, {run_(chain, samples_)}};
+    if (one.best_ns() < kClearlySlower * best_ns_) {
+      for (int i = 0; i < kRepeats; ++i) one.passes.push_back(run_(chain, samples_));
+    }
+    best_ns_ = std::min(best_ns_, one.best_ns());
+    measured_.push_back(std::move(one));
+  }
+
+  /// Of each layer's fastest implementations, conversions between them apart.
+  ChainChoice mixture() const { return fastest_layers(measured_); }
+
+  /// The first chain, or a later one that is faster by more than a percent.
+  ChainChoice winner() const {
+    const MeasuredChain* chosen = &measured_.front();
+    for (const MeasuredChain& candidate : measured_) {
+      if (candidate.best_ns() < kWorthChanging * chosen->best_ns()) chosen = &candidate;
+    }
+    return chosen->chain;
+  }
+
+ private:
+  const RunChain& run_;
+  std::int64_t samples_;
+  double best_ns_ = std::numeric_limits<double>::infinity();
+  std::vector<MeasuredChain> measured_;
+};
+
+/// The largest of `counts` at which all chains can be compared within the budget.
+std::int64_t affordable_count(const ChainChoice& chain, const RunChain& run,
+                              const std::vector<std::int64_t>& counts, MeasuringRules rules,
+                              const NowNs& now) {
+  rules.budget_ns /= kRounds;
+  rules.most_passes = 1;
+  const auto pass = [&](std::int64_t samples) { return run(chain, samples); };
+  return measure_counts(pass, counts, rules, now).rbegin()->first;
+}
+
+}  // namespace
+
+ChainChoice choose_implementations(const std::vector<std::vector<std::string>>& names,
+                                   const RunChain& run, const std::vector<std::int64_t>& counts,
+                                   const MeasuringRules& rules, const NowNs& now) {
+  const std::vector<ChainChoice> chains = uniform_chains(names);
+  if (chains.size() == 1) return chains.front();
+  Comparison comparison(run, affordable_count(chains.front(), run, counts, rules, now));
+  for (const ChainChoice& chain : chains) comparison.add(chain);
+  const ChainChoice mixed = comparison.mixture();
+  if (std::find(chains.begin(), chains.end(), mixed) == chains.end()) comparison.add(mixed);
+  return comparison.winner();
+}
+
+}  // namespace millrace

@@ -1,0 +1,124 @@
+#include "framework/profile/cost_graph.hpp"
+
+#include <algorithm>
+#include <functional>
+#include <numeric>
+
+#include "framework/layers/layer_op.hpp"
+#include "framework/profile/core_rates.hpp"
+
+namespace millrace {
+namespace {
+
+constexpr double kMemoryShare = 0.9;
+
+double bytes_of(const std::vector<std::int64_t>& shape) {
+  return 4.0 * static_cast<double>(std::accumulate(shape.begin(), shape.end(), std::int64_t{1},
+                                                   std::multiplies<>()));
+}
+
+/// Curves of one layer for every width that was measured.
+void add_widths(PassWidths& widths, const std::string& kind,
+                const std::map<int, MeasuredCounts>& measured,
+                const std::vector<std::int64_t>& samples, std::size_t layer) {
+  for (const auto& [width, counts] : measured) {
+    widths.forward[kind][width] = layer_curve(counts, samples, &PassTimes::forward_ns, layer);
+    widths.backward[kind][width] = layer_curve(counts, samples, &PassTimes::backward_ns, layer);
+  }
+}
+
+void add_kind(LayerCosts& costs, const std::string& kind, const KindTimes& times,
+              const std::vector<std::int64_t>& samples, std::size_t layer) {
+  costs.forward_ns[kind] = layer_curve(times.alone, samples, &PassTimes::forward_ns, layer);
+  costs.backward_ns[kind] = layer_curve(times.alone, samples, &PassTimes::backward_ns, layer);
+  costs.update_ns[kind] = layer_median(times.alone, &PassTimes::update_ns, layer);
+  costs.spread_percent =
+      std::max(costs.spread_percent.value_or(0), spread_percent(times.alone, layer));
+  if (!times.loaded.empty()) costs.loaded[kind] = times.loaded[layer];
+  costs.workspace_bytes = std::max(costs.workspace_bytes, times.workspace_bytes[layer]);
+  costs.implementation[kind] = times.choice[layer];
+}
+
+/// The splits that were measured on some kind.
+void add_splits(LayerCosts& costs, const LayerFacts& facts,
+                const std::map<std::string, KindTimes>& times,
+                const std::vector<std::int64_t>& samples, std::size_t layer) {
+  PassWidths threads, features;
+  for (const auto& [kind, measured] : times) {
+    add_widths(threads, kind, measured.threads, samples, layer);
+    if (can_split_features(facts)) add_widths(features, kind, measured.features, samples, layer);
+  }
+  costs.splits = {"samples"};
+  if (!threads.forward.empty()) {
+    costs.splits.push_back("threads");
+    costs.threads_ns = std::move(threads);
+  }
+  if (!features.forward.empty()) {
+    costs.splits.push_back("features");
+    costs.features_ns = std::move(features);
+  }
+}
+
+void scale(std::vector<double>& values, double factor) {
+  for (double& value : values) value *= factor;
+}
+
+void scale(std::optional<PassWidths>& widths, double factor) {
+  if (!widths) return;
+  for (auto* pass : {&widths->forward, &widths->backward}) {
+    for (auto& [kind, by_width] : *pass) {
+      for (auto& [width, curve] : by_width) scale(curve, factor);
+    }
+  }
+}
+
+}  // namespace
+
+Profile make_cost_graph(const Model& model, const std::vector<LayerFacts>& facts,
+                        const Topology& topology, std::int64_t batch,
+                        const std::map<std::string, KindTimes>& times) {
+  Profile profile;
+  profile.model = model.name;
+  profile.samples = sample_counts(batch);
+  for (const CoreKind& kind : topology.kinds) {
+    profile.kinds.push_back({kind.name, static_cast<int>(device_cpus(topology, kind).size())});
+  }
+  for (std::size_t l = 0; l < facts.size(); ++l) {
+    LayerCosts costs;
+    costs.name = facts[l].name;
+    costs.type = facts[l].type;
+    costs.weights_bytes = static_cast<double>(facts[l].weights_bytes);
+    costs.saved_bytes = saved_bytes_per_sample(facts[l]);
+    for (const auto& [kind, measured] : times) {
+      add_kind(costs, kind, measured, profile.samples, l);
+    }
+    add_splits(costs, facts[l], times, profile.samples, l);
+    profile.layers.push_back(std::move(costs));
+    if (l > 0) {
+      profile.tensors.push_back(
+          {facts[l - 1].name, {facts[l].name}, bytes_of(facts[l - 1].output_shape), false});
+    }
+  }
+  return profile;
+}
+
+double memory_budget_bytes(const Topology& topology) {
+  auto bytes = static_cast<double>(topology.memory_available_bytes);
+  const auto& limit = topology.limits.memory_limit_bytes;
+  if (limit && bytes > 0) bytes = std::min(bytes, static_cast<double>(*limit));
+  return kMemoryShare * bytes;
+}
+
+Profile at_speed(Profile profile, double speed) {
+  const double factor = 1 / speed;
+  for (LayerCosts& layer : profile.layers) {
+    for (auto& [kind, curve] : layer.forward_ns) scale(curve, factor);
+    for (auto& [kind, curve] : layer.backward_ns) scale(curve, factor);
+    for (auto& [kind, ns] : layer.update_ns) ns *= factor;
+    scale(layer.threads_ns, factor);
+    scale(layer.features_ns, factor);
+  }
+  return profile;
+}
+
+}  // namespace millrace

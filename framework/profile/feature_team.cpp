@@ -1,0 +1,66 @@
+#include "framework/profile/feature_team.hpp"
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/randn.h>
+
+#include "framework/profile/layer_chain.hpp"
+
+namespace millrace {
+
+FeatureTeam::FeatureTeam(const Model& model, const std::vector<LayerFacts>& facts,
+                         const std::vector<int>& cpus)
+    : layers_(facts.size()), team_(cpus) {
+  for (std::size_t l = 0; l < facts.size(); ++l) {
+    if (!can_split_features(facts[l])) continue;
+    Divided divided{l, facts[l].input_shape[0], facts[l].output_shape[0], {}, {}};
+    for (int member = 0; member < team_.size(); ++member) {
+      divided.ops.push_back(
+          make_feature_op(model.layers[l], facts[l], static_cast<int>(l), {member, team_.size()}));
+    }
+    divided_.push_back(std::move(divided));
+  }
+}
+
+void FeatureTeam::resize(std::int64_t samples) {
+  if (samples == samples_) return;
+  samples_ = samples;
+  for (Divided& divided : divided_) {
+    divided.buffers = {at::randn({samples, divided.inputs}), at::empty({samples, divided.outputs}),
+                       at::randn({samples, divided.outputs}), at::empty({samples, divided.inputs})};
+  }
+}
+
+PassTimes FeatureTeam::pass(std::int64_t samples) {
+  resize(samples);
+  const std::vector<double> zeros(layers_, 0.0);
+  PassTimes times = {zeros, zeros, {}};
+  team_.run([&](int member, const CoreTeam::Meet& meet) {
+    std::vector<Saved> saved(divided_.size());
+    // Times one layer on all members; member 0 writes it down.
+    const auto timed = [&](double& ns, const std::function<void()>& work) {
+      meet();
+      const double begin_ns = steady_ns();
+      work();
+      meet();
+      if (member == 0) ns = steady_ns() - begin_ns;
+    };
+    const auto m = static_cast<std::size_t>(member);
+    for (std::size_t i = 0; i < divided_.size(); ++i) {
+      Divided& divided = divided_[i];
+      divided.ops[m]->clear_gradients();
+      timed(times.forward_ns[divided.layer], [&] {
+        divided.ops[m]->forward(divided.buffers.x, divided.buffers.y, DrawKey{}, true, &saved[i]);
+      });
+    }
+    for (std::size_t i = divided_.size(); i-- > 0;) {
+      Divided& divided = divided_[i];
+      timed(times.backward_ns[divided.layer], [&] {
+        divided.ops[m]->backward(divided.buffers.dy, divided.buffers.dx, saved[i],
+                                 /*input_gradient=*/divided.layer > 0);
+      });
+    }
+  });
+  return times;
+}
+
+}  // namespace millrace

@@ -1,0 +1,47 @@
+#pragma once
+// The layers that can be divided by output features, each core computing its slice of every such
+// layer for all samples, as the workers of a stage with the feature split do.
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "framework/layers/layer_op.hpp"
+#include "framework/profile/core_team.hpp"
+#include "framework/profile/measuring.hpp"
+#include "millrace/model.hpp"
+
+namespace millrace {
+
+/// Not thread-safe.
+class FeatureTeam {
+ public:
+  /// Slices 1 / cpus.size(), one per CPU. The model's weights are read only.
+  FeatureTeam(const Model& model, const std::vector<LayerFacts>& facts,
+              const std::vector<int>& cpus);
+
+  /// Forward and backward of `samples` samples through all layers that can be divided: ns until the
+  /// last core was ready with the layer, so waiting included; 0 for the other layers.
+  PassTimes pass(std::int64_t samples);
+
+ private:
+  struct Buffers {
+    at::Tensor x, y, dy, dx;  // [samples, features], shared by the members
+  };
+  struct Divided {
+    std::size_t layer = 0;
+    std::int64_t inputs = 0, outputs = 0;
+    std::vector<std::unique_ptr<FeatureOp>> ops;  // by member
+    Buffers buffers;
+  };
+  void resize(std::int64_t samples);
+
+  std::size_t layers_;
+  std::int64_t samples_ = 0;
+  std::vector<Divided> divided_;
+  CoreTeam team_;
+};
+
+}  // namespace millrace

@@ -1,0 +1,138 @@
+#include "framework/profile/layer_chain.hpp"
+
+#include <ATen/ops/full_like.h>
+#include <ATen/ops/randn.h>
+#include <ATen/ops/zeros_like.h>
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "framework/layers/caching_allocator.hpp"
+
+namespace millrace {
+namespace {
+
+constexpr double kMomentum = 0.9;
+/// So small that weights and activations stay as they are, however many passes there are.
+constexpr double kLearningRate = 1e-12;
+/// About what the loss of one sample hands back to one output.
+constexpr double kOutputGradient = 1e-3;
+
+template <typename Work>
+double timed_ns(const Work& work) {
+  const double begin_ns = steady_ns();
+  work();
+  return steady_ns() - begin_ns;
+}
+
+/// Part `part` of `parts` of all elements of `tensor`.
+at::Tensor part_of(const at::Tensor& tensor, int part, int parts) {
+  const at::Tensor flat = tensor.view({-1});
+  const std::int64_t begin = flat.numel() * part / parts, end = flat.numel() * (part + 1) / parts;
+  return flat.narrow(0, begin, end - begin);
+}
+
+}  // namespace
+
+/// Memory in use while it lives, of the whole process.
+class LayerChain::WatchedMemory {
+ public:
+  WatchedMemory() {
+    reset_allocator_peak();
+    before_ = allocator_statistics().in_use_bytes;
+  }
+  double beyond_result() const {
+    const AllocatorStatistics now = allocator_statistics();
+    return static_cast<double>(now.peak_bytes - std::max(before_, now.in_use_bytes));
+  }
+  double beyond_start() const {
+    return static_cast<double>(allocator_statistics().peak_bytes - before_);
+  }
+
+ private:
+  std::int64_t before_ = 0;
+};
+
+double steady_ns() {
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  return std::chrono::duration<double, std::nano>(now).count();
+}
+
+ScratchWeights::ScratchWeights(const Model& model) {
+  for (const auto& [name, parameter] : named_parameters(model)) {
+    values_[name] = parameter.detach().contiguous().clone();
+    momenta_[name] = at::zeros_like(values_[name]);
+  }
+}
+
+std::size_t ScratchWeights::bytes() const {
+  std::size_t total = 0;
+  for (const auto& [name, value] : values_) total += value.nbytes() + momenta_.at(name).nbytes();
+  return total;
+}
+
+LayerChain::LayerChain(const Model& model, const std::vector<LayerFacts>& facts,
+                       const ChainChoice& choice, ScratchWeights& weights)
+    : sample_shape_(model.sample_shape),
+      weights_(weights),
+      workspace_bytes_(model.layers.size(), 0.0) {
+  bool free_input = false;  // the first layer's input is the caller's
+  for (std::size_t l = 0; l < model.layers.size(); ++l) {
+    auto op = make_layer_op(model.layers[l], facts[l], static_cast<int>(l), choice[l]);
+    for (ParameterSlot& slot : op->parameters()) slot.value = weights_.values_.at(slot.name);
+    may_overwrite_input_.push_back(free_input);
+    if (op->output_use() != OutputUse::same_as_x) free_input = op->output_use() == OutputUse::free;
+    ops_.push_back(std::move(op));
+  }
+}
+
+const at::Tensor& LayerChain::input(std::int64_t samples) {
+  if (!input_.defined() || input_.size(0) != samples) {
+    std::vector<std::int64_t> shape = sample_shape_;
+    shape.insert(shape.begin(), samples);
+    input_ = at::randn(shape);
+  }
+  return input_;
+}
+
+PassTimes LayerChain::forward_backward(std::int64_t samples, bool accumulate,
+                                       const BeforeLayer& before) {
+  PassTimes times;
+  times.backward_ns.resize(ops_.size());
+  std::vector<Saved> saved(ops_.size());
+  at::Tensor x = input(samples);
+  for (std::size_t l = 0; l < ops_.size(); ++l) {
+    if (before) before(l);
+    if (!accumulate) ops_[l]->clear_gradients();
+    const WatchedMemory memory;
+    times.forward_ns.push_back(timed_ns(
+        [&] { x = ops_[l]->forward(x, DrawKey{}, true, &saved[l], may_overwrite_input_[l]); }));
+  }
+  at::Tensor dy = at::full_like(x, kOutputGradient);
+  x.reset();
+  for (std::size_t l = ops_.size(); l-- > 0;) {
+    if (before) before(l);
+    const WatchedMemory memory;
+    times.backward_ns[l] =
+        timed_ns([&] { dy = ops_[l]->backward(dy, saved[l], /*input_gradient=*/l > 0); });
+    if (has_gradients_) workspace_bytes_[l] = std::max(workspace_bytes_[l], memory.beyond_start());
+  }
+  has_gradients_ = true;
+  return times;
+}
+
+void LayerChain::update(PassTimes& times, int part, int parts) {
+  for (const auto& op : ops_) {
+    times.update_ns.push_back(timed_ns([&] {
+      for (ParameterSlot& slot : op->parameters()) {
+        if (!slot.gradient.defined()) continue;
+        at::Tensor momentum = part_of(weights_.momenta_.at(slot.name), part, parts);
+        momentum.mul_(kMomentum).add_(part_of(slot.gradient, part, parts));
+        part_of(slot.value, part, parts).add_(momentum, -kLearningRate);
+      }
+    }));
+  }
+}
+
+}  // namespace millrace

@@ -1,0 +1,73 @@
+#pragma once
+// The model's layers in order, run and timed as a training step runs them: forward through all,
+// backward through all, update. Timing whole passes gives every layer the caches and the memory
+// traffic that it has in training; a layer timed alone in a loop would find its weights in cache.
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "framework/layers/layer_op.hpp"
+#include "framework/profile/choose_implementations.hpp"
+#include "framework/profile/measuring.hpp"
+#include "millrace/model.hpp"
+
+namespace millrace {
+
+/// Ns on the steady clock.
+double steady_ns();
+
+/// Copies of a model's parameters with a momentum each, so that measuring changes no weight of the
+/// caller. Chains on several cores share one, as replicas share the weights.
+class ScratchWeights {
+ public:
+  explicit ScratchWeights(const Model& model);
+
+  std::size_t bytes() const;
+
+ private:
+  friend class LayerChain;
+  std::map<std::string, at::Tensor> values_, momenta_;  // by parameter name
+};
+
+/// Not thread-safe; runs on the calling thread and its OpenMP team.
+class LayerChain {
+ public:
+  /// `weights` must outlive the chain.
+  LayerChain(const Model& model, const std::vector<LayerFacts>& facts, const ChainChoice& choice,
+             ScratchWeights& weights);
+
+  /// Called before each layer, outside the measured times; may throw to end the pass.
+  using BeforeLayer = std::function<void(std::size_t layer)>;
+
+  /// Forward and backward of `samples` samples. `accumulate` adds to the weight gradients of the
+  /// pass before, as the later micro-batches of a step do.
+  PassTimes forward_backward(std::int64_t samples, bool accumulate, const BeforeLayer& before = {});
+
+  /// Appends to `times` the update by SGD with momentum of part `part` of `parts` of every
+  /// parameter; the chains of one ScratchWeights take different parts at the same time.
+  void update(PassTimes& times, int part = 0, int parts = 1);
+
+  /// By layer: most bytes that LibTorch's allocator handed out while the layer ran, beyond what was
+  /// in use before (backward) or stays in use (forward). Of all passes but the first, which makes
+  /// the gradients. Means something only where no other thread allocates.
+  const std::vector<double>& workspace_bytes() const { return workspace_bytes_; }
+
+ private:
+  class WatchedMemory;
+  const at::Tensor& input(std::int64_t samples);
+
+  std::vector<std::int64_t> sample_shape_;
+  std::vector<std::unique_ptr<LayerOp>> ops_;
+  std::vector<bool> may_overwrite_input_;  // by layer
+  ScratchWeights& weights_;
+  at::Tensor input_;
+  std::vector<double> workspace_bytes_;
+  bool has_gradients_ = false;
+};
+
+}  // namespace millrace

@@ -1,0 +1,85 @@
+#include "framework/profile/loaded_cores.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "millrace/profile.hpp"
+
+namespace millrace {
+namespace {
+
+constexpr double kLightLayer = 0.002;  ///< of the whole chain's time
+
+std::vector<int> cpus_of(const std::vector<LoadedCore>& cores) {
+  std::vector<int> cpus;
+  for (const LoadedCore& core : cores) cpus.push_back(core.cpu);
+  return cpus;
+}
+
+double layer_ns(const PassTimes& pass, std::size_t layer) {
+  return pass.forward_ns[layer] + pass.backward_ns[layer] + pass.update_ns[layer];
+}
+
+}  // namespace
+
+LoadedCores::LoadedCores(const Model& model, const std::vector<LayerFacts>& facts,
+                         ScratchWeights& weights, const std::vector<LoadedCore>& cores)
+    : cores_(cores), team_(cpus_of(cores)) {
+  for (const LoadedCore& core : cores_) {
+    chains_.push_back(std::make_unique<LayerChain>(model, facts, core.choice, weights));
+  }
+}
+
+std::vector<PassTimes> LoadedCores::pass(const LayerChain::BeforeLayer& before) {
+  std::vector<PassTimes> times(cores_.size());
+  team_.run([&](int member, const CoreTeam::Meet& meet) {
+    const auto m = static_cast<std::size_t>(member);
+    meet();
+    times[m] = chains_[m]->forward_backward(cores_[m].samples, /*accumulate=*/false,
+                                            member == 0 ? before : LayerChain::BeforeLayer());
+    meet();  // nobody reads the weights any more
+    chains_[m]->update(times[m], member, team_.size());
+  });
+  return times;
+}
+
+std::vector<std::int64_t> balanced_shares(const std::vector<double>& ns_per_sample,
+                                          std::int64_t batch) {
+  double rates = 0;
+  for (const double ns : ns_per_sample) rates += 1 / ns;
+  std::vector<std::int64_t> shares;
+  for (const double ns : ns_per_sample) {
+    const double share = static_cast<double>(batch) / ns / rates;
+    shares.push_back(std::max<std::int64_t>(1, std::llround(share)));
+  }
+  return shares;
+}
+
+std::vector<double> loaded_factors(const MeasuredCounts& alone,
+                                   const std::vector<PassTimes>& loaded, std::int64_t samples,
+                                   int parts) {
+  std::vector<std::int64_t> counts;
+  for (const auto& [count, passes] : alone) counts.push_back(count);
+  const auto at_share = [&](PassPart part, std::size_t layer) {
+    return interpolate_ns(counts, layer_curve(alone, counts, part, layer),
+                          static_cast<double>(samples));
+  };
+  const std::size_t layers = loaded.front().forward_ns.size();
+  std::vector<double> alone_ns, loaded_ns;
+  for (std::size_t l = 0; l < layers; ++l) {
+    alone_ns.push_back(at_share(&PassTimes::forward_ns, l) + at_share(&PassTimes::backward_ns, l) +
+                       layer_median(alone, &PassTimes::update_ns, l) / parts);
+    std::vector<double> times;
+    for (const PassTimes& pass : loaded) times.push_back(layer_ns(pass, l));
+    loaded_ns.push_back(median(std::move(times)));
+  }
+  const double light_ns = kLightLayer * std::accumulate(alone_ns.begin(), alone_ns.end(), 0.0);
+  std::vector<double> factors;
+  for (std::size_t l = 0; l < layers; ++l) {
+    factors.push_back(alone_ns[l] < light_ns || light_ns == 0 ? 1 : loaded_ns[l] / alone_ns[l]);
+  }
+  return factors;
+}
+
+}  // namespace millrace

@@ -1,0 +1,53 @@
+#pragma once
+// Every core busy with the same kind of work: each trains its share of a batch, on shared weights,
+// as replicas do. What a layer then takes, compared with the core alone, is its loaded factor.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "framework/profile/choose_implementations.hpp"
+#include "framework/profile/core_team.hpp"
+#include "framework/profile/layer_chain.hpp"
+#include "framework/profile/measuring.hpp"
+#include "millrace/model.hpp"
+
+namespace millrace {
+
+struct LoadedCore {
+  int cpu = 0;
+  std::string kind;
+  ChainChoice choice;
+  std::int64_t samples = 1;  ///< its share
+};
+
+/// Not thread-safe.
+class LoadedCores {
+ public:
+  /// `weights` must outlive this.
+  LoadedCores(const Model& model, const std::vector<LayerFacts>& facts, ScratchWeights& weights,
+              const std::vector<LoadedCore>& cores);
+
+  /// One step on all cores at once, by core: forward and backward of its share, then the update of
+  /// its part of the weights. `before` is called on the first core only.
+  std::vector<PassTimes> pass(const LayerChain::BeforeLayer& before = {});
+
+ private:
+  std::vector<LoadedCore> cores_;
+  std::vector<std::unique_ptr<LayerChain>> chains_;  // by core
+  CoreTeam team_;
+};
+
+/// Samples of a batch for cores that take `ns_per_sample` each, so that all are ready at about the
+/// same time; at least one each, so the sum may exceed a small batch.
+std::vector<std::int64_t> balanced_shares(const std::vector<double>& ns_per_sample,
+                                          std::int64_t batch);
+
+/// By layer: the median time of the loaded passes over the time alone, at `samples` samples and
+/// 1 / `parts` of the update. Layers that hardly take time have 1: their ratio is noise.
+std::vector<double> loaded_factors(const MeasuredCounts& alone,
+                                   const std::vector<PassTimes>& loaded, std::int64_t samples,
+                                   int parts);
+
+}  // namespace millrace

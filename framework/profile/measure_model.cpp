@@ -1,0 +1,256 @@
+#include "framework/profile/measure_model.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <functional>
+#include <memory>
+#include <numeric>
+#include <optional>
+#include <utility>
+
+#include "framework/profile/core_rates.hpp"
+#include "framework/profile/feature_team.hpp"
+#include "framework/profile/layer_chain.hpp"
+#include "framework/profile/loaded_cores.hpp"
+#include "framework/profile/pinned_thread.hpp"
+#include "millrace/errors.hpp"
+#include "millrace/units.hpp"
+
+namespace millrace {
+namespace {
+
+// Shares of the time budget. What one part does not need goes to the later ones.
+constexpr double kChoiceWeight = 2, kAloneWeight = 4, kThreadsWeight = 2, kFeaturesWeight = 0.5,
+                 kLoadedWeight = 2;
+constexpr std::int64_t kChoiceSamples = 16;  ///< implementations are compared at no more than these
+constexpr double kProgressEvery_ns = 1e8;
+
+double bytes_of(const std::vector<std::int64_t>& shape) {
+  return 4.0 * static_cast<double>(std::accumulate(shape.begin(), shape.end(), std::int64_t{1},
+                                                   std::multiplies<>()));
+}
+
+double weights_bytes(const std::vector<LayerFacts>& facts) {
+  double total = 0;
+  for (const LayerFacts& layer : facts) total += static_cast<double>(layer.weights_bytes);
+  return total;
+}
+
+double sample_bytes(const std::vector<LayerFacts>& facts) {
+  double saved = 0, largest = 0;
+  for (const LayerFacts& layer : facts) {
+    saved += saved_bytes_per_sample(layer);
+    largest = std::max(largest, bytes_of(layer.input_shape) + bytes_of(layer.output_shape));
+  }
+  return saved + 2 * largest;
+}
+
+class Measuring {
+ public:
+  explicit Measuring(const MeasuringJob& job)
+      : job_(job),
+        counts_(sample_counts(job.batch)),
+        most_samples_(samples_that_fit(job)),
+        shares_(job.end_ns, share_weights(job.topology), steady_ns),
+        weights_(job.model) {}
+
+  std::map<std::string, KindTimes> run() {
+    std::map<std::string, KindTimes> times;
+    for (const CoreKind& kind : job_.topology.kinds) times[kind.name] = measure_kind(kind);
+    measure_loaded(times);
+    return times;
+  }
+
+ private:
+  static std::int64_t samples_that_fit(const MeasuringJob& job);
+  static std::vector<double> share_weights(const Topology& topology);
+
+  MeasuringRules rules(double budget_ns) const {
+    return {.budget_ns = budget_ns, .most_samples = most_samples_};
+  }
+  /// Small counts are mostly the later micro-batches of a step, which add to the gradients.
+  bool accumulates(std::int64_t samples) const { return 2 * samples < job_.batch; }
+
+  KindTimes measure_kind(const CoreKind& kind);
+  void measure_width(const std::string& kind, const std::vector<int>& cpus, KindTimes& times);
+  ChainChoice choose(const std::string& name, PinnedThread& core);
+  MeasuredCounts measure_chain(const std::string& name, PinnedThread& thread, LayerChain& chain,
+                               bool update);
+  void measure_loaded(std::map<std::string, KindTimes>& times);
+  std::vector<LoadedCore> loaded_cores(const std::map<std::string, KindTimes>& times) const;
+  bool chains_fit(const std::vector<LoadedCore>& cores) const;
+
+  /// Reports progress before each layer of a pass.
+  LayerChain::BeforeLayer reporting(const std::string& what, std::int64_t samples);
+
+  const MeasuringJob& job_;
+  std::vector<std::int64_t> counts_;
+  std::int64_t most_samples_;
+  BudgetShares shares_;
+  ScratchWeights weights_;
+  double last_report_ns_ = 0;
+};
+
+std::int64_t Measuring::samples_that_fit(const MeasuringJob& job) {
+  if (job.memory_bytes <= 0) return job.batch;
+  const double room = job.memory_bytes - chain_bytes(job.facts, 0);
+  const double fit = room / sample_bytes(job.facts);
+  if (fit < 1) {
+    throw ResourceError(
+        "profile", fmt::format("measuring {} takes {}, {} are free: free some memory or choose "
+                               "a smaller model",
+                               job.model.name, format_bytes(chain_bytes(job.facts, 1)),
+                               format_bytes(job.memory_bytes)));
+  }
+  return static_cast<std::int64_t>(std::min(fit, static_cast<double>(job.batch)));
+}
+
+std::vector<double> Measuring::share_weights(const Topology& topology) {
+  std::vector<double> weights;
+  for (const CoreKind& kind : topology.kinds) {
+    weights.insert(weights.end(), {kChoiceWeight, kAloneWeight});
+    const auto cores = static_cast<int>(device_cpus(topology, kind).size());
+    for (std::size_t width = 0; width < team_widths(cores).size(); ++width) {
+      weights.insert(weights.end(), {kThreadsWeight, kFeaturesWeight});
+    }
+  }
+  weights.push_back(kLoadedWeight);
+  return weights;
+}
+
+LayerChain::BeforeLayer Measuring::reporting(const std::string& what, std::int64_t samples) {
+  if (!job_.progress) return {};
+  return [this, what, samples](std::size_t layer) {
+    if (steady_ns() - last_report_ns_ < kProgressEvery_ns) return;
+    last_report_ns_ = steady_ns();
+    job_.progress(fmt::format("{}, {} samples: {}", what, samples, job_.facts[layer].name));
+  };
+}
+
+MeasuredCounts Measuring::measure_chain(const std::string& name, PinnedThread& thread,
+                                        LayerChain& chain, bool update) {
+  const auto pass = [&](std::int64_t samples) {
+    PassTimes times;
+    thread.run([&] {
+      times = chain.forward_backward(samples, accumulates(samples), reporting(name, samples));
+      if (update) chain.update(times);
+    });
+    return times;
+  };
+  return measure_counts(pass, counts_, rules(shares_.next()), steady_ns);
+}
+
+ChainChoice Measuring::choose(const std::string& name, PinnedThread& core) {
+  std::vector<std::vector<std::string>> names;
+  for (const LayerFacts& layer : job_.facts) names.push_back(implementations_of(layer));
+  ChainChoice current;
+  std::optional<LayerChain> chain;
+  const auto pass = [&](const ChainChoice& choice, std::int64_t samples) {
+    PassTimes times;
+    core.run([&] {
+      const auto run = [&] {
+        return chain->forward_backward(samples, false, reporting(name, samples));
+      };
+      if (choice != current) {
+        chain.emplace(job_.model, job_.facts, choice, weights_);
+        current = choice;
+        run();
+      }
+      times = run();
+    });
+    return times;
+  };
+  std::vector<std::int64_t> counts;
+  std::copy_if(counts_.begin(), counts_.end(), std::back_inserter(counts),
+               [](std::int64_t n) { return n <= kChoiceSamples; });
+  return choose_implementations(names, pass, counts, rules(shares_.next()), steady_ns);
+}
+
+KindTimes Measuring::measure_kind(const CoreKind& kind) {
+  const std::vector<int> cpus = device_cpus(job_.topology, kind);
+  KindTimes times;
+  {
+    PinnedThread core({cpus.back()});  // the first CPUs take most interrupts
+    times.choice = choose(kind.name, core);
+    LayerChain chain(job_.model, job_.facts, times.choice, weights_);
+    times.alone = measure_chain(kind.name, core, chain, /*update=*/true);
+    times.workspace_bytes = chain.workspace_bytes();
+  }
+  for (const int width : team_widths(static_cast<int>(cpus.size()))) {
+    measure_width(kind.name, {cpus.begin(), cpus.begin() + width}, times);
+  }
+  return times;
+}
+
+void Measuring::measure_width(const std::string& kind, const std::vector<int>& cpus,
+                              KindTimes& times) {
+  const auto width = static_cast<int>(cpus.size());
+  {
+    PinnedThread team(cpus);
+    LayerChain chain(job_.model, job_.facts, times.choice, weights_);
+    times.threads[width] =
+        measure_chain(fmt::format("{}, {} threads", kind, width), team, chain, /*update=*/false);
+  }
+  FeatureTeam team(job_.model, job_.facts, cpus);
+  const auto pass = [&](std::int64_t samples) { return team.pass(samples); };
+  times.features[width] = measure_counts(pass, counts_, rules(shares_.next()), steady_ns);
+}
+
+std::vector<LoadedCore> Measuring::loaded_cores(
+    const std::map<std::string, KindTimes>& times) const {
+  std::vector<LoadedCore> cores;
+  std::vector<double> costs;
+  for (const CoreKind& kind : job_.topology.kinds) {
+    const KindTimes& own = times.at(kind.name);
+    for (const int cpu : device_cpus(job_.topology, kind)) {
+      cores.push_back({cpu, kind.name, own.choice, 1});
+      costs.push_back(ns_per_sample(own.alone));
+    }
+  }
+  const std::vector<std::int64_t> shares = balanced_shares(costs, job_.batch);
+  for (std::size_t i = 0; i < cores.size(); ++i) cores[i].samples = shares[i];
+  return cores;
+}
+
+void Measuring::measure_loaded(std::map<std::string, KindTimes>& times) {
+  const std::vector<LoadedCore> cores = loaded_cores(times);
+  if (cores.size() < 2 || !chains_fit(cores)) return;
+  LoadedCores all(job_.model, job_.facts, weights_, cores);
+  std::map<std::string, std::vector<PassTimes>> by_kind;
+  bool warm = false;
+  const auto pass = [&](std::int64_t samples) {
+    const std::vector<PassTimes> passes = all.pass(reporting("all cores", samples));
+    for (std::size_t i = 0; warm && i < cores.size(); ++i) {
+      by_kind[cores[i].kind].push_back(passes[i]);
+    }
+    warm = true;
+    return passes.front();
+  };
+  measure_counts(pass, {cores.front().samples}, rules(shares_.next()), steady_ns);
+  for (const LoadedCore& core : cores) {
+    KindTimes& own = times.at(core.kind);
+    own.loaded = loaded_factors(own.alone, by_kind.at(core.kind), core.samples,
+                                static_cast<int>(cores.size()));
+  }
+}
+
+bool Measuring::chains_fit(const std::vector<LoadedCore>& cores) const {
+  if (job_.memory_bytes <= 0) return true;
+  const double shared = 2 * weights_bytes(job_.facts);
+  double total = shared;
+  for (const LoadedCore& core : cores) total += chain_bytes(job_.facts, core.samples) - shared;
+  return total <= job_.memory_bytes;
+}
+
+}  // namespace
+
+double chain_bytes(const std::vector<LayerFacts>& facts, std::int64_t samples) {
+  return 3 * weights_bytes(facts) + static_cast<double>(samples) * sample_bytes(facts);
+}
+
+std::map<std::string, KindTimes> measure_model(const MeasuringJob& job) {
+  return Measuring(job).run();
+}
+
+}  // namespace millrace

@@ -1,0 +1,64 @@
+#include "framework/profile/probe.hpp"
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/copy.h>
+#include <ATen/ops/mm.h>
+#include <ATen/ops/ones.h>
+#include <c10/core/InferenceMode.h>
+
+#include <chrono>
+
+#include "framework/profile/core_team.hpp"
+
+namespace millrace {
+namespace {
+
+using SteadyClock = std::chrono::steady_clock;
+
+constexpr auto kProbeTime = std::chrono::milliseconds(200);
+constexpr std::int64_t kMatrix = 256;            // 33.6 MFLOP a product
+constexpr std::int64_t kElements = 1024 * 1024;  // 4 MiB read, 4 MiB written
+constexpr int kMostProbes = 5;
+
+/// Runs on the probed core.
+double rounds_per_second() {
+  const c10::InferenceMode no_gradients;
+  const at::Tensor a = at::ones({kMatrix, kMatrix}), from = at::ones({kElements});
+  at::Tensor product = at::ones({kMatrix, kMatrix}), to = at::ones({kElements});
+  const auto round = [&] {
+    at::mm_out(product, a, a);
+    to.copy_(from);
+  };
+  round();
+  const auto begin = SteadyClock::now();
+  int rounds = 0;
+  while (SteadyClock::now() - begin < kProbeTime) {
+    round();
+    ++rounds;
+  }
+  return rounds / std::chrono::duration<double>(SteadyClock::now() - begin).count();
+}
+
+}  // namespace
+
+CoreRates probe_cores(const std::vector<int>& cpus) {
+  std::vector<double> rates(cpus.size());
+  CoreTeam(cpus).run([&rates](int member, const CoreTeam::Meet& meet) {
+    meet();
+    rates[static_cast<std::size_t>(member)] = rounds_per_second();
+  });
+  CoreRates by_cpu;
+  for (std::size_t i = 0; i < cpus.size(); ++i) by_cpu[cpus[i]] = rates[i];
+  return by_cpu;
+}
+
+CoreRates settled_rates(const std::function<CoreRates()>& probe,
+                        const std::function<bool(const CoreRates&)>& doubtful) {
+  CoreRates best = probe();
+  for (int probes = 1; probes < kMostProbes && doubtful(best); ++probes) {
+    best = best_of(best, probe());
+  }
+  return best;
+}
+
+}  // namespace millrace

@@ -1,0 +1,101 @@
+#include "framework/profile/choose_implementations.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+
+namespace millrace {
+namespace {
+
+using ::testing::ElementsAre;
+
+/// Layers with a time per sample and implementation, and a cost wherever neighbours use different
+/// layouts.
+struct FakeChain {
+  std::vector<std::map<std::string, double>> layer_ns;
+  double conversion_ns = 0;
+  double budget_ns = 1e9;
+  double now_ns = 0;
+  std::map<ChainChoice, std::vector<std::int64_t>> passes;  ///< sample counts
+
+  PassTimes pass(const ChainChoice& chain, std::int64_t samples) {
+    passes[chain].push_back(samples);
+    PassTimes times;
+    for (std::size_t l = 0; l < chain.size(); ++l) {
+      const bool converts = l > 0 && chain[l] != chain[l - 1];
+      const double ns = layer_ns[l].at(chain[l]) + (converts ? conversion_ns : 0);
+      times.forward_ns.push_back(static_cast<double>(samples) * ns);
+      times.backward_ns.push_back(0);
+    }
+    now_ns += times.total_ns();
+    return times;
+  }
+  ChainChoice choose(const std::vector<std::vector<std::string>>& names) {
+    return choose_implementations(
+        names, [this](const ChainChoice& chain, std::int64_t n) { return pass(chain, n); },
+        {1, 4, 16}, {.budget_ns = budget_ns, .most_samples = 100}, [this] { return now_ns; });
+  }
+  /// Passes at the count that decided.
+  std::ptrdiff_t deciding_passes(const ChainChoice& chain) const {
+    return std::count(passes.at(chain).begin(), passes.at(chain).end(), passes.at(chain).back());
+  }
+};
+
+const std::vector<std::vector<std::string>> kTwoLayers = {{"plain", "fast"}, {"plain", "fast"}};
+
+TEST(ChooseImplementations, MeasuresNothingWhereThereIsNoChoice) {
+  FakeChain chain;
+  EXPECT_THAT(chain.choose({{"plain"}, {"plain"}}), ElementsAre("plain", "plain"));
+  EXPECT_TRUE(chain.passes.empty());
+}
+
+TEST(ChooseImplementations, TakesTheFasterChain) {
+  FakeChain chain{{{{"plain", 100}, {"fast", 60}}, {{"plain", 100}, {"fast", 70}}}};
+  EXPECT_THAT(chain.choose(kTwoLayers), ElementsAre("fast", "fast"));
+}
+
+TEST(ChooseImplementations, MixesWhereEachLayerHasItsOwnBest) {
+  FakeChain chain{{{{"plain", 100}, {"fast", 60}}, {{"plain", 50}, {"fast", 90}}}};
+  EXPECT_THAT(chain.choose(kTwoLayers), ElementsAre("fast", "plain"));
+}
+
+TEST(ChooseImplementations, DoesNotMixWhereConversionsEatTheGain) {
+  FakeChain chain{{{{"plain", 100}, {"fast", 60}}, {{"plain", 70}, {"fast", 90}}}, 50};
+  const ChainChoice chosen = chain.choose(kTwoLayers);
+  EXPECT_THAT(chosen, ElementsAre("fast", "fast"));
+  EXPECT_TRUE(chain.passes.contains({"fast", "plain"})) << "the mixture was measured";
+}
+
+TEST(ChooseImplementations, KeepsTheDefaultWhereTheGainIsBelowAPercent) {
+  FakeChain chain{{{{"plain", 1000}, {"fast", 995}}, {{"plain", 1000}, {"fast", 995}}}};
+  EXPECT_THAT(chain.choose(kTwoLayers), ElementsAre("plain", "plain"));
+}
+
+TEST(ChooseImplementations, GivesAClearLoserOnePassOnly) {
+  FakeChain chain{{{{"plain", 100}, {"slow", 300}}, {{"plain", 100}, {"slow", 300}}}};
+  EXPECT_THAT(chain.choose({{"plain", "slow"}, {"plain", "slow"}}), ElementsAre("plain", "plain"));
+  EXPECT_EQ(chain.deciding_passes({"slow", "slow"}), 1);
+  EXPECT_GT(chain.deciding_passes({"plain", "plain"}), 1);
+}
+
+TEST(ChooseImplementations, ComparesAtTheLargestCountThatFitsIntoTheBudget) {
+  FakeChain chain{{{{"plain", 100}, {"fast", 60}}}};
+  chain.choose({{"plain", "fast"}});
+  EXPECT_EQ(chain.passes.at({"fast"}).back(), 16);
+
+  FakeChain hurried{{{{"plain", 100}, {"fast", 60}}}};
+  hurried.budget_ns = 9000;
+  hurried.choose({{"plain", "fast"}});
+  EXPECT_EQ(hurried.passes.at({"fast"}).back(), 4);
+  EXPECT_LE(hurried.now_ns, hurried.budget_ns);
+}
+
+TEST(ChooseImplementations, UsesANameOnlyWhereTheLayerHasIt) {
+  FakeChain chain{{{{"plain", 100}, {"fast", 50}}, {{"plain", 100}}}};
+  EXPECT_THAT(chain.choose({{"plain", "fast"}, {"plain"}}), ElementsAre("fast", "plain"));
+}
+
+}  // namespace
+}  // namespace millrace

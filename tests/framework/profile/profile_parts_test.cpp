@@ -1,0 +1,216 @@
+// The parts that measure: threads, teams, chains, the probe, factors under load, the cost graph.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <omp.h>
+#include <torch/nn/modules/linear.h>
+
+#include <atomic>
+#include <thread>
+
+#include "framework/affinity/affinity.hpp"
+#include "framework/profile/core_team.hpp"
+#include "framework/profile/cost_graph.hpp"
+#include "framework/profile/identity.hpp"
+#include "framework/profile/loaded_cores.hpp"
+#include "framework/profile/pinned_thread.hpp"
+#include "framework/profile/probe.hpp"
+
+namespace millrace {
+namespace {
+
+using ::testing::DoubleEq;
+using ::testing::ElementsAre;
+using ::testing::Gt;
+using ::testing::HasSubstr;
+using ::testing::Pair;
+
+TEST(PinnedThread, RunsOnItsCpusWithItsWidth) {
+  const std::vector<int> cpus = this_thread_cpus();
+  PinnedThread thread(cpus);
+  std::vector<int> seen;
+  int width = 0;
+  std::thread::id id = std::this_thread::get_id();
+  thread.run([&] {
+    seen = this_thread_cpus();
+    width = omp_get_max_threads();
+    id = std::this_thread::get_id();
+  });
+  EXPECT_EQ(seen, cpus);
+  EXPECT_EQ(width, static_cast<int>(cpus.size()));
+  EXPECT_NE(id, std::this_thread::get_id());
+}
+
+TEST(PinnedThread, HandsExceptionsOverAndGoesOn) {
+  PinnedThread thread({this_thread_cpus().front()});
+  EXPECT_THROW(thread.run([] { throw std::runtime_error("once"); }), std::runtime_error);
+  bool ran = false;
+  thread.run([&] { ran = true; });
+  EXPECT_TRUE(ran);
+}
+
+TEST(PinnedThread, RefusesACpuThatIsNotThere) {
+  EXPECT_THROW(PinnedThread({1'000'000}), std::exception);
+}
+
+/// As many times the first allowed CPU: members need not be on cores of their own.
+std::vector<int> any_cpus(std::size_t count) {
+  return std::vector<int>(count, this_thread_cpus().front());
+}
+
+TEST(CoreTeam, MembersWaitForEachOther) {
+  CoreTeam team(any_cpus(3));
+  std::atomic<int> arrived = 0;
+  std::vector<int> seen(3);
+  team.run([&](int member, const CoreTeam::Meet& meet) {
+    ++arrived;
+    meet();
+    seen[static_cast<std::size_t>(member)] = arrived;
+  });
+  EXPECT_THAT(seen, ElementsAre(3, 3, 3));
+}
+
+TEST(CoreTeam, AMemberThatThrowsDoesNotHangTheOthers) {
+  CoreTeam team(any_cpus(2));
+  std::atomic<int> finished = 0;
+  EXPECT_THROW(team.run([&](int member, const CoreTeam::Meet& meet) {
+    if (member == 0) throw std::runtime_error("member 0");
+    meet();
+    meet();
+    ++finished;
+  }),
+               std::runtime_error);
+  EXPECT_EQ(finished, 1);
+}
+
+TEST(Probe, GivesEveryCoreARate) {
+  const std::vector<int> cpus = this_thread_cpus();
+  const CoreRates rates = probe_cores(cpus);
+  ASSERT_EQ(rates.size(), cpus.size());
+  for (const int cpu : cpus) EXPECT_GT(rates.at(cpu), 0);
+}
+
+TEST(SettledRates, ProbesOnceWhereNothingIsDoubtful) {
+  int probes = 0;
+  const CoreRates rates = settled_rates(
+      [&] {
+        ++probes;
+        return CoreRates{{0, 100}};
+      },
+      [](const CoreRates&) { return false; });
+  EXPECT_EQ(probes, 1);
+  EXPECT_THAT(rates, ElementsAre(Pair(0, 100)));
+}
+
+TEST(SettledRates, ADisturbanceIsProbedAgain) {
+  const std::vector<CoreRates> probed = {{{0, 100}, {1, 40}}, {{0, 90}, {1, 99}}};
+  std::size_t probes = 0;
+  const CoreRates rates = settled_rates([&] { return probed.at(probes++); },
+                                        [](const CoreRates& best) { return best.at(1) < 95; });
+  EXPECT_EQ(probes, 2U);
+  EXPECT_THAT(rates, ElementsAre(Pair(0, 100), Pair(1, 99)));
+}
+
+TEST(SettledRates, ASlowCoreIsBelievedInTheEnd) {
+  int probes = 0;
+  const CoreRates rates = settled_rates(
+      [&] {
+        ++probes;
+        return CoreRates{{0, 100}, {1, 40}};
+      },
+      [](const CoreRates& best) { return best.at(1) < 95; });
+  EXPECT_EQ(probes, 5);
+  EXPECT_DOUBLE_EQ(rates.at(1), 40);
+}
+
+TEST(BalancedShares, AreInverseToTheCost) {
+  EXPECT_THAT(balanced_shares({1, 1}, 64), ElementsAre(32, 32));
+  EXPECT_THAT(balanced_shares({1, 3}, 64), ElementsAre(48, 16));
+  EXPECT_THAT(balanced_shares({1, 1000}, 8), ElementsAre(8, 1)) << "at least one each";
+}
+
+TEST(LoadedFactors, CompareWithTheCurveAlone) {
+  // Alone: 10 n forward, 20 n backward, 40 update; loaded at 3 samples with half the update.
+  const MeasuredCounts alone = {{1, {{{10}, {20}, {40}}}}, {5, {{{50}, {100}, {40}}}}};
+  const std::vector<PassTimes> loaded = {
+      {{33}, {66}, {22}}, {{44}, {66}, {22}}, {{22}, {66}, {22}}};
+  EXPECT_THAT(loaded_factors(alone, loaded, 3, 2), ElementsAre(DoubleEq(121.0 / 110)));
+}
+
+TEST(LoadedFactors, OfLayersWithoutWeightInTheSumAreOne) {
+  const MeasuredCounts alone = {{1, {{{1000, 0.1}, {1000, 0.1}, {0, 0}}}}};
+  const std::vector<PassTimes> loaded = {{{1500, 5}, {1500, 5}, {0, 0}}};
+  EXPECT_THAT(loaded_factors(alone, loaded, 1, 2), ElementsAre(DoubleEq(1.5), DoubleEq(1)));
+}
+
+struct CostGraphTest : ::testing::Test {
+  CostGraphTest() {
+    model.name = "two";
+    model.sample_shape = {6};
+    model.add("a", torch::nn::Linear(6, 4)).add("b", torch::nn::Linear(4, 2));
+    facts = check_model(model);
+    topology.kinds = {{"big", {0, 1}}, {"little", {2}}};
+    topology.cores = {{0}, {1}, {2}};
+    topology.memory_available_bytes = 1000;
+    const MeasuredCounts alone = {{1, {{{1, 2}, {3, 4}, {5, 6}}}}, {2, {{{2, 4}, {6, 8}, {5, 6}}}}};
+    const MeasuredCounts team = {{1, {{{1, 1}, {2, 2}, {}}}}, {2, {{{1, 1}, {2, 2}, {}}}}};
+    times["big"] = {{"x", "y"}, {7, 8}, alone, {{2, team}}, {{2, team}}, {1.5, 1.25}};
+    times["little"] = {{"y", "y"}, {9, 3}, alone, {}, {}, {1.1, 1.2}};
+  }
+
+  Model model;
+  std::vector<LayerFacts> facts;
+  Topology topology;
+  std::map<std::string, KindTimes> times;
+};
+
+TEST_F(CostGraphTest, HoldsWhatWasMeasured) {
+  const Profile profile = make_cost_graph(model, facts, topology, 2, times);
+  EXPECT_NO_THROW(check_profile(profile, "made"));
+  EXPECT_THAT(profile.samples, ElementsAre(1, 2));
+  EXPECT_EQ(profile.kinds, (std::vector<DeviceKind>{{"big", 2}, {"little", 1}}));
+  const LayerCosts& b = profile.layers.at(1);
+  EXPECT_THAT(b.forward_ns.at("big"), ElementsAre(2, 4));
+  EXPECT_THAT(b.backward_ns.at("little"), ElementsAre(4, 8));
+  EXPECT_DOUBLE_EQ(b.update_ns.at("big"), 6);
+  EXPECT_DOUBLE_EQ(b.loaded.at("big"), 1.25);
+  EXPECT_DOUBLE_EQ(b.workspace_bytes, 8);
+  EXPECT_EQ(profile.layers[0].implementation.at("little"), "y");
+  EXPECT_THAT(b.threads_ns->backward.at("big").at(2), ElementsAre(2, 2));
+  EXPECT_FALSE(b.threads_ns->forward.contains("little"));
+  EXPECT_THAT(b.splits, ElementsAre("samples", "threads", "features"));
+}
+
+TEST_F(CostGraphTest, AtAnotherSpeedTimesChangeAndNothingElse) {
+  const Profile profile = make_cost_graph(model, facts, topology, 2, times);
+  Profile faster = at_speed(profile, 2);
+  EXPECT_THAT(faster.layers[1].forward_ns.at("big"), ElementsAre(1, 2));
+  EXPECT_THAT(faster.layers[1].threads_ns->backward.at("big").at(2), ElementsAre(1, 1));
+  EXPECT_DOUBLE_EQ(faster.layers[1].update_ns.at("big"), 3);
+  EXPECT_EQ(at_speed(faster, 0.5), profile);
+}
+
+TEST_F(CostGraphTest, MemoryBudgetStaysWithinTheLimit) {
+  EXPECT_DOUBLE_EQ(memory_budget_bytes(topology), 900);
+  topology.limits.memory_limit_bytes = 500;
+  EXPECT_DOUBLE_EQ(memory_budget_bytes(topology), 450);
+  topology.memory_available_bytes = 0;
+  EXPECT_DOUBLE_EQ(memory_budget_bytes(topology), 0) << "unknown";
+}
+
+TEST_F(CostGraphTest, IdentityTellsWhatCostsDependOn) {
+  topology.machine = "Board X";
+  const std::string identity = profile_identity(model, facts, topology, 8);
+  EXPECT_THAT(identity, HasSubstr("Board X"));
+  EXPECT_THAT(identity, HasSubstr(build_identity()));
+  EXPECT_NE(profile_identity(model, facts, topology, 9), identity);
+  Topology other = topology;
+  other.kinds[0].cpus = {0};
+  EXPECT_NE(profile_identity(model, facts, other, 8), identity);
+  std::vector<LayerFacts> wider = facts;
+  wider[0].output_shape = {5};
+  EXPECT_NE(profile_identity(model, wider, topology, 8), identity);
+}
+
+}  // namespace
+}  // namespace millrace
