@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 
+#include "controller/estimate/borders.hpp"
 #include "millrace/errors.hpp"
 
 namespace millrace {
@@ -35,11 +36,13 @@ const std::vector<double>* find_curve(const PerKind& kinds, const std::string& k
   return curve == kinds.end() ? nullptr : &curve->second;
 }
 
-/// Costs of one stage by the profile alone. Only ratios of them are used: what the planner knows
-/// besides (load factors, transfers, refinement on the machine) is in the plan's own times.
+/// Costs of one stage by the profile alone. Of the computation only ratios are used: what the
+/// planner knows besides (load factors, refinement on the machine) is in the plan's own times.
 class StageCosts {
  public:
-  StageCosts(const Profile& profile, const PlanStage& stage) : profile_(profile), stage_(stage) {}
+  StageCosts(const Profile& profile, const PlanStage& stage, const Border& before,
+             const Border& behind)
+      : profile_(profile), stage_(stage), before_(before), behind_(behind) {}
 
   /// Time at `samples` as a part of the time at `full` samples.
   double ratio(Pass pass, std::int64_t samples, std::int64_t full) const {
@@ -49,26 +52,31 @@ class StageCosts {
                        : static_cast<double>(samples) / static_cast<double>(full);
   }
 
+  /// The slowest replica's transfer of its part of what crosses a border.
+  double transfer_ns(const Crossing& crossing, std::int64_t samples) const {
+    const auto shares = shares_of(stage_.shares, samples);
+    double slowest = 0;
+    for (std::size_t r = 0; r < shares.size(); ++r) {
+      slowest = std::max(slowest, transfer_ns(crossing, r, shares[r], samples));
+    }
+    return slowest;
+  }
+
  private:
-  /// The replicas of a stage meet at its end; those of a feature split after every layer.
   double pass_ns(Pass pass, std::int64_t samples) const {
     const auto shares = shares_of(stage_.shares, samples);
-    double meeting = 0;
-    std::vector<double> replica_ns(shares.size(), 0);
-    for (const std::string& name : stage_.layers) {
-      const LayerCosts* const layer = find_layer(profile_, name);
-      if (layer == nullptr) return 0;
-      double slowest = 0;
-      for (std::size_t r = 0; r < shares.size(); ++r) {
-        const double cost = layer_ns(*layer, pass, r, shares[r], samples);
-        replica_ns[r] += cost;
-        slowest = std::max(slowest, cost);
+    double slowest = 0;
+    for (std::size_t r = 0; r < shares.size(); ++r) {
+      double sum = 0;
+      for (const std::string& name : stage_.layers) {
+        const LayerCosts* const layer = find_layer(profile_, name);
+        if (layer == nullptr) return 0;
+        sum += layer_ns(*layer, pass, r, shares[r], samples);
       }
-      meeting += slowest;
+      if (!profile_.overlapped_transfers) sum += transfers_ns(pass, r, shares[r], samples);
+      slowest = std::max(slowest, sum);
     }
-    return stage_.split == Split::features
-               ? meeting
-               : *std::max_element(replica_ns.begin(), replica_ns.end());
+    return slowest;
   }
 
   double layer_ns(const LayerCosts& layer, Pass pass, std::size_t replica, std::int64_t share,
@@ -80,9 +88,9 @@ class StageCosts {
 
   double curve_ns(const LayerCosts& layer, Pass pass, std::size_t replica, std::int64_t share,
                   std::int64_t samples) const {
-    const auto width = static_cast<int>(stage_.devices.size());
     const std::string& kind = kind_of(replica);
     const bool sliced = contains(stage_.feature_layers, layer.name);
+    const auto width = static_cast<int>(stage_.devices.size());
     const std::vector<double>* curve = nullptr;
     if (sliced) curve = find_curve(layer.features_ns, pass, kind, width);
     if (stage_.split == Split::threads) {
@@ -95,6 +103,24 @@ class StageCosts {
     return interpolate_ns(profile_.samples, *curve, static_cast<double>(sliced ? samples : share));
   }
 
+  double transfers_ns(Pass pass, std::size_t replica, std::int64_t share,
+                      std::int64_t samples) const {
+    const auto crossing = pass == Pass::forward ? &Border::activations : &Border::gradients;
+    return transfer_ns(before_.*crossing, replica, share, samples) +
+           transfer_ns(behind_.*crossing, replica, share, samples);
+  }
+
+  /// Where features are split every device needs the whole micro-batch.
+  double transfer_ns(const Crossing& crossing, std::size_t replica, std::int64_t share,
+                     std::int64_t samples) const {
+    const int kind = profile_.kind_index(kind_of(replica));
+    const std::int64_t count = stage_.split == Split::features ? samples : share;
+    if (kind < 0 || count == 0) return 0;
+    const DeviceKind& device = profile_.kinds[static_cast<std::size_t>(kind)];
+    return crossing.bytes_per_sample * static_cast<double>(count) * device.link_ns_per_byte +
+           crossing.tensors * device.link_latency_ns;
+  }
+
   const std::string& kind_of(std::size_t replica) const {
     const std::size_t devices_each =
         std::max<std::size_t>(1, stage_.devices.size() / stage_.shares.size());
@@ -103,81 +129,21 @@ class StageCosts {
 
   const Profile& profile_;
   const PlanStage& stage_;
+  const Border& before_;
+  const Border& behind_;
 };
 
-/// Stage of each layer; -1 for layers that the plan does not have.
-int stage_of(const Plan& plan, const std::string& layer) {
-  for (std::size_t s = 0; s < plan.stages.size(); ++s) {
-    if (contains(plan.stages[s].layers, layer)) return static_cast<int>(s);
-  }
-  return -1;
-}
-
-/// Bytes per sample of every tensor that crosses the border between stages s and s + 1, each once.
-std::vector<double> activations_across(const Profile& profile, const Plan& plan, int s) {
-  std::vector<double> bytes;
-  for (const TensorCosts& tensor : profile.tensors) {
-    const auto behind = [&](const std::string& layer) { return stage_of(plan, layer) > s; };
-    if (!tensor.backward && stage_of(plan, tensor.from) <= s &&
-        std::any_of(tensor.to.begin(), tensor.to.end(), behind)) {
-      bytes.push_back(tensor.bytes);
-    }
-  }
-  return bytes;
-}
-
-/// The same for the gradients on their way back: explicit tensors, and for every activation whose
-/// consumers have none the activation's own size.
-std::vector<double> gradients_across(const Profile& profile, const Plan& plan, int s) {
-  std::vector<double> bytes;
-  const auto behind = [&](const std::string& layer) { return stage_of(plan, layer) > s; };
-  const auto explicit_from = [&](const std::string& consumer, const std::string& producer) {
-    return std::any_of(profile.tensors.begin(), profile.tensors.end(), [&](const auto& tensor) {
-      return tensor.backward && tensor.from == consumer && contains(tensor.to, producer);
-    });
-  };
-  for (const TensorCosts& tensor : profile.tensors) {
-    const auto sends = [&](const std::string& other) {
-      return tensor.backward ? !behind(other) : behind(other) && !explicit_from(other, tensor.from);
-    };
-    if (behind(tensor.from) == tensor.backward &&
-        std::any_of(tensor.to.begin(), tensor.to.end(), sends)) {
-      bytes.push_back(tensor.bytes);
-    }
-  }
-  return bytes;
-}
-
-double transfer_ns(const Profile& profile, const PlanStage& stage, double bytes) {
-  const int kind = profile.kind_index(stage.devices.at(0).kind);
-  if (kind < 0) return 0;
-  const DeviceKind& device = profile.kinds[static_cast<std::size_t>(kind)];
-  return bytes * device.link_ns_per_byte + device.link_latency_ns;
-}
-
-/// Each tensor is sent by a device of one stage and received by one of the other.
-double link_ns(const Profile& profile, const PlanStage& from, const PlanStage& to,
-               const std::vector<double>& bytes, std::int64_t samples) {
-  double sum = 0;
-  for (const double each : bytes) {
-    const double all = each * static_cast<double>(samples);
-    sum += transfer_ns(profile, from, all) + transfer_ns(profile, to, all);
-  }
-  return sum;
-}
-
 /// Where transfers occupy the device they are part of the plan's stage times; where they overlap,
-/// they delay the receiver.
-void add_links(const Profile& profile, const Plan& plan,
+/// they delay the receiver: each passes the sender's link, then the receiver's.
+void add_links(const std::vector<StageCosts>& costs, const std::vector<Border>& borders,
                const std::vector<std::int64_t>& micro_batches, std::vector<StageTimes>& times) {
-  for (std::size_t s = 0; s + 1 < plan.stages.size(); ++s) {
-    const auto forward = activations_across(profile, plan, static_cast<int>(s));
-    const auto backward = gradients_across(profile, plan, static_cast<int>(s));
-    const PlanStage& near = plan.stages[s];
-    const PlanStage& far = plan.stages[s + 1];
+  for (std::size_t s = 0; s + 1 < costs.size(); ++s) {
+    const auto delay = [&](const Crossing& crossing, std::int64_t samples) {
+      return costs[s].transfer_ns(crossing, samples) + costs[s + 1].transfer_ns(crossing, samples);
+    };
     for (const std::int64_t n : micro_batches) {
-      times[s].send_forward_ns.push_back(link_ns(profile, near, far, forward, n));
-      times[s + 1].send_backward_ns.push_back(link_ns(profile, far, near, backward, n));
+      times[s].send_forward_ns.push_back(delay(borders[s + 1].activations, n));
+      times[s + 1].send_backward_ns.push_back(delay(borders[s + 1].gradients, n));
     }
   }
 }
@@ -195,18 +161,20 @@ std::vector<std::int64_t> micro_batches_of(const Plan& plan, std::int64_t sample
 
 std::vector<StageTimes> stage_times(const Profile& profile, const Plan& plan,
                                     const std::vector<std::int64_t>& micro_batches) {
+  const auto borders = borders_of(profile, plan);
+  std::vector<StageCosts> costs;
   std::vector<StageTimes> times(plan.stages.size());
   for (std::size_t s = 0; s < plan.stages.size(); ++s) {
     const PlanStage& stage = plan.stages[s];
-    const StageCosts costs(profile, stage);
+    costs.emplace_back(profile, stage, borders[s], borders[s + 1]);
     for (const std::int64_t n : micro_batches) {
       const std::int64_t full = plan.micro_batch;
-      times[s].forward_ns.push_back(stage.forward_ns * costs.ratio(Pass::forward, n, full));
-      times[s].backward_ns.push_back(stage.backward_ns * costs.ratio(Pass::backward, n, full));
+      times[s].forward_ns.push_back(stage.forward_ns * costs[s].ratio(Pass::forward, n, full));
+      times[s].backward_ns.push_back(stage.backward_ns * costs[s].ratio(Pass::backward, n, full));
     }
     times[s].update_ns = stage.update_ns;
   }
-  if (profile.overlapped_transfers) add_links(profile, plan, micro_batches, times);
+  if (profile.overlapped_transfers) add_links(costs, borders, micro_batches, times);
   return times;
 }
 
