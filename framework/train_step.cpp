@@ -1,0 +1,77 @@
+#include "millrace/train_step.hpp"
+
+#include "framework/execute/executor.hpp"
+#include "framework/planning.hpp"
+#include "framework/stages/build_stages.hpp"
+
+namespace millrace {
+
+// The spine: the steps of the flow, in order. Members are made in the order in which they stand.
+struct TrainStep::Parts {
+  Parts(const Model& model, const TrainSettings& settings)
+      : facts(check_model(model)),
+        measured(profile_model(model, chosen_machine(settings), profile_request(settings))),
+        plan(chosen_plan(measured, settings)),
+        schedules(plan),
+        stages(build_stages(model, facts, plan, settings.optimizer, settings.learning_rate,
+                            settings.seed)),
+        executor(stages.runners(), worker_places(plan)) {}
+
+  /// Runs what the stages were begun with.
+  StepReport run(const Schedule& schedule) {
+    StepReport report =
+        executor.run(schedule, {stages.clips_gradients(), [this] { stages.clip_gradients(); }});
+    const StepResults results = stages.results();
+    report.samples = results.samples;
+    report.loss = results.loss;
+    report.correct = results.correct;
+    report.gradient_norm = results.gradient_norm;
+    report.step = next_step;
+    return report;
+  }
+
+  std::vector<LayerFacts> facts;
+  MeasuredProfile measured;
+  Plan plan;
+  ScheduleShelf schedules;
+  StageSet stages;
+  Executor executor;
+  std::int64_t next_step = 0;
+};
+
+TrainStep TrainStep::prepare(const Model& model, const TrainSettings& settings) {
+  return TrainStep(std::make_unique<Parts>(model, settings));
+}
+
+StepReport TrainStep::step(const Batch& batch) {
+  parts_->stages.begin_training(batch.inputs, batch.targets, parts_->next_step);
+  const StepReport report = parts_->run(parts_->schedules.training(batch.inputs.size(0)));
+  ++parts_->next_step;
+  return report;
+}
+
+StepReport TrainStep::evaluate(const Batch& batch) {
+  parts_->stages.begin_evaluation(batch.inputs, batch.targets);
+  return parts_->run(parts_->schedules.forward_only(batch.inputs.size(0)));
+}
+
+torch::Tensor TrainStep::predict(const torch::Tensor& inputs) {
+  parts_->stages.begin_prediction(inputs);
+  parts_->run(parts_->schedules.forward_only(inputs.size(0)));
+  return parts_->stages.outputs();
+}
+
+TrainStep::TrainStep(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+TrainStep::TrainStep(TrainStep&&) noexcept = default;
+TrainStep& TrainStep::operator=(TrainStep&&) noexcept = default;
+TrainStep::~TrainStep() = default;
+
+const Topology& TrainStep::topology() const { return parts_->measured.topology; }
+const Profile& TrainStep::profile() const { return parts_->measured.profile; }
+const Plan& TrainStep::plan() const { return parts_->plan; }
+const Schedule& TrainStep::schedule() const { return parts_->schedules.full(); }
+std::int64_t TrainStep::next_step() const { return parts_->next_step; }
+void TrainStep::set_next_step(std::int64_t step) { parts_->next_step = step; }
+std::vector<StateTensor> TrainStep::state() { return parts_->stages.state(); }
+
+}  // namespace millrace
