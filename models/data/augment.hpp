@@ -39,6 +39,7 @@ Augmentation default_augmentation(const Dataset& dataset, const SampleFormat& fo
 struct Crop {
   double x = 0, y = 0, width = 0, height = 0;
   bool mirrored = false;
+  bool operator==(const Crop&) const = default;
 };
 
 /// Identifies a draw: all random choices for a sample are a function of it alone.

@@ -4,7 +4,7 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/index_select.h>
 #include <ATen/ops/tensor.h>
-#include <tbb/info.h>
+#include <tbb/global_control.h>
 #include <tbb/task_arena.h>
 
 #include <algorithm>
@@ -39,6 +39,12 @@ struct Slot {
   std::exception_ptr failure;
 };
 
+/// Of one row: `failure` is empty where it was filled.
+struct Outcome {
+  std::exception_ptr failure;
+  bool is_broken_image = false;  ///< and not the machine's failure
+};
+
 struct Job {
   std::shared_ptr<Slot> slot;
   std::size_t row = 0;
@@ -56,8 +62,13 @@ void check(const Dataset& dataset, const LoaderSettings& settings) {
   require(dataset.size() >= 1, "samples", dataset.size(), "the data set is empty");
 }
 
+/// oneTBB's pool holds one thread less than it may use (the caller's), but runs what is enqueued on
+/// one of its own where that leaves none.
 int arena_width(int threads) {
-  return threads > 0 ? threads : std::max(1, tbb::info::default_concurrency() - 1);
+  const auto allowed =
+      tbb::global_control::active_value(tbb::global_control::max_allowed_parallelism);
+  const int workers = std::max(1, static_cast<int>(allowed) - 1);
+  return threads > 0 ? std::min(threads, workers) : workers;
 }
 
 /// Rows that were decoded, where some were not.
@@ -172,43 +183,41 @@ struct Loader::Parts {
       const Job job = std::move(jobs.front());
       jobs.pop_front();
       lock.unlock();
-      const std::exception_ptr failure = fill_row(*job.slot, job.row);
+      const Outcome outcome = fill_row(*job.slot, job.row);
       lock.lock();
-      finish_row(*job.slot, job.row, failure);
+      finish_row(*job.slot, job.row, outcome);
     }
     --tickets;
     changed.notify_all();  // under the lock: after it the Loader may be gone
   }
 
-  void finish_row(Slot& slot, std::size_t row, const std::exception_ptr& failure) {
+  void finish_row(Slot& slot, std::size_t row, const Outcome& outcome) {
     --slot.left;
-    if (!failure) return;
-    const bool left_out = settings.skip_bad && !is_training();
-    if (left_out) {
+    if (!outcome.failure) return;
+    if (outcome.is_broken_image && settings.skip_bad && !is_training()) {
       slot.broken.push_back(static_cast<std::int64_t>(row));
     } else if (!slot.failure || row < slot.failed_row) {
-      slot.failure = failure;
+      slot.failure = outcome.failure;
       slot.failed_row = row;
     }
   }
 
-  /// Returns what went wrong, if the row could not be filled.
-  std::exception_ptr fill_row(Slot& slot, std::size_t row) noexcept {
-    std::exception_ptr failure;
+  Outcome fill_row(Slot& slot, std::size_t row) noexcept {
+    Outcome outcome;
     const std::int64_t attempts = settings.skip_bad && is_training() ? dataset->size() : 1;
     for (std::int64_t attempt = 0; attempt < attempts; ++attempt) {
       const std::int64_t index = (slot.indices[row] + attempt) % dataset->size();
       try {
         decode_row(slot, row, index);
-        return nullptr;
+        return {};
       } catch (const ConfigError& error) {
-        failure = std::current_exception();
+        outcome = {std::current_exception(), true};
         if (settings.skip_bad) count_broken(index, error);
       } catch (...) {
-        return std::current_exception();
+        return {std::current_exception(), false};
       }
     }
-    return failure;
+    return outcome;
   }
 
   void decode_row(const Slot& slot, std::size_t row, std::int64_t index) const {

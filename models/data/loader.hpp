@@ -20,7 +20,7 @@ struct LoaderSettings {
   /// crops.
   std::optional<Augmentation> augmentation;
   int look_ahead = 2;  ///< batches decoded before they are asked for, at least 1
-  int threads = 0;     ///< decoding at once, at most; 0: all but one of the CPUs
+  int threads = 0;     ///< decoding at once, at most (and all but one of the CPUs); 0: that many
   /// A broken image is left out with a warning that names it: in training the next good sample
   /// takes its place, so that batches keep their size and a run can be resumed; in validation the
   /// batch is smaller.

@@ -1,0 +1,323 @@
+#include "models/data/loader.hpp"
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/equal.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <tbb/global_control.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "models/zoo.hpp"
+#include "tests/models/data/fake_dataset.hpp"
+
+namespace millrace {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using namespace millrace::testing;
+using Set = std::shared_ptr<FakeDataset>;
+
+/// Four decoding threads even where there are fewer CPUs.
+const tbb::global_control kFourWorkers(tbb::global_control::max_allowed_parallelism, 5);
+
+LoaderSettings settings(std::int64_t batch, bool training = true) {
+  LoaderSettings result;
+  result.format = {1, 4, 4, {{0}, {1}}};
+  result.batch = batch;
+  if (training) result.augmentation = Augmentation{CropKind::padded, 0, 0, true};
+  return result;
+}
+
+Set make_set(std::int64_t size, std::set<std::int64_t> broken = {}) {
+  return std::make_shared<FakeDataset>(size, std::move(broken));
+}
+
+/// The samples of a batch, told by their grey levels; checks shapes and labels on the way.
+std::vector<std::int64_t> samples_of(const Batch& batch) {
+  std::vector<std::int64_t> result;
+  const std::int64_t count = batch.targets.size(0);
+  EXPECT_EQ(batch.inputs.sizes().vec(), (std::vector<std::int64_t>{count, 1, 4, 4}));
+  for (std::int64_t row = 0; row < count; ++row) {
+    const double level = batch.inputs[row][0][0][0].item<double>() * 255;
+    result.push_back(std::llround(level));
+    EXPECT_EQ(batch.targets[row].item<std::int64_t>(), result.back() % 3);
+  }
+  return result;
+}
+
+std::vector<std::int64_t> next_samples(Loader& loader) {
+  const auto batch = loader.next();
+  return batch ? samples_of(*batch) : std::vector<std::int64_t>{};
+}
+
+std::vector<std::int64_t> epoch_of(Loader& loader) {
+  std::vector<std::int64_t> result;
+  for (std::int64_t step = 0; step < loader.steps_per_epoch(); ++step) {
+    const auto samples = next_samples(loader);
+    result.insert(result.end(), samples.begin(), samples.end());
+  }
+  return result;
+}
+
+std::vector<std::int64_t> sorted(std::vector<std::int64_t> values) {
+  std::sort(values.begin(), values.end());
+  return values;
+}
+
+std::vector<std::int64_t> up_to(std::int64_t count) {
+  std::vector<std::int64_t> result(static_cast<std::size_t>(count));
+  std::iota(result.begin(), result.end(), 0);
+  return result;
+}
+
+TEST(Loader, GivesEverySampleOnceAnEpochInAnotherOrder) {
+  Loader loader(make_set(50), settings(8));
+  const auto first = epoch_of(loader), second = epoch_of(loader);
+  EXPECT_EQ(sorted(first), up_to(50));
+  EXPECT_EQ(sorted(second), up_to(50));
+  EXPECT_NE(first, up_to(50));
+  EXPECT_NE(first, second);
+}
+
+TEST(Loader, OrderFollowsFromTheSeed) {
+  LoaderSettings one = settings(8), other = settings(8);
+  other.seed = 2;
+  Loader a(make_set(50), one), b(make_set(50), one), c(make_set(50), other);
+  const auto order = epoch_of(a);
+  EXPECT_EQ(order, epoch_of(b));
+  EXPECT_NE(order, epoch_of(c));
+}
+
+TEST(Loader, LastBatchOfAnEpochIsSmaller) {
+  Loader loader(make_set(10), settings(4));
+  EXPECT_EQ(loader.steps_per_epoch(), 3);
+  EXPECT_EQ(next_samples(loader).size(), 4u);
+  EXPECT_EQ(next_samples(loader).size(), 4u);
+  EXPECT_EQ(next_samples(loader).size(), 2u);
+  EXPECT_EQ(next_samples(loader).size(), 4u);
+  EXPECT_EQ(loader.position(), 4);
+}
+
+TEST(Loader, BatchLargerThanTheSetIsTheSet) {
+  Loader loader(make_set(3), settings(64));
+  EXPECT_EQ(loader.steps_per_epoch(), 1);
+  EXPECT_EQ(sorted(next_samples(loader)), up_to(3));
+  EXPECT_EQ(sorted(next_samples(loader)), up_to(3));
+}
+
+class Threads : public ::testing::TestWithParam<std::pair<int, int>> {};
+
+TEST_P(Threads, ChangeNothing) {
+  LoaderSettings plain = settings(8), with = settings(8);
+  plain.threads = plain.look_ahead = 1;
+  std::tie(with.threads, with.look_ahead) = GetParam();
+  Loader a(make_set(50), plain), b(make_set(50), with);
+  for (int step = 0; step < 15; ++step) {
+    const Batch expected = *a.next(), found = *b.next();
+    ASSERT_TRUE(at::equal(expected.inputs, found.inputs)) << step;
+    ASSERT_TRUE(at::equal(expected.targets, found.targets)) << step;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Counts, Threads,
+                         ::testing::Values(std::pair{1, 3}, std::pair{2, 1}, std::pair{4, 20}));
+
+TEST(Loader, SeekContinuesAnywhere) {
+  const auto augmented = [] {
+    LoaderSettings result = settings(8);
+    result.augmentation->padding = 2;  // draws of the augmentation must repeat, too
+    return result;
+  }();
+  Loader straight(make_set(50), augmented), jumping(make_set(50), augmented);
+  std::vector<Batch> batches;
+  for (int step = 0; step < 20; ++step) batches.push_back(*straight.next());
+  for (const std::int64_t step : {19, 3, 4, 0, 7, 7, 13}) {
+    jumping.seek(step);
+    EXPECT_EQ(jumping.position(), step);
+    const Batch found = *jumping.next();
+    EXPECT_TRUE(at::equal(batches[static_cast<std::size_t>(step)].inputs, found.inputs)) << step;
+    EXPECT_EQ(jumping.position(), step + 1);
+  }
+  EXPECT_THROW(jumping.seek(-1), ConfigError);
+}
+
+TEST(Loader, AugmentationDiffersBetweenEpochs) {
+  LoaderSettings padded = settings(2);
+  padded.augmentation->padding = 3;
+  Loader loader(make_set(2), padded);
+  std::set<double> sums;  // the black border takes another part of the image each time
+  for (int epoch = 0; epoch < 40; ++epoch) sums.insert(loader.next()->inputs.sum().item<double>());
+  EXPECT_GT(sums.size(), 4u);
+}
+
+TEST(Loader, ValidationIsInOrderOnceAndCanBeRepeated) {
+  Loader loader(make_set(10), settings(4, /*training=*/false));
+  for (int pass = 0; pass < 2; ++pass) {
+    EXPECT_THAT(next_samples(loader), ElementsAre(0, 1, 2, 3));
+    EXPECT_THAT(next_samples(loader), ElementsAre(4, 5, 6, 7));
+    EXPECT_THAT(next_samples(loader), ElementsAre(8, 9));
+    EXPECT_FALSE(loader.next());
+    EXPECT_FALSE(loader.next());
+    loader.seek(0);
+  }
+}
+
+TEST(Loader, DecodesNoFurtherAheadThanAsked) {
+  for (const int look_ahead : {1, 3}) {
+    LoaderSettings bounded = settings(4);
+    bounded.look_ahead = look_ahead;
+    const Set set = make_set(40);
+    Loader loader(set, bounded);
+    for (int step = 0; step < 5; ++step) {
+      EXPECT_LE(set->begun(), 4 * (step + look_ahead));
+      next_samples(loader);
+      EXPECT_GE(set->begun(), 4 * (step + 1));
+    }
+  }
+}
+
+TEST(Loader, CountsItsWaits) {
+  Loader loader(make_set(40), settings(4));
+  for (int step = 0; step < 10; ++step) next_samples(loader);
+  EXPECT_GE(loader.waits(), 0);
+  EXPECT_LE(loader.waits(), 10);
+  EXPECT_EQ(loader.waits() == 0, loader.wait_ns() == 0);
+}
+
+TEST(Loader, StopsWhileItDecodes) {
+  for (int round = 0; round < 30; ++round) {
+    LoaderSettings many = settings(8);
+    many.look_ahead = 4;
+    const Set set = make_set(64);
+    {
+      Loader loader(set, many);
+      if (round % 3 == 1) next_samples(loader);
+      if (round % 3 == 2) loader.seek(5);
+    }
+    const auto begun = set->begun();
+    EXPECT_EQ(set.use_count(), 1) << "nothing refers to the set any more";
+    EXPECT_EQ(set->begun(), begun);
+  }
+}
+
+TEST(BrokenImage, ReachesNextAndStaysThere) {
+  Loader loader(make_set(10, {5}), settings(4, false));
+  EXPECT_EQ(next_samples(loader).size(), 4u);
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    EXPECT_THAT(message_of([&] { loader.next(); }), HasSubstr("sample 5 is broken"));
+  }
+  EXPECT_EQ(loader.position(), 1);
+  loader.seek(2);
+  EXPECT_THAT(next_samples(loader), ElementsAre(8, 9));
+}
+
+TEST(BrokenImage, FirstOfTheBatchIsNamed) {
+  for (int round = 0; round < 20; ++round) {
+    LoaderSettings wide = settings(8, false);
+    wide.threads = 4;
+    Loader loader(make_set(8, {2, 3, 6}), wide);
+    EXPECT_THAT(message_of([&] { loader.next(); }), HasSubstr("sample 2 "));
+  }
+}
+
+TEST(BrokenImage, OtherFailuresAreNeverLeftOut) {
+  for (const bool training : {true, false}) {
+    const Set set = make_set(8);
+    set->on_decode = [](std::int64_t) { throw std::bad_alloc(); };
+    LoaderSettings skipping = settings(4, training);
+    skipping.skip_bad = true;
+    Loader loader(set, skipping);
+    EXPECT_THROW(loader.next(), std::bad_alloc);
+  }
+}
+
+TEST(BrokenImage, IsReplacedByTheNextInTraining) {
+  LoaderSettings skipping = settings(4);
+  skipping.skip_bad = true;
+  Loader loader(make_set(10, {4, 5, 9}), skipping);
+  for (int epoch = 0; epoch < 3; ++epoch) {
+    EXPECT_THAT(sorted(epoch_of(loader)), ElementsAre(0, 0, 1, 2, 3, 6, 6, 6, 7, 8));
+  }
+  EXPECT_EQ(loader.skipped(), 3) << "each counts once, however often it is met";
+}
+
+TEST(BrokenImage, IsLeftOutOfValidation) {
+  LoaderSettings skipping = settings(2, false);
+  skipping.skip_bad = true;
+  Loader loader(make_set(8, {1, 4, 5, 7}), skipping);
+  EXPECT_THAT(next_samples(loader), ElementsAre(0));
+  EXPECT_THAT(next_samples(loader), ElementsAre(2, 3));
+  EXPECT_THAT(next_samples(loader), ElementsAre(6)) << "the batch of 4 and 5 is passed over";
+  EXPECT_FALSE(loader.next());
+  EXPECT_EQ(loader.skipped(), 4);
+}
+
+TEST(BrokenImage, AllOfThemAreAnErrorInTraining) {
+  LoaderSettings skipping = settings(2);
+  skipping.skip_bad = true;
+  Loader loader(make_set(3, {0, 1, 2}), skipping);
+  EXPECT_THAT(message_of([&] { loader.next(); }), HasSubstr("is broken"));
+}
+
+TEST(Loader, RefusesSettingsOutOfRange) {
+  const auto refusal = [](const std::function<void(LoaderSettings&)>& change,
+                          std::int64_t size = 4) {
+    LoaderSettings changed = settings(4);
+    change(changed);
+    return message_of([&] { Loader(make_set(size), changed); });
+  };
+  EXPECT_THAT(refusal([](auto& s) { s.batch = 0; }), HasSubstr("batch 0"));
+  EXPECT_THAT(refusal([](auto& s) { s.look_ahead = 0; }), HasSubstr("look-ahead 0"));
+  EXPECT_THAT(refusal([](auto& s) { s.threads = -1; }), HasSubstr("threads -1"));
+  EXPECT_THAT(refusal([](auto&) {}, 0), HasSubstr("empty"));
+}
+
+TEST(LoaderCost, IsMeasuredOnGoodSamples) {
+  EXPECT_GT(loader_ns_per_sample(FakeDataset(10), settings(4)), 0);
+  EXPECT_GT(loader_ns_per_sample(FakeDataset(4, {0, 1, 2}), settings(4), 100), 0);
+  EXPECT_THROW(loader_ns_per_sample(FakeDataset(3, {0, 1, 2}), settings(4)), ConfigError);
+  EXPECT_THROW(loader_ns_per_sample(FakeDataset(0), settings(4)), ConfigError);
+}
+
+TEST(LoadImage, IsWhatValidationSees) {
+  const ScratchFolder folder;
+  for (const char* name : {"a/0.jpg", "b/0.jpg"}) {
+    write_file(folder / name, jpeg_bytes(gradient_image(500, 375)));
+  }
+  const auto set = open_data({folder.path().string(), 0, 1, false}).train;
+  LoaderSettings photo;
+  photo.format = sample_format({3, 224, 224}, normalisation_of(*set, 3));
+  photo.batch = 1;
+  Loader loader(set, photo);
+  const at::Tensor image = load_image(folder / "a/0.jpg", photo.format);
+  EXPECT_EQ(image.sizes().vec(), (std::vector<std::int64_t>{1, 3, 224, 224}));
+  EXPECT_TRUE(at::equal(image, loader.next()->inputs));
+  EXPECT_THROW(load_image(folder / "missing.jpg", photo.format), ConfigError);
+}
+
+TEST(DefaultAugmentation, FitsSizeAndSet) {
+  const FakeDataset set(4);
+  const auto photo = default_augmentation(set, {3, 224, 224, {}});
+  EXPECT_EQ(photo.crop, CropKind::resized);
+  EXPECT_TRUE(photo.mirror);
+  const auto small = default_augmentation(set, {3, 32, 32, {}});
+  EXPECT_EQ(small.crop, CropKind::padded);
+  EXPECT_EQ(small.padding, 4);
+}
+
+TEST(GeneratedBatch, FitsTheModelAndItsSeed) {
+  const Model model = make_model("lenet5", 7);
+  const Batch a = generated_batch(model, 9, 1), b = generated_batch(model, 9, 1),
+              c = generated_batch(model, 9, 2);
+  EXPECT_EQ(a.inputs.sizes().vec(), (std::vector<std::int64_t>{9, 1, 28, 28}));
+  EXPECT_TRUE(at::equal(a.inputs, b.inputs));
+  EXPECT_FALSE(at::equal(a.inputs, c.inputs));
+  EXPECT_EQ(a.targets.max().item<std::int64_t>(), 6);
+  EXPECT_EQ(a.targets[8].item<std::int64_t>(), 1);
+}
+
+}  // namespace
+}  // namespace millrace
