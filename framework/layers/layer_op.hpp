@@ -42,7 +42,7 @@ struct ParameterSlot {
 /// Whether the layer behind may write over an op's output.
 enum class OutputUse {
   free,       ///< nobody reads it again
-  kept,       ///< backward reads it
+  kept,       ///< it is read again, by backward for one
   same_as_x,  ///< it is the input's storage: what holds for that holds for it
 };
 

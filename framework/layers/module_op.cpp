@@ -58,7 +58,9 @@ class ModuleOp final : public OpBase {
     for (std::size_t i = 0; i < leaves_.size(); ++i)
       if (gradients[i].defined()) parameters_.add(i, gradients[i]);
     if (!input_gradient) return {};
-    return gradients.back().defined() ? gradients.back() : at::zeros_like(kept[0]);
+    const at::Tensor& dx = gradients.back();
+    if (!dx.defined()) return at::zeros_like(kept[0]);
+    return dx.is_non_overlapping_and_dense() ? dx : dx.contiguous();  // who gets it writes to it
   }
 
  private:

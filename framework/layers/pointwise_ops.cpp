@@ -35,7 +35,8 @@ class ReluOp final : public OpBase {
 /// Inverted dropout; the bytes of the mask are kept, one per element.
 class DropoutOp final : public OpBase {
  public:
-  DropoutOp(double p, int layer_index) : OpBase(OutputUse::free), dropout_{layer_index, p} {}
+  /// Its output is kept: outside training it is the input, which may be a neighbour's.
+  DropoutOp(double p, int layer_index) : OpBase(OutputUse::kept), dropout_{layer_index, p} {}
 
   at::Tensor forward(const at::Tensor& x, const DrawKey& key, bool training, Saved* saved,
                      bool may_overwrite_input) override {

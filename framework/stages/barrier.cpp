@@ -1,0 +1,33 @@
+#include "framework/stages/barrier.hpp"
+
+#include "millrace/stage.hpp"
+
+namespace millrace {
+
+void Barrier::arrive_and_wait() {
+  std::unique_lock lock(mutex_);
+  if (cancelled_) throw Cancelled{};
+  if (++arrived_ == workers_) {
+    arrived_ = 0;
+    ++round_;
+    released_.notify_all();
+    return;
+  }
+  const unsigned round = round_;
+  released_.wait(lock, [&] { return cancelled_ || round_ != round; });
+  if (round_ == round) throw Cancelled{};
+}
+
+void Barrier::cancel() {
+  const std::lock_guard lock(mutex_);
+  cancelled_ = true;
+  released_.notify_all();
+}
+
+void Barrier::reset() {
+  const std::lock_guard lock(mutex_);
+  cancelled_ = false;
+  arrived_ = 0;
+}
+
+}  // namespace millrace

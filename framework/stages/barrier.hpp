@@ -1,0 +1,34 @@
+#pragma once
+// Where the workers of a stage wait for each other.
+
+#include <condition_variable>
+#include <mutex>
+
+namespace millrace {
+
+/// A barrier of `workers` threads, used again and again, that can be called off. It blocks, it does
+/// not spin: the workers of a stage may outnumber its cores for a while. Thread-safe.
+class Barrier {
+ public:
+  explicit Barrier(int workers) : workers_(workers) {}
+
+  /// Returns when all workers have arrived. What they wrote before is visible after.
+  /// Throws Cancelled when cancel() was or is called before they have.
+  void arrive_and_wait();
+
+  /// Lets every waiting and every later arrival throw, until reset().
+  void cancel();
+
+  /// No thread is inside.
+  void reset();
+
+ private:
+  const int workers_;
+  std::mutex mutex_;
+  std::condition_variable released_;
+  int arrived_ = 0;
+  unsigned round_ = 0;
+  bool cancelled_ = false;
+};
+
+}  // namespace millrace

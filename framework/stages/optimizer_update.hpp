@@ -1,0 +1,29 @@
+#pragma once
+// Optimizer formulas on raw memory: one pass over weights, gradients and state.
+
+#include <cstdint>
+#include <vector>
+
+#include "millrace/optimizer.hpp"
+
+namespace millrace {
+
+/// Elements of a parameter with what its update takes. The gradient of an element is the sum of
+/// `gradients` (one per replica, at least one), in their order.
+struct UpdateRange {
+  float* value = nullptr;
+  float* state1 = nullptr;  ///< momentum (SGD; null: none), exp_avg (AdamW)
+  float* state2 = nullptr;  ///< exp_avg_sq (AdamW)
+  std::vector<const float*> gradients;
+  std::int64_t elements = 0;
+};
+
+/// torch::optim's formulas with the learning rate and the number of the step (0-based; AdamW's bias
+/// correction), gradients multiplied by `scale` first. Runs on the calling thread's OpenMP team.
+void apply_update(const UpdateRange& range, const OptimizerSettings& settings, double learning_rate,
+                  std::int64_t step, float scale);
+
+/// Sum of the squared gradient of the range, in double; the same bits for every team width.
+double squared_sum(const UpdateRange& range);
+
+}  // namespace millrace

@@ -1,0 +1,73 @@
+#pragma once
+// The parameters of a stage: which worker updates which elements, from whose gradients.
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "framework/layers/layer_op.hpp"
+#include "framework/stages/optimizer_update.hpp"
+#include "framework/stages/step_context.hpp"
+#include "millrace/state.hpp"
+
+namespace millrace {
+
+/// A parameter as the workers' ops hold it.
+struct StageParameter {
+  std::string name;
+  at::Tensor value;  ///< whole
+  /// One slot per worker, in order: of the whole parameter each, or of slices that together are it.
+  std::vector<const ParameterSlot*> slots;
+};
+
+/// The elements of all parameters are divided evenly over the workers; each worker sums the
+/// replicas' gradients of its elements (in the order of the workers) and updates them. A parameter
+/// without a gradient in a step stays as it is, as under torch::optim. Distinct workers may call at
+/// the same time, once all backward passes are done.
+class StageParameters {
+ public:
+  /// The slots outlive this. Throws ConfigError (tag "model") for a parameter that is not dense
+  /// float32.
+  StageParameters(std::vector<StageParameter> parameters, int workers,
+                  const OptimizerSettings& settings);
+
+  /// Sum of the squared gradients of the worker's elements.
+  double squared_norm(int worker) const;
+  void update(int worker, const StepContext& step);
+
+  std::vector<StateTensor> weights() const;
+  std::vector<StateTensor> optimizer_state() const;
+
+ private:
+  /// Elements that one set of gradients covers.
+  struct Segment {
+    UpdateRange range;  ///< without gradients
+    std::vector<const ParameterSlot*> slots;
+  };
+  struct Piece {
+    std::size_t segment = 0;
+    std::int64_t begin = 0, end = 0;
+  };
+  struct Named {
+    std::string prefix;  ///< "" for weights
+    std::vector<at::Tensor> tensors;
+  };
+
+  void add_segments(const StageParameter& parameter, float* state1, float* state2);
+  void divide(int workers);
+  /// Elements of the piece with the gradients of this step; none: nothing to do.
+  UpdateRange range_of(const Piece& piece) const;
+  std::vector<StateTensor> views(const Named& named) const;
+
+  OptimizerSettings settings_;
+  std::vector<std::string> names_;
+  Named weights_;
+  std::vector<Named> states_;
+  std::vector<Segment> segments_;
+  std::vector<std::vector<Piece>> pieces_;  ///< by worker
+};
+
+}  // namespace millrace

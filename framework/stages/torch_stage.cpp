@@ -1,0 +1,142 @@
+#include "framework/stages/torch_stage.hpp"
+
+#include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
+
+#include <utility>
+
+#include "framework/affinity/affinity.hpp"
+
+namespace millrace {
+namespace {
+
+std::size_t at_index(int number) { return static_cast<std::size_t>(number); }
+
+/// Parameter p of layer l as every worker's op holds it.
+std::vector<StageParameter> collect_parameters(const std::vector<WorkerChain*>& chains) {
+  std::vector<StageParameter> parameters;
+  std::vector<ChainLayer>& layers = chains.front()->layers();
+  for (std::size_t l = 0; l < layers.size(); ++l)
+    for (std::size_t p = 0; p < layers[l].parameters().size(); ++p) {
+      StageParameter parameter{layers[l].parameters()[p].name, layers[l].whole_parameters[p], {}};
+      for (WorkerChain* chain : chains)
+        parameter.slots.push_back(&chain->layers()[l].parameters()[p]);
+      parameters.push_back(std::move(parameter));
+    }
+  return parameters;
+}
+
+}  // namespace
+
+TorchStage::TorchStage(StageDesign design, const OptimizerSettings& optimizer,
+                       const StepContext& context)
+    : plan_(std::move(design.plan)),
+      first_(design.first),
+      last_(design.last),
+      loss_(std::move(design.loss)),
+      team_(std::move(design.team)),
+      context_(&context),
+      workers_([&] {
+        std::vector<Worker> workers;
+        for (std::vector<ChainLayer>& layers : design.layers)
+          workers.push_back({WorkerChain(std::move(layers), *team_), {}, 0});
+        return workers;
+      }()),
+      parameters_(
+          [&] {
+            std::vector<WorkerChain*> chains;
+            for (Worker& worker : workers_) chains.push_back(&worker.chain);
+            return collect_parameters(chains);
+          }(),
+          workers(), optimizer) {}
+
+void TorchStage::begin_step() {
+  const std::int64_t micro_batches = micro_batches_of(context_->samples, context_->micro_batch);
+  for (Worker& worker : workers_) {
+    worker.chain.begin_step(micro_batches, context_->seed, context_->step);
+    worker.losses.assign(static_cast<std::size_t>(last_ ? micro_batches : 0), {});
+    worker.squared_norm = 0;
+  }
+}
+
+void TorchStage::enter(int) {
+  at::init_num_threads();
+  set_team_width(plan_.threads_each());  // init_num_threads() takes the process's last width
+  limit_blas_threads(1);
+  at::GradMode::set_enabled(false);
+}
+
+Payload TorchStage::forward(int index, int micro_batch, const std::vector<Payload>& inputs) {
+  Worker& worker = workers_[at_index(index)];
+  const WorkerRows rows = rows_of_worker(index, micro_batch);
+  at::Tensor x;
+  if (!first_) {
+    x = gather_rows(inputs, rows.begin, rows.count);
+  } else if (rows.count > 0) {
+    x = context_->inputs.narrow(0, rows.first_sample + rows.begin, rows.count);
+  }
+  const at::Tensor y = worker.chain.forward(rows, x, context_->pass == Pass::training);
+  if (!last_) return to_payload(rows.begin, y);
+  if (rows.count > 0) finish(worker, rows, y);
+  return nullptr;
+}
+
+/// The end of the last stage's forward pass: loss, or the outputs that were asked for.
+void TorchStage::finish(Worker& worker, const WorkerRows& rows, const at::Tensor& outputs) {
+  const std::int64_t first = rows.first_sample + rows.begin;
+  if (context_->pass == Pass::prediction) {
+    context_->outputs.narrow(0, first, rows.count).copy_(outputs);
+    return;
+  }
+  worker.losses[static_cast<std::size_t>(rows.micro_batch)] =
+      loss_of(loss_, outputs, context_->targets.narrow(0, first, rows.count),
+              1.0 / static_cast<double>(context_->samples), context_->pass == Pass::training);
+}
+
+Payload TorchStage::backward(int index, int micro_batch, const std::vector<Payload>& gradients) {
+  Worker& worker = workers_[at_index(index)];
+  const WorkerRows rows = rows_of_worker(index, micro_batch);
+  const at::Tensor dy = last_ ? std::exchange(worker.losses[at_index(micro_batch)].gradient, {})
+                              : gather_rows(gradients, rows.begin, rows.count);
+  return to_payload(rows.begin, worker.chain.backward(rows, dy));
+}
+
+void TorchStage::reduce(int index) {
+  team_->barrier.arrive_and_wait();
+  if (measure_norm_) workers_[at_index(index)].squared_norm = parameters_.squared_norm(index);
+}
+
+void TorchStage::update(int index) { parameters_.update(index, *context_); }
+
+void TorchStage::cancel() { team_->barrier.cancel(); }
+
+void TorchStage::reset() {
+  team_->barrier.reset();
+  team_->buffers.clear();
+}
+
+double TorchStage::loss_sum() const {
+  double sum = 0;
+  for (const Worker& worker : workers_)
+    for (const RowsLoss& loss : worker.losses) sum += loss.sum;
+  return sum;
+}
+
+std::int64_t TorchStage::correct() const {
+  std::int64_t correct = 0;
+  for (const Worker& worker : workers_)
+    for (const RowsLoss& loss : worker.losses) correct += loss.correct;
+  return correct;
+}
+
+double TorchStage::squared_norm() const {
+  double sum = 0;
+  for (const Worker& worker : workers_) sum += worker.squared_norm;
+  return sum;
+}
+
+WorkerRows TorchStage::rows_of_worker(int worker, int micro_batch) const {
+  return rows_of(plan_.shares, worker, context_->micro_batch, micro_batch, context_->samples);
+}
+
+}  // namespace millrace

@@ -1,0 +1,76 @@
+#pragma once
+// One stage on LibTorch tensors, as the executor drives it.
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "framework/stages/loss.hpp"
+#include "framework/stages/rows.hpp"
+#include "framework/stages/stage_parameters.hpp"
+#include "framework/stages/step_context.hpp"
+#include "framework/stages/team.hpp"
+#include "framework/stages/worker_chain.hpp"
+#include "millrace/plan.hpp"
+#include "millrace/stage.hpp"
+
+namespace millrace {
+
+/// What a stage is made of.
+struct StageDesign {
+  PlanStage plan;
+  bool first = true, last = true;
+  LossFunction loss;                            ///< of the model; the last stage's
+  std::vector<std::vector<ChainLayer>> layers;  ///< by worker
+  std::unique_ptr<Team> team;
+};
+
+class TorchStage final : public StageRunner {
+ public:
+  /// `context` outlives the stage.
+  TorchStage(StageDesign design, const OptimizerSettings& optimizer, const StepContext& context);
+
+  /// Before each step: no call is running.
+  void begin_step();
+
+  int workers() const override { return static_cast<int>(workers_.size()); }
+  void enter(int worker) override;
+  Payload forward(int worker, int micro_batch, const std::vector<Payload>& inputs) override;
+  Payload backward(int worker, int micro_batch, const std::vector<Payload>& gradients) override;
+  /// Waits for the stage's last backward pass; the gradients are summed where they are used, in
+  /// update() and here, where clipping needs their norm.
+  void reduce(int worker) override;
+  void update(int worker) override;
+  void cancel() override;
+  void reset() override;
+
+  /// Of the step that ran: over the rows of all workers, in a fixed order.
+  double loss_sum() const;
+  std::int64_t correct() const;
+  /// Sum of the squared gradients, where reduce() was told to make it.
+  double squared_norm() const;
+  void measure_norm(bool wanted) { measure_norm_ = wanted; }
+
+  const StageParameters& parameters() const { return parameters_; }
+
+ private:
+  struct Worker {
+    WorkerChain chain;
+    std::vector<RowsLoss> losses;  ///< by micro-batch, on the last stage
+    double squared_norm = 0;
+  };
+
+  WorkerRows rows_of_worker(int worker, int micro_batch) const;
+  void finish(Worker& worker, const WorkerRows& rows, const at::Tensor& outputs);
+
+  PlanStage plan_;
+  bool first_, last_;
+  LossFunction loss_;
+  std::unique_ptr<Team> team_;
+  const StepContext* context_;
+  std::vector<Worker> workers_;
+  StageParameters parameters_;
+  bool measure_norm_ = false;
+};
+
+}  // namespace millrace

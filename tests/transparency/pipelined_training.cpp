@@ -1,0 +1,92 @@
+#include "tests/transparency/pipelined_training.hpp"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "framework/execute/executor.hpp"
+#include "framework/layers/layer_op.hpp"
+#include "framework/stages/build_stages.hpp"
+
+namespace millrace::test {
+namespace {
+
+/// Layers first … last - 1 of `facts` as a stage of `shape`.
+PlanStage make_stage(const std::vector<LayerFacts>& facts, std::size_t first, std::size_t last,
+                     const Shape& shape) {
+  PlanStage stage;
+  for (std::size_t l = first; l < last; ++l) {
+    stage.layers.push_back(facts[l].name);
+    if (shape.features && can_split_features(facts[l]))
+      stage.feature_layers.push_back(facts[l].name);
+    if (shape.recompute && l % 4 < 2) stage.recompute.push_back(facts[l].name);
+    if (!shape.implementation.empty()) {
+      const auto known = implementations_of(facts[l]);
+      if (std::find(known.begin(), known.end(), shape.implementation) != known.end())
+        stage.implementations[facts[l].name].forward = shape.implementation;
+    }
+  }
+  stage.shares = shares_of(shape.shares, shape.micro_batch);
+  stage.split = stage.feature_layers.empty() ? Split::samples : Split::features;
+  for (std::size_t r = 0; r < shape.shares.size(); ++r)
+    stage.devices.push_back({"core", static_cast<int>(r)});
+  return stage;
+}
+
+}  // namespace
+
+std::string Shape::text() const {
+  return fmt::format("{} stages, shares {}, b = {}, {}{}{} {}", stages, fmt::join(shares, ":"),
+                     micro_batch, schedule, recompute ? ", recompute" : "",
+                     features ? ", features" : "", implementation);
+}
+
+Plan make_plan(const Model& model, std::int64_t batch, const Shape& shape) {
+  const std::vector<LayerFacts> facts = check_model(model);
+  Plan plan;
+  plan.model = model.name;
+  plan.batch = batch;
+  plan.micro_batch = shape.micro_batch;
+  plan.micro_batches = (batch + shape.micro_batch - 1) / shape.micro_batch;
+  plan.schedule = shape.schedule;
+  const auto stages = static_cast<std::size_t>(shape.stages);
+  for (std::size_t s = 0; s < stages; ++s)
+    plan.stages.push_back(
+        make_stage(facts, s * facts.size() / stages, (s + 1) * facts.size() / stages, shape));
+  return plan;
+}
+
+NamedTensors train_by_plan(const Model& model, const Plan& plan, const std::vector<Batch>& batches,
+                           const OptimizerSettings& optimizer, std::uint64_t seed) {
+  StageSet stages = build_stages(model, check_model(model), plan, optimizer, {}, seed);
+  std::vector<std::vector<WorkerPlace>> places;
+  for (const StageRunner* runner : stages.runners())
+    places.emplace_back(static_cast<std::size_t>(runner->workers()));
+  Executor executor(stages.runners(), places);
+  Executor::Options options;
+  if (stages.clips_gradients()) options = {true, [&stages] { stages.clip_gradients(); }};
+  for (std::size_t step = 0; step < batches.size(); ++step) {
+    const auto samples = batches[step].inputs.size(0);
+    stages.begin_training(batches[step].inputs, batches[step].targets,
+                          static_cast<std::int64_t>(step));
+    executor.run(
+        make_schedule(plan.schedule, static_cast<int>(plan.stages.size()),
+                      static_cast<int>((samples + plan.micro_batch - 1) / plan.micro_batch)),
+        options);
+  }
+  NamedTensors result = weights_of(model);
+  result["loss"] = at::tensor(stages.results().loss, at::kFloat);
+  return result;
+}
+
+Difference compare(const NamedTensors& expected, const NamedTensors& actual) {
+  Difference worst;
+  for (const auto& [name, a] : expected) {
+    const double scale = a.abs().max().item<double>();
+    const double value = (a - actual.at(name)).abs().max().item<double>() / scale;
+    if (!(value <= worst.value)) worst = {value, name};
+  }
+  return worst;
+}
+
+}  // namespace millrace::test

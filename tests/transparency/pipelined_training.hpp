@@ -1,0 +1,38 @@
+#pragma once
+// Training by a plan: stages on an executor, as TrainStep runs them, on any number of cores.
+
+#include <string>
+#include <vector>
+
+#include "millrace/plan.hpp"
+#include "tests/transparency/plain_training.hpp"
+
+namespace millrace::test {
+
+/// What is varied. Layers are cut into `stages` about equal runs.
+struct Shape {
+  int stages = 1;
+  std::vector<std::int64_t> shares = {1};  ///< of each stage's replicas, relative
+  std::int64_t micro_batch = 1;
+  std::string schedule = "1f1b";
+  bool recompute = false;  ///< every second run of two layers
+  bool features = false;   ///< every layer that can be is divided by features
+  std::string implementation;
+
+  std::string text() const;
+};
+
+Plan make_plan(const Model& model, std::int64_t batch, const Shape& shape);
+
+/// Weights (and the last loss as "loss") after training on `batches`, step 0, 1, …
+NamedTensors train_by_plan(const Model& model, const Plan& plan, const std::vector<Batch>& batches,
+                           const OptimizerSettings& optimizer, std::uint64_t seed);
+
+/// The largest of max|a - b| / max|a| over the tensors, and whose it is.
+struct Difference {
+  double value = 0;
+  std::string name;
+};
+Difference compare(const NamedTensors& expected, const NamedTensors& actual);
+
+}  // namespace millrace::test

@@ -1,0 +1,44 @@
+#pragma once
+// Training as anybody would write it on LibTorch: one autograd graph, torch::optim, no Millrace but
+// for the masks of dropout.
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "millrace/model.hpp"
+#include "millrace/optimizer.hpp"
+
+namespace millrace::test {
+
+struct Batch {
+  at::Tensor inputs, targets;
+};
+
+using NamedTensors = std::map<std::string, at::Tensor>;
+
+/// A model and its batches, the same for every call with the same arguments.
+struct Task {
+  Model model;
+  std::vector<Batch> batches;
+};
+
+/// Layers of LeNet-5's kind: two convolutions with ReLU and pooling, three linear layers, with
+/// dropout before the last ones. `width` scales them; 12 x 12 px, 10 classes.
+Model small_lenet();
+/// Layers of AlexNet's kind, in its order, narrow; 32 x 32 px.
+Model narrow_alexnet();
+
+std::vector<Batch> random_batches(const Model& model, const std::vector<std::int64_t>& samples);
+
+/// Weights (and the last loss as "loss") after training on `batches`, step 0, 1, …
+NamedTensors train_plainly(const Model& model, const std::vector<Batch>& batches,
+                           const OptimizerSettings& optimizer, std::uint64_t seed);
+
+/// Copies of the model's parameters.
+NamedTensors weights_of(const Model& model);
+
+}  // namespace millrace::test
