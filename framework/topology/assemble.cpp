@@ -14,6 +14,10 @@
 namespace millrace {
 namespace {
 
+void append(std::vector<Warning>& warnings, const std::vector<Warning>& more) {
+  warnings.insert(warnings.end(), more.begin(), more.end());
+}
+
 std::vector<std::vector<int>> usable_cores(const RawMachine& machine) {
   std::vector<std::vector<int>> cores;
   for (std::vector<int> core : machine.cores) {
@@ -79,8 +83,7 @@ void add_system_facts(Topology& topology, const std::filesystem::path& root) {
   for (CoreKind& kind : topology.kinds) {
     if (kind.model.empty()) kind.model = files.core_model(kind.cpus.front()).value_or("");
   }
-  const auto warnings = machine_warnings(topology, files);
-  topology.warnings.insert(topology.warnings.end(), warnings.begin(), warnings.end());
+  append(topology.warnings, clock_warnings(topology, files));
 }
 
 }  // namespace
@@ -105,6 +108,7 @@ Topology assemble_topology(const RawMachine& machine, const std::filesystem::pat
   topology.kinds = std::move(kinds.kinds);
   topology.warnings = std::move(kinds.warnings);
   if (machine.this_system) add_system_facts(topology, root);
+  append(topology.warnings, core_warnings(topology));
   return topology;
 }
 

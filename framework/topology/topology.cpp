@@ -7,6 +7,7 @@
 
 #include "framework/topology/assemble.hpp"
 #include "framework/topology/boards.hpp"
+#include "framework/topology/warnings.hpp"
 #include "kernels/opencl/device_list.hpp"
 #include "millrace/errors.hpp"
 
@@ -82,6 +83,15 @@ void keep(std::vector<int>& cpus, const std::vector<int>& selected) {
   });
 }
 
+// With fewer cores the quota may be enough, and siblings apart.
+void renew_core_warnings(Topology& topology) {
+  std::erase_if(topology.warnings, [](const Warning& warning) {
+    return warning.tag == "quota" || warning.tag == "smt";
+  });
+  const std::vector<Warning> renewed = core_warnings(topology);
+  topology.warnings.insert(topology.warnings.end(), renewed.begin(), renewed.end());
+}
+
 }  // namespace
 
 const CoreKind* Topology::kind_of(int cpu) const {
@@ -126,6 +136,7 @@ Topology select_cores(const Topology& topology, const std::string& selection) {
   for (auto& core : result.cores) keep(core, selected);
   std::erase_if(result.cores, [](const auto& core) { return core.empty(); });
   result.limits.allowed_cpus = result.cpus();
+  renew_core_warnings(result);
   return result;
 }
 

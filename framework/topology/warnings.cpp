@@ -79,10 +79,15 @@ bool binding_is_off() {
 
 }  // namespace
 
-std::vector<Warning> machine_warnings(const Topology& topology, const SystemFiles& files) {
+std::vector<Warning> core_warnings(const Topology& topology) {
   std::vector<Warning> warnings;
   append(warnings, quota_warning(topology));
   append(warnings, smt_warning(topology));
+  return warnings;
+}
+
+std::vector<Warning> clock_warnings(const Topology& topology, const SystemFiles& files) {
+  std::vector<Warning> warnings;
   append(warnings, governor_warning(topology, files));
   return warnings;
 }

@@ -8,7 +8,10 @@
 
 namespace millrace {
 
-/// Quota below the cores, SMT siblings, governors that hold the clock down.
-std::vector<Warning> machine_warnings(const Topology& topology, const SystemFiles& files);
+/// A quota below the cores ("quota"), SMT siblings ("smt"): they follow from the cores in use.
+std::vector<Warning> core_warnings(const Topology& topology);
+
+/// Governors that hold the clock down ("governor").
+std::vector<Warning> clock_warnings(const Topology& topology, const SystemFiles& files);
 
 }  // namespace millrace

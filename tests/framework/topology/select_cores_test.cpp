@@ -28,7 +28,12 @@ TEST(Topology, FindsTheKindOfACpu) {
   EXPECT_THAT(topology.cpus(), ElementsAre(0, 1, 4, 5, 6, 7));
 }
 
-TEST(SelectCores, AllIsTheSame) { EXPECT_EQ(select_cores(big_little(), "all"), big_little()); }
+TEST(SelectCores, AllIsTheSame) {
+  Topology topology = big_little();
+  topology.cores = {{0}, {1}, {4}, {5}, {6}, {7}};
+  topology.limits.cpu_quota = std::nullopt;
+  EXPECT_EQ(select_cores(topology, "all"), topology);
+}
 
 TEST(SelectCores, BigAndLittleAreTheFastestAndTheSlowestKind) {
   const Topology big = select_cores(big_little(), "big");
@@ -54,6 +59,22 @@ TEST(SelectCores, TakesNumbersAcrossKinds) {
   EXPECT_THAT(some.kinds[1].cpus, ElementsAre(1));
   EXPECT_THAT(some.cores, ElementsAre(ElementsAre(1), ElementsAre(5), ElementsAre(6, 7)));
   EXPECT_THAT(some.limits.allowed_cpus, ElementsAre(1, 5, 6, 7));
+}
+
+TEST(SelectCores, KeepsOnlyTheWarningsThatStillHold) {
+  Topology topology = big_little();
+  topology.warnings = {{"quota", "3 of 6"}, {"smt", "5,7"}, {"governor", "slow"}};
+  const auto tags = [&](const std::string& selection) {
+    std::vector<std::string> result;
+    for (const Warning& warning : select_cores(topology, selection).warnings) {
+      result.push_back(warning.tag);
+    }
+    return result;
+  };
+  EXPECT_THAT(tags("4-7"), ElementsAre("governor", "quota", "smt"));
+  EXPECT_THAT(tags("0-1,4,6"), ElementsAre("governor", "quota"));
+  EXPECT_THAT(tags("4-5"), ElementsAre("governor", "smt"));
+  EXPECT_THAT(tags("0,4"), ElementsAre("governor"));
 }
 
 TEST(SelectCores, RefusesCpusThatAreNotThere) {

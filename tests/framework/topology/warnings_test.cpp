@@ -73,7 +73,10 @@ class MachineWarnings : public ::testing::Test {
     tree_.write(folder + "scaling_driver", driver + "\n");
   }
   std::vector<Warning> read() const {
-    return machine_warnings(topology_, SystemFiles(tree_.root()));
+    std::vector<Warning> warnings = core_warnings(topology_);
+    const auto clocks = clock_warnings(topology_, SystemFiles(tree_.root()));
+    warnings.insert(warnings.end(), clocks.begin(), clocks.end());
+    return warnings;
   }
 
   FileTree tree_;
