@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "framework/base/file.hpp"
@@ -220,6 +221,22 @@ TEST_F(OwnBoard, WithPowerInTheWrongOrderIsRefused) {
       {"microwatts_per_mhz_volt2", 416},
       {"points", {{{"mhz", 1200}, {"volts", 0.7}}, {{"mhz", 2400}, {"volts", 1}}}}};
   EXPECT_THAT(refusal_of(document.dump()), HasSubstr("put the fastest first"));
+}
+
+std::string output_of(const std::string& command) {
+  std::string output;
+  FILE* pipe = ::popen(command.c_str(), "r");
+  for (int c = 0; (c = std::fgetc(pipe)) != EOF;) output += static_cast<char>(c);
+  return ::pclose(pipe) == 0 ? output : "failed";
+}
+
+TEST(BoardsFolder, OfAnInstalledProgramStandsInItsShare) {
+  const Environment none("MILLRACE_BOARDS", std::nullopt);
+  const FileTree prefix;
+  prefix.write("share/millrace/boards/installed-board/board.json", "{}");
+  std::filesystem::create_directory(prefix.root() / "bin");
+  std::filesystem::copy_file(MILLRACE_PRINT_BOARDS, prefix.root() / "bin/program");
+  EXPECT_EQ(output_of((prefix.root() / "bin/program").string()), "installed-board\n");
 }
 
 TEST(BoardsFolder, ThatIsNoneIsRefused) {
