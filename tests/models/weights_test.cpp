@@ -1,0 +1,134 @@
+#include "models/weights.hpp"
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/equal.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <torch/nn/modules/activation.h>
+#include <torch/nn/modules/linear.h>
+
+#include "models/zoo.hpp"
+#include "tests/models/data/image_files.hpp"
+
+namespace millrace {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using namespace millrace::testing;
+
+Model fresh(std::uint64_t seed, std::int64_t classes = 10) {
+  Model model = make_model("lenet5", classes);
+  initialise(model, seed);
+  return model;
+}
+
+/// Names of the parameters that differ.
+std::vector<std::string> differing(const Model& a, const Model& b) {
+  const auto left = named_parameters(a), right = named_parameters(b);
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < left.size(); ++i) {
+    if (!at::equal(left[i].second, right[i].second)) names.push_back(left[i].first);
+  }
+  return names;
+}
+
+class Weights : public ::testing::Test {
+ protected:
+  std::string saved(std::vector<TensorView> tensors) const {
+    const std::string file = folder_ / "weights.safetensors";
+    write_safetensors(file, std::move(tensors), {});
+    return file;
+  }
+
+  const ScratchFolder folder_;
+};
+
+TEST_F(Weights, RoundTrip) {
+  const Model from = fresh(1), to = fresh(2);
+  ASSERT_EQ(differing(from, to).size(), named_parameters(from).size());
+  load_weights(to, saved(weights_of(from)));
+  EXPECT_TRUE(differing(from, to).empty());
+}
+
+TEST_F(Weights, AreViewsUnderLibTorchsNames) {
+  const Model model = fresh(1);
+  const auto views = weights_of(model);
+  const auto parameters = named_parameters(model);
+  ASSERT_EQ(views.size(), parameters.size());
+  EXPECT_EQ(views[0].name, "conv1.weight");
+  EXPECT_EQ(views[0].shape, (std::vector<std::int64_t>{6, 1, 5, 5}));
+  EXPECT_EQ(views[0].dtype, "F32");
+  EXPECT_EQ(views[0].bytes, 6 * 25 * 4);
+  EXPECT_EQ(views[0].data, parameters[0].second.data_ptr());
+}
+
+TEST_F(Weights, HeadOfAnotherSizeNamesTheOption) {
+  const Model to = fresh(2, 7);
+  const std::string file = saved(weights_of(fresh(1, 10)));
+  EXPECT_THAT(message_of([&] { load_weights(to, file); }),
+              AllOf(HasSubstr("[weights] " + file), HasSubstr("'fc3.weight' is 10 x 84"),
+                    HasSubstr("the model's is 7 x 84"), HasSubstr("--new-head")));
+  EXPECT_TRUE(differing(to, fresh(2, 7)).empty()) << "nothing was copied";
+}
+
+TEST_F(Weights, HeadCanBeKept) {
+  const Model from = fresh(1, 10), to = fresh(2, 7), untouched = fresh(2, 7);
+  load_weights(to, saved(weights_of(from)), Head::keep);
+  const auto loaded = named_parameters(to);
+  EXPECT_TRUE(at::equal(loaded[0].second, named_parameters(from)[0].second));
+  EXPECT_TRUE(at::equal(loaded.back().second, named_parameters(untouched).back().second));
+  EXPECT_EQ(differing(to, untouched).size(), loaded.size() - 2);
+}
+
+TEST_F(Weights, HeadIsTheLastLayerThatHasAny) {
+  const auto build = [](std::int64_t classes) {
+    Model model{.name = "small", .sample_shape = {4}, .classes = classes};
+    model.add("body", torch::nn::Linear(4, 3)).add("head", torch::nn::Linear(3, classes));
+    model.add("end", torch::nn::ReLU());
+    return model;
+  };
+  const std::string file = saved(weights_of(build(5)));
+  EXPECT_THAT(message_of([&] { load_weights(build(6), file); }), HasSubstr("--new-head"));
+  EXPECT_EQ(message_of([&] { load_weights(build(6), file, Head::keep); }), "");
+}
+
+TEST_F(Weights, OfALayerThatIsNoHeadNameNoOption) {
+  auto views = weights_of(fresh(1));
+  views[0].shape = {6, 1, 25};
+  EXPECT_THAT(message_of([&] { load_weights(fresh(2), saved(views)); }),
+              AllOf(HasSubstr("'conv1.weight' is 6 x 1 x 25"), HasSubstr("6 x 1 x 5 x 5"),
+                    Not(HasSubstr("--new-head"))));
+}
+
+TEST_F(Weights, MissingAndUnexpectedTensorsAreNamed) {
+  const Model from = fresh(1);
+  auto views = weights_of(from);
+  views[2].name = "conv2.kernel";
+  EXPECT_THAT(message_of([&] { load_weights(fresh(2), saved(views)); }),
+              AllOf(HasSubstr("lacks conv2.weight"), HasSubstr("has conv2.kernel")));
+  EXPECT_THAT(message_of([&] { load_weights(make_model("mlp", 10), saved(weights_of(from))); }),
+              AllOf(HasSubstr("has conv1.bias"), HasSubstr("1 more"), HasSubstr("another model")));
+}
+
+TEST_F(Weights, OfAnotherTypeAreRefused) {
+  const Model from = fresh(1);
+  auto views = weights_of(from);
+  std::vector<std::int64_t> numbers(static_cast<std::size_t>(views[0].bytes / 4));
+  views[0].dtype = "I64";
+  views[0].data = numbers.data();
+  views[0].bytes *= 2;
+  EXPECT_THAT(message_of([&] { load_weights(fresh(2), saved(views)); }),
+              AllOf(HasSubstr("'conv1.weight' is I64"), HasSubstr("F32")));
+}
+
+TEST_F(Weights, OfNoFileAreRefused) {
+  EXPECT_NE(message_of([&] { load_weights(fresh(1), folder_ / "missing.safetensors"); }), "");
+  write_file(folder_ / "broken.safetensors", Bytes{1, 2, 3});
+  EXPECT_THAT(message_of([&] { load_weights(fresh(1), folder_ / "broken.safetensors"); }),
+              HasSubstr("broken.safetensors"));
+}
+
+}  // namespace
+}  // namespace millrace
