@@ -108,6 +108,7 @@ std::int64_t affordable_count(const ChainChoice& chain, const RunChain& run,
                               const NowNs& now) {
   rules.budget_ns /= kRounds;
   rules.most_passes = 1;
+  rules.least_counts = 1;
   const auto pass = [&](std::int64_t samples) { return run(chain, samples); };
   return measure_counts(pass, counts, rules, now).rbegin()->first;
 }

@@ -10,9 +10,14 @@ namespace millrace {
 FeatureTeam::FeatureTeam(const Model& model, const std::vector<LayerFacts>& facts,
                          const std::vector<int>& cpus)
     : layers_(facts.size()), team_(cpus) {
+  const std::vector<bool> needed = input_gradients(facts);
   for (std::size_t l = 0; l < facts.size(); ++l) {
     if (!can_split_features(facts[l])) continue;
-    Divided divided{l, facts[l].input_shape[0], facts[l].output_shape[0], {}, {}};
+    Divided divided;
+    divided.layer = l;
+    divided.inputs = facts[l].input_shape[0];
+    divided.outputs = facts[l].output_shape[0];
+    divided.input_gradient = needed[l];
     for (int member = 0; member < team_.size(); ++member) {
       divided.ops.push_back(
           make_feature_op(model.layers[l], facts[l], static_cast<int>(l), {member, team_.size()}));
@@ -56,7 +61,7 @@ PassTimes FeatureTeam::pass(std::int64_t samples) {
       Divided& divided = divided_[i];
       timed(times.backward_ns[divided.layer], [&] {
         divided.ops[m]->backward(divided.buffers.dy, divided.buffers.dx, saved[i],
-                                 /*input_gradient=*/divided.layer > 0);
+                                 divided.input_gradient);
       });
     }
   });

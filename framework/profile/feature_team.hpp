@@ -33,6 +33,7 @@ class FeatureTeam {
   struct Divided {
     std::size_t layer = 0;
     std::int64_t inputs = 0, outputs = 0;
+    bool input_gradient = true;
     std::vector<std::unique_ptr<FeatureOp>> ops;  // by member
     Buffers buffers;
   };

@@ -13,9 +13,9 @@
 namespace millrace {
 namespace {
 
-constexpr double kMomentum = 0.9;
+constexpr float kMomentum = 0.9F;
 /// So small that weights and activations stay as they are, however many passes there are.
-constexpr double kLearningRate = 1e-12;
+constexpr float kLearningRate = 1e-12F;
 /// About what the loss of one sample hands back to one output.
 constexpr double kOutputGradient = 1e-3;
 
@@ -26,11 +26,13 @@ double timed_ns(const Work& work) {
   return steady_ns() - begin_ns;
 }
 
-/// Part `part` of `parts` of all elements of `tensor`.
-at::Tensor part_of(const at::Tensor& tensor, int part, int parts) {
-  const at::Tensor flat = tensor.view({-1});
-  const std::int64_t begin = flat.numel() * part / parts, end = flat.numel() * (part + 1) / parts;
-  return flat.narrow(0, begin, end - begin);
+/// One pass over weights w, momenta m and gradients g, as training does it.
+void sgd_momentum(float* w, float* m, const float* g, std::int64_t elements) {
+#pragma omp simd
+  for (std::int64_t i = 0; i < elements; ++i) {
+    m[i] = kMomentum * m[i] + g[i];
+    w[i] -= kLearningRate * m[i];
+  }
 }
 
 }  // namespace
@@ -72,9 +74,20 @@ std::size_t ScratchWeights::bytes() const {
   return total;
 }
 
+std::vector<bool> input_gradients(const std::vector<LayerFacts>& facts) {
+  std::vector<bool> needed;
+  bool learns = false;
+  for (const LayerFacts& layer : facts) {
+    needed.push_back(learns);
+    learns = learns || layer.weights_bytes > 0;
+  }
+  return needed;
+}
+
 LayerChain::LayerChain(const Model& model, const std::vector<LayerFacts>& facts,
                        const ChainChoice& choice, ScratchWeights& weights)
     : sample_shape_(model.sample_shape),
+      input_gradient_(input_gradients(facts)),
       weights_(weights),
       workspace_bytes_(model.layers.size(), 0.0) {
   bool free_input = false;  // the first layer's input is the caller's
@@ -115,7 +128,7 @@ PassTimes LayerChain::forward_backward(std::int64_t samples, bool accumulate,
     if (before) before(l);
     const WatchedMemory memory;
     times.backward_ns[l] =
-        timed_ns([&] { dy = ops_[l]->backward(dy, saved[l], /*input_gradient=*/l > 0); });
+        timed_ns([&] { dy = ops_[l]->backward(dy, saved[l], input_gradient_[l]); });
     if (has_gradients_) workspace_bytes_[l] = std::max(workspace_bytes_[l], memory.beyond_start());
   }
   has_gradients_ = true;
@@ -125,11 +138,12 @@ PassTimes LayerChain::forward_backward(std::int64_t samples, bool accumulate,
 void LayerChain::update(PassTimes& times, int part, int parts) {
   for (const auto& op : ops_) {
     times.update_ns.push_back(timed_ns([&] {
-      for (ParameterSlot& slot : op->parameters()) {
+      for (const ParameterSlot& slot : op->parameters()) {
         if (!slot.gradient.defined()) continue;
-        at::Tensor momentum = part_of(weights_.momenta_.at(slot.name), part, parts);
-        momentum.mul_(kMomentum).add_(part_of(slot.gradient, part, parts));
-        part_of(slot.value, part, parts).add_(momentum, -kLearningRate);
+        const std::int64_t n = slot.value.numel(), begin = n * part / parts;
+        sgd_momentum(slot.value.data_ptr<float>() + begin,
+                     weights_.momenta_.at(slot.name).data_ptr<float>() + begin,
+                     slot.gradient.data_ptr<float>() + begin, n * (part + 1) / parts - begin);
       }
     }));
   }

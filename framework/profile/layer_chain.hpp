@@ -34,6 +34,9 @@ class ScratchWeights {
   std::map<std::string, at::Tensor> values_, momenta_;  // by parameter name
 };
 
+/// By layer: whether a layer before it learns, so that its input's gradient is needed.
+std::vector<bool> input_gradients(const std::vector<LayerFacts>& facts);
+
 /// Not thread-safe; runs on the calling thread and its OpenMP team.
 class LayerChain {
  public:
@@ -64,6 +67,7 @@ class LayerChain {
   std::vector<std::int64_t> sample_shape_;
   std::vector<std::unique_ptr<LayerOp>> ops_;
   std::vector<bool> may_overwrite_input_;  // by layer
+  std::vector<bool> input_gradient_;       // by layer
   ScratchWeights& weights_;
   at::Tensor input_;
   std::vector<double> workspace_bytes_;

@@ -10,11 +10,20 @@ namespace millrace {
 namespace {
 
 constexpr double kLightLayer = 0.002;  ///< of the whole chain's time
+/// Passes to afford, slower under load, in passes of cores alone: a warm-up and two that count.
+constexpr double kPasses = 4.5;
 
 std::vector<int> cpus_of(const std::vector<LoadedCore>& cores) {
   std::vector<int> cpus;
   for (const LoadedCore& core : cores) cpus.push_back(core.cpu);
   return cpus;
+}
+
+/// Of all cores together.
+double samples_per_ns(const std::vector<double>& ns_per_sample) {
+  double rate = 0;
+  for (const double ns : ns_per_sample) rate += 1 / ns;
+  return rate;
 }
 
 double layer_ns(const PassTimes& pass, std::size_t layer) {
@@ -44,13 +53,20 @@ std::vector<PassTimes> LoadedCores::pass(const LayerChain::BeforeLayer& before) 
   return times;
 }
 
+std::int64_t affordable_batch(const std::vector<double>& ns_per_sample, double budget_ns,
+                              std::int64_t batch) {
+  const double samples = budget_ns / kPasses * samples_per_ns(ns_per_sample);
+  const auto least = static_cast<std::int64_t>(ns_per_sample.size());
+  if (samples >= static_cast<double>(batch)) return std::max(least, batch);
+  return std::max(least, static_cast<std::int64_t>(samples));
+}
+
 std::vector<std::int64_t> balanced_shares(const std::vector<double>& ns_per_sample,
                                           std::int64_t batch) {
-  double rates = 0;
-  for (const double ns : ns_per_sample) rates += 1 / ns;
+  const double all = samples_per_ns(ns_per_sample);
   std::vector<std::int64_t> shares;
   for (const double ns : ns_per_sample) {
-    const double share = static_cast<double>(batch) / ns / rates;
+    const double share = static_cast<double>(batch) / ns / all;
     shares.push_back(std::max<std::int64_t>(1, std::llround(share)));
   }
   return shares;

@@ -39,6 +39,11 @@ class LoadedCores {
   CoreTeam team_;
 };
 
+/// The largest batch up to `batch`, at least one sample for each core, that such cores can train a
+/// few times, loaded, within the budget.
+std::int64_t affordable_batch(const std::vector<double>& ns_per_sample, double budget_ns,
+                              std::int64_t batch);
+
 /// Samples of a batch for cores that take `ns_per_sample` each, so that all are ready at about the
 /// same time; at least one each, so the sum may exceed a small batch.
 std::vector<std::int64_t> balanced_shares(const std::vector<double>& ns_per_sample,

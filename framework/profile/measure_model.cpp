@@ -78,7 +78,8 @@ class Measuring {
   MeasuredCounts measure_chain(const std::string& name, PinnedThread& thread, LayerChain& chain,
                                bool update);
   void measure_loaded(std::map<std::string, KindTimes>& times);
-  std::vector<LoadedCore> loaded_cores(const std::map<std::string, KindTimes>& times) const;
+  std::vector<LoadedCore> loaded_cores(const std::map<std::string, KindTimes>& times,
+                                       double budget_ns) const;
   bool chains_fit(const std::vector<LoadedCore>& cores) const;
 
   /// Reports progress before each layer of a pass.
@@ -197,8 +198,8 @@ void Measuring::measure_width(const std::string& kind, const std::vector<int>& c
   times.features[width] = measure_counts(pass, counts_, rules(shares_.next()), steady_ns);
 }
 
-std::vector<LoadedCore> Measuring::loaded_cores(
-    const std::map<std::string, KindTimes>& times) const {
+std::vector<LoadedCore> Measuring::loaded_cores(const std::map<std::string, KindTimes>& times,
+                                                double budget_ns) const {
   std::vector<LoadedCore> cores;
   std::vector<double> costs;
   for (const CoreKind& kind : job_.topology.kinds) {
@@ -208,13 +209,15 @@ std::vector<LoadedCore> Measuring::loaded_cores(
       costs.push_back(ns_per_sample(own.alone));
     }
   }
-  const std::vector<std::int64_t> shares = balanced_shares(costs, job_.batch);
+  const std::vector<std::int64_t> shares =
+      balanced_shares(costs, affordable_batch(costs, budget_ns, job_.batch));
   for (std::size_t i = 0; i < cores.size(); ++i) cores[i].samples = shares[i];
   return cores;
 }
 
 void Measuring::measure_loaded(std::map<std::string, KindTimes>& times) {
-  const std::vector<LoadedCore> cores = loaded_cores(times);
+  const double budget_ns = shares_.next();
+  const std::vector<LoadedCore> cores = loaded_cores(times, budget_ns);
   if (cores.size() < 2 || !chains_fit(cores)) return;
   LoadedCores all(job_.model, job_.facts, weights_, cores);
   std::map<std::string, std::vector<PassTimes>> by_kind;
@@ -227,7 +230,7 @@ void Measuring::measure_loaded(std::map<std::string, KindTimes>& times) {
     warm = true;
     return passes.front();
   };
-  measure_counts(pass, {cores.front().samples}, rules(shares_.next()), steady_ns);
+  measure_counts(pass, {cores.front().samples}, rules(budget_ns), steady_ns);
   for (const LoadedCore& core : cores) {
     KindTimes& own = times.at(core.kind);
     own.loaded = loaded_factors(own.alone, by_kind.at(core.kind), core.samples,

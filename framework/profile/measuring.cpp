@@ -86,9 +86,9 @@ MeasuredCounts measure_counts(const RunPass& run, const std::vector<std::int64_t
   const double end_ns = now() + rules.budget_ns;
   MeasuredCounts measured;
   for (const std::int64_t samples : counts) {
-    const bool fits =
-        samples <= rules.most_samples && 2 * expected_ns(measured, samples) <= end_ns - now();
-    if (!measured.empty() && !fits) break;
+    const bool due = static_cast<int>(measured.size()) < rules.least_counts;
+    const bool in_time = due || 2 * expected_ns(measured, samples) <= end_ns - now();
+    if (!measured.empty() && (samples > rules.most_samples || !in_time)) break;
     run(samples);  // warm-up: first touch of memory, code and libraries
     measured[samples].push_back(run(samples));
   }

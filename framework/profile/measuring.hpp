@@ -33,14 +33,15 @@ std::vector<int> team_widths(int cores);
 struct MeasuringRules {
   double budget_ns = 0;
   std::int64_t most_samples = 0;  ///< larger counts do not fit into memory
+  int least_counts = 2;           ///< measured whatever they take: a line needs two points
   int settled_passes = 3;         ///< a count is done after so many passes …
   double settled_spread = 0.01;   ///< … that differ by no more than this (half range / median),
   int most_passes = 7;            ///< or after this many
 };
 
 /// Measures ascending `counts`: at each one pass to warm up and one that counts, as long as both
-/// are expected to fit into the budget (the first count is always measured); then repeats, fewest
-/// passes first, until every count is settled or no repeat fits. Large counts thus get fewer.
+/// are expected to fit into the budget; then repeats, fewest passes first, until every count is
+/// settled or no repeat fits. Large counts thus get fewer.
 MeasuredCounts measure_counts(const RunPass& run, const std::vector<std::int64_t>& counts,
                               const MeasuringRules& rules, const NowNs& now);
 

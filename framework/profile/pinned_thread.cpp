@@ -1,6 +1,7 @@
 #include "framework/profile/pinned_thread.hpp"
 
 #include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
 
 #include <condition_variable>
 #include <mutex>
@@ -46,6 +47,7 @@ PinnedThread::PinnedThread(std::vector<int> cpus) : shared_(std::make_unique<Sha
       bind_this_thread(cpus);
       at::init_num_threads();  // would otherwise set the width anew at the first operator
       set_team_width(static_cast<int>(cpus.size()));
+      at::GradMode::set_enabled(false);
     });
   } catch (...) {
     stop();

@@ -13,10 +13,10 @@ namespace millrace {
 struct Model;
 
 struct ProfileRequest {
-  std::int64_t batch = 64;       ///< the largest sample count that is measured
-  double budget_seconds = 50;    ///< measuring ends within it; fewer repeats where it is short
-  std::string cache_folder;      ///< kept profiles; empty: default_cache_folder()/profiles
-  bool reuse = true;             ///< false: measure anew even where a profile is kept
+  std::int64_t batch = 64;     ///< the largest sample count that is measured
+  double budget_seconds = 50;  ///< measuring ends within it; fewer repeats where it is short
+  std::string cache_folder;    ///< kept profiles; empty: default_cache_folder()/profiles
+  bool reuse = true;           ///< false: measure anew even where a profile is kept
   /// From 0 to 1 (done), with the layer that is next; from a measuring thread, one call at a time.
   /// May be empty; what it throws ends the measuring.
   std::function<void(double fraction, const std::string& what)> progress;
@@ -25,6 +25,13 @@ struct ProfileRequest {
 /// $MILLRACE_CACHE, else $XDG_CACHE_HOME/millrace, else $HOME/.cache/millrace, else millrace in the
 /// system's folder for temporary files.
 std::string default_cache_folder();
+
+struct MeasuredProfile {
+  Profile profile;
+  Topology topology;    ///< with the kinds that measuring found and their measured relative speed
+  bool reused = false;  ///< taken from the cache
+  std::string file;     ///< where it is kept; empty where it could not be
+};
 
 /// Times every layer of `model` on one core of each kind of `topology`, pinned: forward, backward,
 /// update, alone and with the other cores busy, several sample counts, threads and feature slices
@@ -39,12 +46,6 @@ std::string default_cache_folder();
 /// Leaves Millrace's allocator installed and OpenBLAS limited to one thread: what training uses.
 /// Throws ConfigError (model, request) and ResourceError (memory); a cache folder that cannot be
 /// written to is warned about. Not thread-safe: measure one model at a time, on a quiet machine.
-struct MeasuredProfile {
-  Profile profile;
-  Topology topology;    ///< with the kinds that measuring found and their measured relative speed
-  bool reused = false;  ///< taken from the cache
-  std::string file;     ///< where it is kept; empty where it could not be
-};
 MeasuredProfile profile_model(const Model& model, const Topology& topology,
                               const ProfileRequest& request);
 

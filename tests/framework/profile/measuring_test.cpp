@@ -12,6 +12,8 @@ namespace {
 using ::testing::DoubleNear;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
+using ::testing::Pair;
+using ::testing::SizeIs;
 
 constexpr std::int64_t kAnyCount = std::numeric_limits<std::int64_t>::max();
 
@@ -91,11 +93,17 @@ TEST(MeasureCounts, LeavesOutCountsThatMemoryCannotHold) {
   EXPECT_FALSE(measured.contains(64));
 }
 
-TEST(MeasureCounts, MeasuresTheFirstCountWithoutAnyBudget) {
+TEST(MeasureCounts, MeasuresALineWithoutAnyBudget) {
   FakeMachine machine;
-  const auto measured = machine.measure({1, 16}, {.budget_ns = 0, .most_samples = 0});
-  ASSERT_EQ(measured.size(), 1U);
-  EXPECT_EQ(measured.at(1).size(), 1U);
+  const MeasuringRules nothing = {.budget_ns = 0, .most_samples = kAnyCount};
+  EXPECT_THAT(machine.measure({1, 16, 64}, nothing),
+              ElementsAre(Pair(1, SizeIs(1)), Pair(16, SizeIs(1))));
+}
+
+TEST(MeasureCounts, MeasuresTheFirstCountAtLeast) {
+  FakeMachine machine;
+  const MeasuringRules nothing = {.budget_ns = 0, .most_samples = 0};
+  EXPECT_THAT(machine.measure({1, 16, 64}, nothing), ElementsAre(Pair(1, SizeIs(1))));
 }
 
 PassTimes one_layer(double forward, double backward, double update = 0) {

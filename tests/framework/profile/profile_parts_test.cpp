@@ -129,6 +129,23 @@ TEST(BalancedShares, AreInverseToTheCost) {
   EXPECT_THAT(balanced_shares({1, 1000}, 8), ElementsAre(8, 1)) << "at least one each";
 }
 
+TEST(AffordableBatch, IsTheBatchWhereThereIsTime) {
+  EXPECT_EQ(affordable_batch({10, 10}, 1e9, 64), 64);
+  EXPECT_EQ(affordable_batch({10, 10}, 1e9, 1), 2) << "one for each core";
+}
+
+TEST(AffordableBatch, ShrinksWithTheBudget) {
+  // Two cores take 5 ns a sample together; 4.5 passes of 10 samples fit into 225 ns.
+  EXPECT_EQ(affordable_batch({10, 10}, 225, 64), 10);
+  EXPECT_EQ(affordable_batch({10, 10}, 0, 64), 2);
+}
+
+TEST(InputGradients, AreNeededBehindTheFirstLayerThatLearns) {
+  std::vector<LayerFacts> facts(4);
+  facts[1].weights_bytes = 4;
+  EXPECT_THAT(input_gradients(facts), ElementsAre(false, false, true, true));
+}
+
 TEST(LoadedFactors, CompareWithTheCurveAlone) {
   // Alone: 10 n forward, 20 n backward, 40 update; loaded at 3 samples with half the update.
   const MeasuredCounts alone = {{1, {{{10}, {20}, {40}}}}, {5, {{{50}, {100}, {40}}}}};
