@@ -29,7 +29,8 @@ struct LayerFacts {
   std::vector<std::int64_t> output_shape;
   std::int64_t weights_bytes = 0;
   double forward_flops = 0;   ///< per sample, multiply and add counted apart; 0: not a matrix product
-  double backward_flops = 0;  ///< input and weight gradients; no input gradient for the first layer
+  /// Input and weight gradients; no input gradient where no layer before it has weights.
+  double backward_flops = 0;
 };
 
 /// Sum over the samples of the loss (Millrace divides by the batch), differentiable by autograd.
@@ -44,7 +45,8 @@ struct Model {
   std::vector<Layer> layers;
   LossFunction loss;  ///< empty: softmax cross-entropy against int64 labels
 
-  /// Appends a layer: model.add("fc1", torch::nn::Linear(784, 100)).
+  /// Appends a layer: model.add("fc1", torch::nn::Linear(784, 100)). Of a torch::nn::Sequential the
+  /// parts are added one by one (AnyModule takes no module whose forward is a template).
   template <typename Module>
   Model& add(std::string layer_name, Module module) {
     layers.push_back({std::move(layer_name), {}, torch::nn::AnyModule(std::move(module))});
@@ -60,7 +62,9 @@ std::vector<LayerFacts> check_model(const Model& model);
 /// Named parameters in layer order, sharing storage with the modules.
 std::vector<std::pair<std::string, torch::Tensor>> named_parameters(const Model& model);
 
-/// Fresh weights from `seed` (each module's own reset_parameters(), in layer order).
+/// Fresh weights from `seed`: LibTorch's reset_parameters() of each module and submodule, in layer
+/// order, in place. LibTorch's default generator is used and gets its state back. Parameters that a
+/// module of the user's own registers itself keep their values, with a warning that names them.
 void initialise(const Model& model, std::uint64_t seed);
 
 }  // namespace millrace
