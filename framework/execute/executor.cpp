@@ -93,8 +93,6 @@ struct Executor::Impl {
 };
 
 StepReport Executor::Impl::run(const Schedule& wanted, const Options& chosen) {
-  MILLRACE_CHECK(chosen.update_after_all_reduced || !chosen.between, "execute",
-                 "`between` runs only with update_after_all_reduced");
   prepare(wanted);
   options = chosen;
   gate.reset(static_cast<int>(workers.size()));  // a valid schedule updates every stage, or none

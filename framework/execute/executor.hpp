@@ -38,11 +38,11 @@ class Executor {
   Executor& operator=(const Executor&) = delete;
 
   /// Runs one step. `update_after_all_reduced`: no update starts before every stage's reduction is
-  /// done and `between` (may be empty, needs this flag) has run once, on one of the workers
-  /// (gradient clipping). Returns begin, end and the measured tasks (by stage, worker, order);
-  /// step, samples and loss are the caller's to fill. What it needs of a schedule is made anew only
-  /// when another schedule comes. Throws ConfigError for a schedule that is not valid (it would
-  /// hang).
+  /// done and `between` (may be empty) has run once, on one of the workers (gradient clipping);
+  /// without the flag `between` is not called. Returns begin, end and the measured tasks (by stage,
+  /// worker, order); step, samples and loss are the caller's to fill. What it needs of a schedule
+  /// is made anew only when another schedule comes. Throws ConfigError for a schedule that is not
+  /// valid (it would hang).
   struct Options {
     bool update_after_all_reduced = false;
     std::function<void()> between;
