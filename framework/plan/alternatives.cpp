@@ -122,13 +122,18 @@ class Alternatives {
     PlanAlternative alternative{name, std::nullopt, outcome.reason};
     if (outcome.score_ns) {
       alternative.value_ns = *outcome.score_ns / scale();
-      const double slower = *alternative.value_ns / plan_.value_ns - 1;
-      alternative.why_not = slower < 5e-4 || plan_.value_ns == 0
-                                ? "no slower than the plan, which uses fewer stages or devices"
-                                : fmt::format("{:.1f} % slower", 100 * slower);
+      alternative.why_not = compare(*alternative.value_ns);
       if (is_plan(name)) alternative.why_not = "is the plan";
     }
     result_.push_back(std::move(alternative));
+  }
+
+  std::string compare(double value_ns) const {
+    constexpr double kNoticed = 5e-4;
+    const double slower = plan_.value_ns > 0 ? value_ns / plan_.value_ns - 1 : 0;
+    if (slower > kNoticed) return fmt::format("{:.1f} % slower", 100 * slower);
+    if (slower < -kNoticed) return fmt::format("{:.1f} % faster", -100 * slower);
+    return "as fast as the plan";
   }
 
   bool is_plan(const std::string& name) const {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <limits>
 
 namespace millrace {
@@ -12,17 +13,67 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 /// Subgradient steps that bring the weights near their best; more changes the third digit.
 constexpr int kRounds = 40;
 
+/// Weighted work of one layer on the kind that has the least of it.
+struct LayerWork {
+  double compute_ns = kInfinity, update_ns = kInfinity;
+};
+
+LayerWork layer_work(const DeviceStates& states, int state, const double* weight,
+                     const LeastWork& work, int position) {
+  LayerWork least;
+  for (int k = 0; k < work.kinds; ++k) {
+    const double compute = work.compute_ns[position * work.kinds + k];
+    if (states.count(state, k) == 0 || std::isinf(compute)) continue;
+    least.compute_ns = std::min(least.compute_ns, weight[k] * compute);
+    least.update_ns =
+        std::min(least.update_ns, weight[k] * work.update_ns[position * work.kinds + k]);
+  }
+  return least;
+}
+
 }  // namespace
 
-LeastWork::LeastWork(const CostModel& model, std::int64_t batch, std::int64_t micro_batch,
-                     bool sole)
-    : kinds(model.states().kinds()) {
-  for (int p = 0; p < model.layers(); ++p) {
-    for (int kind = 0; kind < kinds; ++kind) {
-      compute_ns.push_back(double(batch) * model.least_ns_per_sample(p, kind, micro_batch, sole));
-      update_ns.push_back(model.least_update_ns(p, kind, sole));
+LeastTimes::LeastTimes(const CostModel& model, std::int64_t batch, bool sole)
+    : model_(model), batch_(batch), sole_(sole), counts_(model.profile().samples) {
+  if (counts_.front() > 1) counts_.insert(counts_.begin(), 1);
+  const int kinds = model.states().kinds();
+  for (std::size_t i = 0; i < counts_.size(); ++i) {
+    const SamplePoint point = sample_point(model.profile().samples, double(counts_[i]));
+    for (int p = 0; p < model.layers(); ++p) {
+      for (int kind = 0; kind < kinds; ++kind) {
+        const double ns = model.least_ns(p, kind, point, sole) / double(counts_[i]);
+        const auto before = so_far_.size() - static_cast<std::size_t>(model.layers() * kinds);
+        so_far_.push_back(i == 0 ? ns : std::min(ns, so_far_[before]));
+        if (i == 0) update_ns_.push_back(model.least_update_ns(p, kind, sole));
+      }
     }
   }
+}
+
+LeastWork LeastTimes::work(std::int64_t micro_batch) const {
+  const int kinds = model_.states().kinds();
+  const auto above = std::upper_bound(counts_.begin(), counts_.end(), micro_batch);
+  const std::size_t row = static_cast<std::size_t>(above - counts_.begin() - 1) * update_ns_.size();
+  const SamplePoint point = sample_point(model_.profile().samples, double(micro_batch));
+  LeastWork work{kinds, {}, update_ns_};
+  for (std::size_t i = 0; i < update_ns_.size(); ++i) {
+    const auto [position, kind] = std::div(static_cast<int>(i), kinds);
+    const double ns = model_.least_ns(position, kind, point, sole_) / double(micro_batch);
+    work.compute_ns.push_back(double(batch_) * std::min(ns, so_far_[row + i]));
+  }
+  return work;
+}
+
+double BalanceBound::whole_ns(const CostModel& model, const LeastWork& work,
+                              bool with_update) const {
+  const DeviceStates& states = model.states();
+  const double* weight = &weights_[states.all() * kinds_];
+  double sum = 0;
+  for (int p = 0; p < model.layers(); ++p) {
+    const LayerWork layer = layer_work(states, states.all(), weight, work, p);
+    sum += layer.compute_ns + (with_update ? layer.update_ns : 0);
+  }
+  return sum;
 }
 
 void BalanceBound::choose_weights(const CostModel& model, const LeastWork& work) {
@@ -83,12 +134,7 @@ void BalanceBound::set_work(const CostModel& model, const LeastWork& work) {
   for (int state = 1; state < states.size(); ++state) {
     const double* weight = &weights_[state * kinds_];
     for (int p = 0; p < model.layers(); ++p) {
-      double compute = kInfinity, update = kInfinity;
-      for (int k = 0; k < kinds_; ++k) {
-        if (states.count(state, k) == 0 || std::isinf(work.compute_ns[p * kinds_ + k])) continue;
-        compute = std::min(compute, weight[k] * work.compute_ns[p * kinds_ + k]);
-        update = std::min(update, weight[k] * work.update_ns[p * kinds_ + k]);
-      }
+      const auto [compute, update] = layer_work(states, state, weight, work, p);
       const int i = state * stride_ + p;
       const bool missing = std::isinf(compute);
       compute_[i + 1] = compute_[i] + (missing ? 0 : compute);

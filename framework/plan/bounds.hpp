@@ -12,11 +12,28 @@ namespace millrace {
 
 /// Device time of each layer on each kind at the very least, for a whole batch.
 struct LeastWork {
-  LeastWork(const CostModel& model, std::int64_t batch, std::int64_t micro_batch, bool sole);
-
   int kinds = 0;
   std::vector<double> compute_ns;  ///< [position * kinds + kind]; infinity: cannot run it
   std::vector<double> update_ns;
+};
+
+/// What a layer takes per sample at the very least, whatever the split and the share. Between the
+/// measured counts time per sample only rises or only falls, so these and the ends are enough.
+class LeastTimes {
+ public:
+  /// sole: for plans of one stage.
+  LeastTimes(const CostModel& model, std::int64_t batch, bool sole);
+
+  /// With micro-batches of `micro_batch` samples; shares are at most as large.
+  LeastWork work(std::int64_t micro_batch) const;
+
+ private:
+  const CostModel& model_;
+  std::int64_t batch_;
+  bool sole_;
+  std::vector<std::int64_t> counts_;  // 1 and the measured ones
+  std::vector<double> so_far_;        // [count][layer and kind]: least per sample up to it
+  std::vector<double> update_ns_;
 };
 
 /// By duality: with weights w_k >= 0 and sum over the devices of w = 1, the latest device is busy
@@ -31,6 +48,9 @@ class BalanceBound {
   void choose_weights(const CostModel& model, const LeastWork& work);
   /// Sums for the work of another batching, with the same weights.
   void set_work(const CostModel& model, const LeastWork& work);
+
+  /// What total_ns (or compute_ns) would be for all layers on all devices, without set_work.
+  double whole_ns(const CostModel& model, const LeastWork& work, bool with_update) const;
 
   /// Forward and backward of [first, last) for a whole batch on `state`, ns; infinity where it
   /// cannot run.

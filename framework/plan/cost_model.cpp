@@ -139,11 +139,41 @@ ShareGroups CostModel::best_shares(const StageShape& shape, std::int64_t samples
   for (int kind = 0; kind < states_.kinds(); ++kind) {
     counts[kind] = states_.count(shape.state, kind);
   }
-  const auto cost = [&](int kind, std::int64_t share) {
-    const MicroBatchTimes times = replica_times(shape, kind, share, samples);
-    return objective_ == Objective::period ? load_ns(times) : times.forward_ns + times.backward_ns;
+  return ShareBalancer(counts, states_.kinds()).balance(samples, share_curves(shape));
+}
+
+std::array<ShareCurve, kMostKinds> CostModel::share_curves(const StageShape& shape) const {
+  std::array<ShareCurve, kMostKinds> curves;
+  for (int kind = 0; kind < states_.kinds(); ++kind) {
+    if (states_.count(shape.state, kind) == 0) continue;
+    ShareCurve& curve = curves[kind];
+    curve.samples = &profile_.samples;
+    curve.sums = &sums_.singles[kind].get(others_busy(shape, 1));
+    curve.first = shape.first;
+    curve.last = shape.last;
+    curve.forwards = shape.recompute ? 2 : 1;
+    const auto [in, out] = link_lines(shape, kind);
+    if (!profile_.overlapped_transfers) {
+      curve.added = {in.ns_per_sample + out.ns_per_sample, in.constant_ns + out.constant_ns};
+    } else if (objective_ == Objective::period) {
+      curve.floors[0] = in;
+      curve.floors[1] = out;
+    }
+  }
+  return curves;
+}
+
+/// What enters and what leaves a device of the stage, both passes.
+std::pair<Line, Line> CostModel::link_lines(const StageShape& shape, int kind) const {
+  const DeviceKind& device = profile_.kinds[kind];
+  const auto line = [&](const Border& activations, const Border& gradients) {
+    return Line{
+        (activations.forward_bytes + gradients.backward_bytes) * device.link_ns_per_byte,
+        (activations.forward_tensors + gradients.backward_tensors) * device.link_latency_ns};
   };
-  return ShareBalancer(counts, states_.kinds()).balance(samples, cost);
+  const Border& first = sums_.chain.borders[shape.first];
+  const Border& last = sums_.chain.borders[shape.last];
+  return {line(first, last), line(last, first)};
 }
 
 MicroBatchTimes CostModel::slowest(const StageShape& shape, const Batching& batching,
@@ -190,6 +220,7 @@ StageCost CostModel::cost(const StageShape& shape, const Batching& batching,
   cost.rest =
       batching.rest == batching.full ? cost.full : slowest(shape, batching, shares, batching.rest);
   for (const ShareGroup& group : shares) {
+    if (objective_ != Objective::period) break;
     cost.load_ns = std::max(
         cost.load_ns, load_ns(replica_times(shape, group.kind, group.samples, batching.full)));
   }
@@ -198,32 +229,24 @@ StageCost CostModel::cost(const StageShape& shape, const Batching& batching,
   return cost;
 }
 
-double CostModel::least_ns_per_sample(int position, int kind, std::int64_t most_samples,
-                                      bool sole) const {
-  std::vector<std::int64_t> counts = {1, most_samples};  // cost / count is monotone between these
-  for (const std::int64_t count : profile_.samples) {
-    if (count < most_samples) counts.push_back(count);
-  }
+double CostModel::least_ns(int position, int kind, const SamplePoint& point, bool sole) const {
   double least = std::numeric_limits<double>::infinity();
   const auto take = [&](const LoadedSums& sums, int devices) {
     if (!sums.alone.covers(position, position + 1)) return;
-    for (const bool busy : {true, false}) {
-      if (!busy && !sole) continue;  // alone is for plans of one stage
-      for (const std::int64_t count : counts) {
-        const SamplePoint point = sample_point(profile_.samples, double(count));
-        const PassSums& passes = sums.get(busy);
-        const double ns = passes.forward.ns(position, position + 1, point) +
-                          passes.backward.ns(position, position + 1, point);
-        least = std::min(least, devices * ns / double(count));
-      }
-    }
+    const auto ns = [&](const PassSums& passes) {
+      return devices * (passes.forward.ns(position, position + 1, point) +
+                        passes.backward.ns(position, position + 1, point));
+    };
+    least = std::min(least, ns(sums.loaded));
+    if (sole) least = std::min(least, ns(sums.alone));  // a pipeline always has another core busy
   };
   take(sums_.singles[kind], 1);
-  for (const auto& [key, sums] : sums_.threads) {
-    if (key.first == kind) take(sums, key.second);
+  const auto first = std::make_pair(kind, 0), end = std::make_pair(kind + 1, 0);
+  for (auto i = sums_.threads.lower_bound(first); i != sums_.threads.lower_bound(end); ++i) {
+    take(i->second, i->first.second);
   }
-  for (const auto& [key, sums] : sums_.features) {
-    if (key.first == kind) take(sums.times, key.second);
+  for (auto i = sums_.features.lower_bound(first); i != sums_.features.lower_bound(end); ++i) {
+    take(i->second.times, i->first.second);
   }
   return least;
 }

@@ -2,9 +2,11 @@
 // What a stage costs: docs/costs.md, "What a plan costs", in code. Symbols as in plan.hpp;
 // positions are those of the chain.
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "framework/plan/device_states.hpp"
@@ -53,7 +55,8 @@ struct MicroBatchTimes {
 
 struct StageCost {
   MicroBatchTimes full, rest;
-  double load_ns = 0;  ///< of the busiest device, one full micro-batch: the objective period
+  double load_ns =
+      0;  ///< of the busiest device, one full micro-batch; only for the objective period
   double reduce_ns = 0, update_ns = 0;
   double fixed_bytes = 0;  ///< weights, gradients, momentum, scratch; one micro-batch if recomputed
   double flight_bytes = 0;  ///< per sample in flight
@@ -105,9 +108,9 @@ class CostModel {
   std::optional<BrokenBudget> broken_budget(const StageShape& shape, const Batching& batching,
                                             const ShareGroups& shares, int in_flight) const;
 
-  /// Device time per sample that a layer takes on a kind at the very least, in any split, with
-  /// micro-batches of at most `most_samples`; infinity where the kind cannot run it.
-  double least_ns_per_sample(int position, int kind, std::int64_t most_samples, bool sole) const;
+  /// Device time that a layer takes at a sample count at the very least, in any split; infinity
+  /// where the kind cannot run it.
+  double least_ns(int position, int kind, const SamplePoint& point, bool sole) const;
   /// Device time of a layer's update at the very least.
   double least_update_ns(int position, int kind, bool sole) const;
 
@@ -116,6 +119,8 @@ class CostModel {
   MicroBatchTimes replica_times(const StageShape& shape, int kind, std::int64_t samples,
                                 std::int64_t whole) const;
   LinkTimes link_times(const StageShape& shape, int kind, std::int64_t samples) const;
+  std::array<ShareCurve, kMostKinds> share_curves(const StageShape& shape) const;
+  std::pair<Line, Line> link_lines(const StageShape& shape, int kind) const;
   double load_ns(const MicroBatchTimes& times) const;
   MicroBatchTimes slowest(const StageShape& shape, const Batching& batching,
                           const ShareGroups& shares, std::int64_t samples) const;

@@ -3,17 +3,12 @@
 #include <algorithm>
 
 namespace millrace {
+namespace {
 
-SamplePoint sample_point(const std::vector<std::int64_t>& samples, double count) {
-  const auto above = std::lower_bound(samples.begin(), samples.end(), count,
-                                      [](std::int64_t n, double x) { return double(n) < x; });
-  const int i = static_cast<int>(above - samples.begin());
-  if (above == samples.begin()) return {0, count / double(samples.front()), 0};
-  if (above == samples.end()) return {i - 1, count / double(samples.back()), 0};
-  const double part = (count - double(samples[i - 1])) / double(samples[i] - samples[i - 1]);
-  if (part == 1) return {i, 1, 0};
-  return {i - 1, 1 - part, part};
-}
+/// More samples than any batch has.
+constexpr double kUnlimited = 1e9;
+
+}  // namespace
 
 CurveSums::CurveSums(const std::vector<const std::vector<double>*>& curves,
                      const std::vector<double>& factors, std::size_t sample_counts)
@@ -25,6 +20,42 @@ CurveSums::CurveSums(const std::vector<const std::vector<double>*>& curves,
       sums_.push_back(curves[p] == nullptr ? before : before + factors[p] * (*curves[p])[s]);
     }
   }
+}
+
+double Line::samples_within(double limit_ns) const {
+  if (ns_per_sample > 0) return (limit_ns - constant_ns) / ns_per_sample;
+  return constant_ns <= limit_ns ? kUnlimited : 0;
+}
+
+double ShareCurve::ns(std::int64_t count) const {
+  const SamplePoint point = sample_point(*samples, double(count));
+  const double compute = forwards * sums->forward.ns(first, last, point) +
+                         sums->backward.ns(first, last, point) + added.ns(count);
+  return std::max({compute, floors[0].ns(count), floors[1].ns(count)});
+}
+
+/// At samples[i], with what is added for each sample.
+double ShareCurve::measured_ns(std::size_t i) const {
+  return forwards * sums->forward.ns_at(first, last, i) + sums->backward.ns_at(first, last, i) +
+         added.ns_per_sample * double((*samples)[i]);
+}
+
+double ShareCurve::samples_within(double limit_ns) const {
+  const double limit = limit_ns - added.constant_ns;
+  const double most =
+      std::min(floors[0].samples_within(limit_ns), floors[1].samples_within(limit_ns));
+  double ns_before = 0, count_before = 0, ns = 0;
+  for (std::size_t i = 0; i < samples->size(); ++i) {
+    const double count = double((*samples)[i]);
+    ns = measured_ns(i);
+    if (ns > limit) {
+      const double part = (limit - ns_before) / (ns - ns_before);
+      return std::min(most, count_before + part * (count - count_before));
+    }
+    ns_before = ns;
+    count_before = count;
+  }
+  return std::min(most, ns > 0 ? limit / ns * count_before : kUnlimited);
 }
 
 }  // namespace millrace

@@ -14,7 +14,16 @@ struct SamplePoint {
   double high_weight = 0;
 };
 
-SamplePoint sample_point(const std::vector<std::int64_t>& samples, double count);
+/// As interpolate_ns; counts are few, so they are looked through.
+inline SamplePoint sample_point(const std::vector<std::int64_t>& samples, double count) {
+  const int size = static_cast<int>(samples.size());
+  int i = 0;
+  while (i < size && double(samples[i]) < count) ++i;
+  if (i == size) return {size - 1, count / double(samples.back()), 0};
+  if (i == 0 || double(samples[i]) == count) return {i, count / double(samples[i]), 0};
+  const double part = (count - double(samples[i - 1])) / double(samples[i] - samples[i - 1]);
+  return {i - 1, 1 - part, part};
+}
 
 /// One cost of each layer of a chain, as prefix sums. Layers without the cost make every range that
 /// holds them unusable.
@@ -28,6 +37,11 @@ class CurveSums {
 
   /// True where every layer of [first, last) has the cost.
   bool covers(int first, int last) const { return missing_[last] == missing_[first]; }
+
+  /// At the measured sample count i.
+  double ns_at(int first, int last, std::size_t i) const {
+    return sums_[last * stride_ + i] - sums_[first * stride_ + i];
+  }
 
   double ns(int first, int last, const SamplePoint& point) const {
     const double* begin = &sums_[first * stride_ + point.low];
@@ -57,6 +71,32 @@ struct LoadedSums {
   PassSums alone, loaded;
 
   const PassSums& get(bool others_busy) const { return others_busy ? loaded : alone; }
+};
+
+/// ns for each sample and ns however many there are.
+struct Line {
+  double ns_per_sample = 0, constant_ns = 0;
+
+  double ns(std::int64_t count) const { return ns_per_sample * double(count) + constant_ns; }
+  double samples_within(double limit_ns) const;
+};
+
+/// What shares are balanced by: time of a replica against its samples. A view: the sums and sample
+/// counts must outlive it.
+struct ShareCurve {
+  const std::vector<std::int64_t>* samples = nullptr;
+  const PassSums* sums = nullptr;
+  int first = 0, last = 0;
+  double forwards = 1;  ///< 2 where forward is computed again
+  Line added;           ///< transfers that wait for the computation
+  Line floors[2];       ///< transfers beside it: the cost is never below
+
+  double ns(std::int64_t count) const;
+  /// The largest count within `limit_ns`, up to rounding; below 1 where even one takes longer.
+  double samples_within(double limit_ns) const;
+
+ private:
+  double measured_ns(std::size_t i) const;
 };
 
 }  // namespace millrace

@@ -25,6 +25,22 @@ void fill_links(const StageOption& sender, const StageOption& receiver, const Ba
        last_to.out_backward_ns + last_from.in_backward_ns, batching);
 }
 
+double compute_ns(const MicroBatchTimes& times) { return times.forward_ns + times.backward_ns; }
+
+/// Time that a stage must wait within its own part of the step: for the first round trip, from the
+/// end of the first forward to the first backward, with W - 1 more forwards in between; for the
+/// last one likewise. Where all forwards come first (W = M), the two waits are the same one.
+double idle_ns(const StageCost& cost, const Batching& batching, int W, const RoundTrip& trip) {
+  if (W == 0) return 0;  // no backward
+  const bool all_first = W >= batching.count;
+  const double forwards = all_first && W > 1
+                              ? double(W - 2) * cost.full.forward_ns + cost.rest.forward_ns
+                              : double(W - 1) * cost.full.forward_ns;
+  const double filling = std::max(0.0, trip.full_ns - forwards);
+  const double draining = std::max(0.0, trip.last_ns - double(W - 1) * cost.full.backward_ns);
+  return all_first ? std::max(filling, draining) : filling + draining;
+}
+
 }  // namespace
 
 void fill_times(Stages stages, const Batching& batching, std::vector<StageTimes>& times) {
@@ -61,6 +77,29 @@ double period_ns(Stages stages) {
   double largest = 0;
   for (const StageOption* stage : stages) largest = std::max(largest, stage->cost.load_ns);
   return largest;
+}
+
+double makespan_bound_ns(Stages stages, int all, const Batching& batching,
+                         const std::string& schedule, const RoundTrip& behind) {
+  RoundTrip trip = behind;
+  for (const StageOption* stage : stages) {
+    trip.full_ns += compute_ns(stage->cost.full);
+    trip.last_ns += compute_ns(stage->cost.rest);
+  }
+  double bound = 0, head = 0, tail = 0;
+  for (std::size_t s = 0; s < stages.size(); ++s) {
+    const StageCost& cost = stages[s]->cost;
+    trip.full_ns -= compute_ns(cost.full);
+    trip.last_ns -= compute_ns(cost.rest);
+    head += cost.full.links.in_forward_ns;
+    tail = std::max(cost.reduce_ns + cost.update_ns, tail + cost.rest.links.out_backward_ns);
+    const double work = double(batching.count - 1) * compute_ns(cost.full) + compute_ns(cost.rest);
+    const int W = in_flight(schedule, all, static_cast<int>(s), batching.count);
+    bound = std::max(bound, head + work + idle_ns(cost, batching, W, trip) + tail);
+    head += cost.full.forward_ns + cost.full.links.out_forward_ns;
+    tail += cost.rest.backward_ns + cost.rest.links.in_backward_ns;
+  }
+  return bound;
 }
 
 }  // namespace millrace

@@ -32,4 +32,19 @@ double pipeline_bytes(Stages stages, const Batching& batching, const std::string
 /// The largest load of a device for one full micro-batch.
 double period_ns(Stages stages);
 
+/// Forward and backward of the stages that are not chosen yet, at least: of a full micro-batch and
+/// of the last one.
+struct RoundTrip {
+  double full_ns = 0, last_ns = 0;
+};
+
+/// Lower bound of the makespan when `stages` are the first ones of a pipeline of `all` stages, as
+/// known from them alone; `in_flight_limit(s)` micro-batches may be between forward and backward.
+///
+///   stage s  ........ F0 F1 ........ B0 F2 B1 ....... B2 ......
+///            head_s      wait for the      wait for the    tail_s
+///                        round trip of 0   round trip of M-1
+double makespan_bound_ns(Stages stages, int all, const Batching& batching,
+                         const std::string& schedule, const RoundTrip& behind);
+
 }  // namespace millrace

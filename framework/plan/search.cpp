@@ -38,6 +38,7 @@ class Search {
  private:
   struct BoundedMicroBatch {
     std::int64_t samples;
+    LeastWork work;
     double bound_ns;
   };
 
@@ -46,17 +47,20 @@ class Search {
 
   void weigh_single_stages();
   void weigh_pipelines();
-  std::vector<BoundedMicroBatch> bounded_micro_batches() const;
-  void weigh_pipelines_of(std::int64_t micro_batch);
-  void set_stages(int stages);
+  std::vector<BoundedMicroBatch> bounded_micro_batches();
+  int most_stages(const Prefix& prefix) const;
   void extend(const Prefix& prefix);
   void extend_with(const Prefix& prefix, int part, int last);
   void close(const Prefix& prefix);
   Prefix with_stage(const Prefix& prefix, const StageOption& option) const;
   double rest_bound(const Prefix& prefix, int state) const;
+  double cut_bound(const Prefix& prefix, int part, int last) const;
   double range_bound(int state, int first, int last) const;
-  bool fits_all(const std::string& schedule) const;
-  bool fits(const StageOption& option, double bytes) const;
+  bool fits(const std::string& schedule) const;
+  double step_bound(const Prefix& prefix) const;
+  int least_in_flight(const Prefix& prefix) const;
+  bool may_fit(const Prefix& prefix) const;
+  const Schedule& schedule_of(const std::string& name);
   void weigh_complete();
   void keep(const std::string& schedule, double value, double score);
   void finish();
@@ -70,32 +74,32 @@ class Search {
   double best_score_ = kInfinity;
   double open_bound_ = kInfinity;  // of what was left out because the search was too long
   std::int64_t weighed_ = 0;
-  int stages_ = 1;
   std::vector<const StageOption*> chosen_;
-  std::vector<Schedule> schedules_;  // one per name, for the current batching and stages
+  std::map<std::pair<std::string, std::size_t>, Schedule> schedules_;  // of the current batching
   std::vector<StageTimes> times_;
 };
 
 /// Micro-batch sizes are tried from the largest: of equal plans the one with fewer tasks stays.
 void Search::weigh_single_stages() {
-  const LeastWork whole(model_, space_.batch, space_.batch, true);
-  bound_.choose_weights(model_, whole);
+  const LeastTimes least(model_, space_.batch, true);
+  bound_.choose_weights(model_, least.work(space_.micro_batches.front()));
   for (const std::int64_t micro_batch : space_.micro_batches) {
-    bound_.set_work(model_, LeastWork(model_, space_.batch, micro_batch, true));
+    bound_.set_work(model_, least.work(micro_batch));
     options_.reset(Batching(space_.batch, micro_batch), true);
-    set_stages(1);
+    schedules_.clear();
     close({0, model_.states().all()});
   }
 }
 
-std::vector<Search::BoundedMicroBatch> Search::bounded_micro_batches() const {
+/// The most promising first; with them the search soon knows a plan that rules out the others.
+std::vector<Search::BoundedMicroBatch> Search::bounded_micro_batches() {
+  const LeastTimes least(model_, space_.batch, false);
+  bound_.choose_weights(model_, least.work(space_.micro_batches.front()));
   std::vector<BoundedMicroBatch> result;
-  BalanceBound bound = bound_;
   for (const std::int64_t micro_batch : space_.micro_batches) {
-    bound.set_work(model_, LeastWork(model_, space_.batch, micro_batch, false));
-    const int all = model_.states().all();
-    result.push_back({micro_batch, period() ? bound.compute_ns(all, 0, model_.layers())
-                                            : bound.total_ns(all, 0, model_.layers())});
+    const LeastWork work = least.work(micro_batch);
+    const double bound = bound_.whole_ns(model_, work, !period());
+    if (bound < limit()) result.push_back({micro_batch, work, bound});
   }
   std::stable_sort(result.begin(), result.end(),
                    [](const auto& a, const auto& b) { return a.bound_ns < b.bound_ns; });
@@ -103,58 +107,47 @@ std::vector<Search::BoundedMicroBatch> Search::bounded_micro_batches() const {
 }
 
 void Search::weigh_pipelines() {
-  const int most = std::min(
-      {model_.layers(), model_.states().devices(model_.states().all()), space_.max_stages});
-  if (most < 2) return;
-  bound_.choose_weights(model_, LeastWork(model_, space_.batch, space_.batch, false));
-  for (const auto& [micro_batch, bound] : bounded_micro_batches()) {
+  const Prefix nothing{0, model_.states().all()};
+  if (most_stages(nothing) < 2) return;
+  for (const auto& [micro_batch, work, bound] : bounded_micro_batches()) {
     if (bound >= limit()) break;
-    bound_.set_work(model_, LeastWork(model_, space_.batch, micro_batch, false));
+    bound_.set_work(model_, work);
     options_.reset(Batching(space_.batch, micro_batch), false);
-    for (int stages = 2; stages <= most; ++stages) {
-      set_stages(stages);
-      extend({0, model_.states().all()});
-    }
+    schedules_.clear();
+    extend(nothing);
   }
 }
 
-void Search::set_stages(int stages) {
-  stages_ = stages;
-  schedules_.clear();
-  for (const auto& name : space_.schedules) {
-    schedules_.push_back(make_schedule(name, stages, static_cast<int>(options_.batching().count)));
-  }
+/// Stages that a pipeline may have that begins with the prefix.
+int Search::most_stages(const Prefix& prefix) const {
+  const auto s = static_cast<int>(chosen_.size());
+  return std::min(space_.max_stages, s + std::min(model_.layers() - prefix.first,
+                                                  model_.states().devices(prefix.state_left)));
 }
 
 /// Adds a stage that is not the last one, in every way that may still beat the best plan.
 void Search::extend(const Prefix& prefix) {
   const DeviceStates& states = model_.states();
-  const int after = stages_ - static_cast<int>(chosen_.size()) - 1;
-  for (int part = 1; part <= prefix.state_left; ++part) {
+  for (int part = 1; part < prefix.state_left; ++part) {
     if (!states.contains(prefix.state_left, part)) continue;
-    const int left = prefix.state_left - part;
-    if (states.devices(left) < after) continue;
-    for (int last = prefix.first + 1; last <= model_.layers() - after; ++last) {
+    for (int last = prefix.first + 1; last < model_.layers(); ++last) {
       if (prefix.head_ns + range_bound(part, prefix.first, last) >= limit()) break;
-      if (prefix.head_ns + range_bound(left, last, model_.layers()) >= limit()) continue;
-      extend_with(prefix, part, last);
+      if (cut_bound(prefix, part, last) < limit()) extend_with(prefix, part, last);
     }
   }
 }
 
 void Search::extend_with(const Prefix& prefix, int part, int last) {
   for (const StageOption& option : options_.get(prefix.first, last, part)) {
-    const Prefix next = with_stage(prefix, option);
-    if (next.bound_ns >= limit() || !fits(option, next.bytes)) continue;
-    if (++weighed_ + result_.candidates > space_.most_options) {
-      open_bound_ = std::min(open_bound_, next.bound_ns);
-      continue;
-    }
     chosen_.push_back(&option);
-    if (static_cast<int>(chosen_.size()) + 1 == stages_) {
-      close(next);
-    } else {
-      extend(next);
+    const Prefix next = with_stage(prefix, option);
+    if (next.bound_ns < limit() && may_fit(next)) {
+      if (++weighed_ + result_.candidates > space_.most_options) {
+        open_bound_ = std::min(open_bound_, next.bound_ns);
+      } else {
+        close(next);
+        if (static_cast<int>(chosen_.size()) + 1 < most_stages(next)) extend(next);
+      }
     }
     chosen_.pop_back();
   }
@@ -167,45 +160,68 @@ void Search::close(const Prefix& prefix) {
     if (!states.contains(prefix.state_left, part)) continue;
     if (rest_bound(prefix, part) >= limit()) continue;
     for (const StageOption& option : options_.get(prefix.first, model_.layers(), part)) {
+      chosen_.push_back(&option);
       const Prefix whole = with_stage(prefix, option);
       ++result_.candidates;
-      if (whole.bound_ns >= limit() || !fits(option, whole.bytes)) continue;
-      chosen_.push_back(&option);
-      weigh_complete();
+      if (whole.bound_ns < limit() && may_fit(whole)) weigh_complete();
       chosen_.pop_back();
     }
   }
 }
 
-/// Bounds that hold for every schedule: a stage works from the arrival of the first micro-batch,
-/// and what follows its last backward comes on top.
+/// Of what comes after the next stage, where `part` runs the layers up to `last`: it waits for the
+/// next stage's first forward and is followed by its last backward.
+double Search::cut_bound(const Prefix& prefix, int part, int last) const {
+  const int left = prefix.state_left - part;
+  const double compute = bound_.compute_ns(left, last, model_.layers());
+  if (period()) return compute;
+  const Batching& batching = options_.batching();
+  const double trip =
+      bound_.compute_ns(part, prefix.first, last) * double(batching.rest) / double(batching.batch);
+  return prefix.head_ns +
+         std::max(trip + compute + prefix.tail_ns, bound_.total_ns(left, last, model_.layers()));
+}
+
+/// What is known once `option`, the last one chosen, follows the prefix.
 Prefix Search::with_stage(const Prefix& prefix, const StageOption& option) const {
   const StageCost& cost = option.cost;
   const Batching& batching = options_.batching();
   Prefix next;
   next.first = option.shape.last;
   next.state_left = prefix.state_left - option.shape.state;
-  const auto s = static_cast<int>(chosen_.size());
-  const int flight = in_flight(space_.schedules.front(), stages_, s, batching.count);
-  next.bytes = prefix.bytes + CostModel::memory_bytes(cost, batching, flight);
+  next.bytes = prefix.bytes + CostModel::memory_bytes(cost, batching, least_in_flight(next));
   if (period()) {
-    next.bound_ns =
-        std::max(prefix.bound_ns, cost.load_ns * double(batching.batch) / double(batching.full));
+    const double score = cost.load_ns * double(batching.batch) / double(batching.full);
+    next.bound_ns = std::max(prefix.bound_ns, score);
   } else {
-    const double head = prefix.head_ns + cost.full.links.in_forward_ns;
-    const double work =
-        double(batching.count - 1) * (cost.full.forward_ns + cost.full.backward_ns) +
-        cost.rest.forward_ns + cost.rest.backward_ns;
-    const double tail = std::max(cost.reduce_ns + cost.update_ns,
-                                 s == 0 ? 0.0 : prefix.tail_ns + cost.rest.links.out_backward_ns);
-    next.head_ns = head + cost.full.forward_ns + cost.full.links.out_forward_ns;
-    next.tail_ns = cost.rest.links.in_backward_ns + cost.rest.backward_ns + tail;
-    next.bound_ns = std::max(prefix.bound_ns, head + work + tail);
+    next.head_ns = prefix.head_ns + cost.full.links.in_forward_ns + cost.full.forward_ns +
+                   cost.full.links.out_forward_ns;
+    next.tail_ns =
+        cost.rest.links.in_backward_ns + cost.rest.backward_ns +
+        std::max(cost.reduce_ns + cost.update_ns, prefix.tail_ns + cost.rest.links.out_backward_ns);
+    next.bound_ns = step_bound(next);
   }
   if (next.first < model_.layers()) {
     next.bound_ns = std::max(next.bound_ns, rest_bound(next, next.state_left));
   }
   return next;
+}
+
+/// Of the schedule that bears the chosen stages best.
+double Search::step_bound(const Prefix& prefix) const {
+  const Batching& batching = options_.batching();
+  RoundTrip behind;
+  if (prefix.first < model_.layers()) {
+    const double whole = bound_.compute_ns(prefix.state_left, prefix.first, model_.layers());
+    behind = {whole * double(batching.full) / double(batching.batch),
+              whole * double(batching.rest) / double(batching.batch)};
+  }
+  double bound = kInfinity;
+  const int all = most_stages(prefix);  // with more stages a schedule has less to wait for
+  for (const auto& schedule : space_.schedules) {
+    bound = std::min(bound, makespan_bound_ns(chosen_, all, batching, schedule, behind));
+  }
+  return bound;
 }
 
 double Search::range_bound(int state, int first, int last) const {
@@ -220,34 +236,50 @@ double Search::rest_bound(const Prefix& prefix, int state) const {
                                    bound_.total_ns(state, prefix.first, last));
 }
 
-bool Search::fits(const StageOption& option, double bytes) const {
-  if (space_.memory_bytes && bytes > *space_.memory_bytes) return false;
-  const auto s = static_cast<int>(chosen_.size());
-  const int flight = in_flight(space_.schedules.front(), stages_, s, options_.batching().count);
-  return !model_.broken_budget(option.shape, options_.batching(), option.shares, flight);
+/// Of the last one chosen, whatever follows it.
+int Search::least_in_flight(const Prefix& prefix) const {
+  const int after = prefix.first < model_.layers() ? 1 : 0;
+  return in_flight(space_.schedules.front(), after + 1, 0, options_.batching().count);
 }
 
-/// The same for all stages of a complete plan under another schedule than the first.
-bool Search::fits_all(const std::string& schedule) const {
+/// Whether the budgets may still hold with the last one chosen.
+bool Search::may_fit(const Prefix& prefix) const {
+  if (space_.memory_bytes && prefix.bytes > *space_.memory_bytes) return false;
+  const StageOption& option = *chosen_.back();
+  return !model_.broken_budget(option.shape, options_.batching(), option.shares,
+                               least_in_flight(prefix));
+}
+
+/// The same for a complete plan, exactly.
+bool Search::fits(const std::string& schedule) const {
   const Batching& batching = options_.batching();
   if (space_.memory_bytes && pipeline_bytes(chosen_, batching, schedule) > *space_.memory_bytes) {
     return false;
   }
-  for (int s = 0; s < stages_; ++s) {
-    const int flight = in_flight(schedule, stages_, s, batching.count);
+  const auto P = static_cast<int>(chosen_.size());
+  for (int s = 0; s < P; ++s) {
+    const int flight = in_flight(schedule, P, s, batching.count);
     if (model_.broken_budget(chosen_[s]->shape, batching, chosen_[s]->shares, flight)) return false;
   }
   return true;
 }
 
+const Schedule& Search::schedule_of(const std::string& name) {
+  const auto [place, is_new] = schedules_.try_emplace({name, chosen_.size()});
+  if (is_new) {
+    place->second = make_schedule(name, static_cast<int>(chosen_.size()),
+                                  static_cast<int>(options_.batching().count));
+  }
+  return place->second;
+}
+
 void Search::weigh_complete() {
   const Batching& batching = options_.batching();
   if (!period()) fill_times(chosen_, batching, times_);
-  for (std::size_t i = 0; i < schedules_.size(); ++i) {
-    const std::string& name = space_.schedules[i];
-    if (i > 0 && !fits_all(name)) continue;
+  for (const std::string& name : space_.schedules) {
+    if (!fits(name)) continue;
     const double value =
-        period() ? period_ns(chosen_) : simulate_makespan_ns(schedules_[i], times_);
+        period() ? period_ns(chosen_) : simulate_makespan_ns(schedule_of(name), times_);
     keep(name, value, period() ? value * double(batching.batch) / double(batching.full) : value);
   }
 }
@@ -268,8 +300,7 @@ void Search::finish() {
   result_.peak_bytes = memory_.peak_bytes();
   if (!result_.best) return;
   result_.optimal = open_bound_ >= limit();
-  const double share = result_.optimal ? 1 : open_bound_ / best_score_;
-  result_.bound_ns = result_.best->value_ns * share;
+  result_.bound_score_ns = result_.optimal ? best_score_ : open_bound_;
 }
 
 }  // namespace

@@ -25,7 +25,7 @@ struct Candidate {
 struct SearchResult {
   std::optional<Candidate> best;
   std::optional<Candidate> best_sole;  ///< the best of one stage
-  double bound_ns = 0;                 ///< in the measure of best->value_ns
+  double bound_score_ns = 0;           ///< of every candidate, in the measure of score_ns
   bool optimal = false;
   std::int64_t candidates = 0;
   std::int64_t peak_bytes = 0;

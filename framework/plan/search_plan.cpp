@@ -1,10 +1,5 @@
 // The planner's entry points: what a request asks, what the search finds, what the plan says.
 
-#include <fmt/format.h>
-
-#include <algorithm>
-#include <set>
-
 #include "framework/plan/alternatives.hpp"
 #include "framework/plan/assemble.hpp"
 #include "framework/plan/failure.hpp"
@@ -34,8 +29,9 @@ std::variant<Plan, PlanFailure> search_plan(const Profile& profile, const PlanRe
   const SearchResult found = search(model, space);
   if (!found.best) return explain_failure(model, request);
   Plan plan = assemble(model, *found.best, request.objective, numbers);
-  plan.bound_ns = std::min(found.bound_ns, plan.value_ns);
   plan.optimal = found.optimal;
+  plan.bound_ns =
+      found.optimal ? plan.value_ns : plan.value_ns * found.bound_score_ns / found.best->score_ns;
   plan.search.candidates = found.candidates;
   plan.search.peak_bytes = found.peak_bytes;
   plan.alternatives = list_alternatives(model, space, found, plan);

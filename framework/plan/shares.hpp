@@ -3,8 +3,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdint>
-#include <limits>
 
 namespace millrace {
 
@@ -47,100 +47,89 @@ class ShareBalancer {
  public:
   /// Replicas of kinds 0 .. kinds - 1; replicas[k] may be 0.
   ShareBalancer(const std::array<int, kMostKinds>& replicas, int kinds)
-      : replicas_(replicas), kinds_(kinds) {
-    for (int k = 0; k < kinds_; ++k) all_ += replicas_[k];
-  }
+      : replicas_(replicas), kinds_(kinds) {}
 
-  /// cost(kind, x): ns of x samples on one replica; the result is the best where it does not fall
-  /// with x. Every replica gets at least one sample: REQUIRES samples >= all replicas >= 1.
+  /// costs[k].ns(x): of x samples on one replica of kind k; costs[k].samples_within(ns): about how
+  /// many it computes in that time. The result is the best where no cost falls with x. Every
+  /// replica gets at least one sample: REQUIRES samples >= all replicas >= 1.
   template <typename Cost>
-  ShareGroups balance(std::int64_t samples, const Cost& cost) const {
-    const double deadline = smallest_deadline(samples, cost);
-    std::array<std::int64_t, kMostKinds> total{};
-    std::int64_t surplus = -samples;
+  ShareGroups balance(std::int64_t samples, const std::array<Cost, kMostKinds>& costs) const {
+    Totals totals = below_deadline(samples, costs);
+    std::array<double, kMostKinds> next_ns{};
+    std::int64_t left = samples;
     for (int k = 0; k < kinds_; ++k) {
-      if (replicas_[k] == 0) continue;
-      total[k] = replicas_[k] * capacity(k, deadline, samples, cost);
-      surplus += total[k];
+      left -= totals[k];
+      if (replicas_[k] > 0) next_ns[k] = costs[k].ns(totals[k] / replicas_[k] + 1);
     }
-    give_back(surplus, total, cost);
+    for (; left > 0; --left) {
+      const int k = earliest(next_ns);
+      ++totals[k];
+      next_ns[k] = costs[k].ns(totals[k] / replicas_[k] + 1);
+    }
     ShareGroups groups;
     for (int k = 0; k < kinds_; ++k) {
-      if (replicas_[k] > 0) add_even(groups, k, replicas_[k], total[k]);
+      if (replicas_[k] > 0) add_even(groups, k, replicas_[k], totals[k]);
     }
     return groups;
   }
 
  private:
-  /// Samples that a replica of kind k finishes by the deadline, between 1 and what the others
-  /// leave: each of them needs a sample, too.
+  using Totals = std::array<std::int64_t, kMostKinds>;
+
+  /// Handing out samples one by one to whoever would finish first is best, and stays so from any
+  /// start below the smallest deadline: this one leaves few to hand out.
   template <typename Cost>
-  std::int64_t capacity(int k, double deadline, std::int64_t samples, const Cost& cost) const {
-    std::int64_t low = 1, high = samples - all_ + 1;
-    while (low < high) {
-      const std::int64_t middle = (low + high + 1) / 2;
-      if (cost(k, middle) <= deadline) {
+  Totals below_deadline(std::int64_t samples, const std::array<Cost, kMostKinds>& costs) const {
+    const int fastest = fastest_kind(costs);
+    std::int64_t low = 0, high = samples;  // shares of the fastest kind: too few, too many
+    Totals best = done_within(0, costs);
+    while (high - low > 1) {
+      const std::int64_t middle = (low + high) / 2;
+      const Totals totals = done_within(costs[fastest].ns(middle), costs);
+      std::int64_t sum = 0;
+      for (int k = 0; k < kinds_; ++k) sum += totals[k];
+      if (sum <= samples) {
         low = middle;
+        best = totals;
       } else {
-        high = middle - 1;
+        high = middle;
       }
-    }
-    return low;
-  }
-
-  template <typename Cost>
-  bool enough(double deadline, std::int64_t samples, const Cost& cost) const {
-    std::int64_t sum = 0;
-    for (int k = 0; k < kinds_ && sum < samples; ++k) {
-      if (replicas_[k] > 0) sum += replicas_[k] * capacity(k, deadline, samples, cost);
-    }
-    return sum >= samples;
-  }
-
-  /// The deadline is the cost of some kind at some share: bisects over each kind's shares.
-  template <typename Cost>
-  double smallest_deadline(std::int64_t samples, const Cost& cost) const {
-    double best = std::numeric_limits<double>::infinity();
-    for (int k = 0; k < kinds_; ++k) {
-      if (replicas_[k] == 0) continue;
-      std::int64_t low = 1, high = samples - all_ + 1;
-      if (cost(k, low) >= best) continue;
-      if (!enough(cost(k, high), samples, cost)) continue;
-      while (low < high) {
-        const std::int64_t middle = (low + high) / 2;
-        if (enough(cost(k, middle), samples, cost)) {
-          high = middle;
-        } else {
-          low = middle + 1;
-        }
-      }
-      best = std::min(best, cost(k, low));
     }
     return best;
   }
 
-  /// Takes the surplus off the replicas that would finish last, the slower kind first.
+  /// At least one sample for every replica.
   template <typename Cost>
-  void give_back(std::int64_t surplus, std::array<std::int64_t, kMostKinds>& total,
-                 const Cost& cost) const {
-    for (; surplus > 0; --surplus) {
-      int last = -1;
-      double latest = -1;
-      for (int k = 0; k < kinds_; ++k) {
-        if (replicas_[k] == 0 || total[k] <= replicas_[k]) continue;
-        const double end = cost(k, (total[k] + replicas_[k] - 1) / replicas_[k]);
-        if (end >= latest) {
-          latest = end;
-          last = k;
-        }
-      }
-      --total[last];
+  Totals done_within(double ns, const std::array<Cost, kMostKinds>& costs) const {
+    constexpr double kRounding = 1e-6;
+    Totals totals{};
+    for (int k = 0; k < kinds_; ++k) {
+      if (replicas_[k] == 0) continue;
+      const double share = ns > 0 ? std::floor(costs[k].samples_within(ns) - kRounding) : 1.0;
+      totals[k] = replicas_[k] * std::max<std::int64_t>(1, std::int64_t(std::min(share, 1e9)));
     }
+    return totals;
+  }
+
+  template <typename Cost>
+  int fastest_kind(const std::array<Cost, kMostKinds>& costs) const {
+    int fastest = -1;
+    for (int k = 0; k < kinds_; ++k) {
+      if (replicas_[k] > 0 && (fastest < 0 || costs[k].ns(1) < costs[fastest].ns(1))) fastest = k;
+    }
+    return fastest;
+  }
+
+  int earliest(const std::array<double, kMostKinds>& next_ns) const {
+    int earliest = -1;
+    for (int k = 0; k < kinds_; ++k) {
+      if (replicas_[k] > 0 && (earliest < 0 || next_ns[k] < next_ns[earliest])) earliest = k;
+    }
+    return earliest;
   }
 
   std::array<int, kMostKinds> replicas_;
   int kinds_;
-  std::int64_t all_ = 0;
 };
 
 /// Calls visit(group) with the shares of a micro-batch of `samples` where `groups` are those of a

@@ -1,0 +1,159 @@
+// Checks of a plan that was read or written by hand, against the costs.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "framework/plan/alternatives.hpp"
+#include "framework/plan/assemble.hpp"
+#include "framework/plan/plan_request.hpp"
+#include "millrace/errors.hpp"
+#include "millrace/schedule.hpp"
+#include "millrace/units.hpp"
+
+namespace millrace {
+namespace {
+
+[[noreturn]] void refuse(const std::string& message) { throw ConfigError("plan", message); }
+
+void check_head(const Plan& plan, const Profile& profile) {
+  if (plan.model != profile.model) {
+    refuse(fmt::format("the plan is for the model \"{}\", the costs are of \"{}\": plan again",
+                       plan.model, profile.model));
+  }
+  if (plan.stages.empty()) refuse("the plan has no stages: at least 1 is needed");
+  if (plan.schedule == "auto") {
+    refuse("the plan's schedule is \"auto\": name the schedule that it is to run");
+  }
+  const std::int64_t needed = (plan.batch + plan.micro_batch - 1) / plan.micro_batch;
+  if (plan.micro_batches != needed) {
+    refuse(
+        fmt::format("the plan has {} micro-batches, a batch of {} in micro-batches of {} makes {}",
+                    plan.micro_batches, plan.batch, plan.micro_batch, needed));
+  }
+}
+
+/// The plan's own numbers, as if they had been asked for.
+PlanRequest request_of(const Plan& plan, const PlanRequest& request) {
+  PlanRequest own = request;
+  own.batch = plan.batch;
+  own.micro_batch = plan.micro_batch;
+  own.objective = plan.objective;
+  own.schedule = plan.schedule;
+  return own;
+}
+
+/// Each device once, and one that may be used.
+void check_devices(const Plan& plan, const Profile& profile, const PlanRequest& request) {
+  std::set<std::pair<std::string, int>> seen;
+  std::map<std::string, int> counts;
+  for (std::size_t s = 0; s < plan.stages.size(); ++s) {
+    for (const PlannedDevice& device : plan.stages[s].devices) {
+      if (!seen.insert({device.kind, device.cpu}).second) {
+        refuse(fmt::format("stage {}: device {} of \"{}\" is used twice: a device runs one stage",
+                           s, device.cpu, device.kind));
+      }
+      const auto allowed = request.cpus.find(device.kind);
+      if (allowed != request.cpus.end() && std::find(allowed->second.begin(), allowed->second.end(),
+                                                     device.cpu) == allowed->second.end()) {
+        refuse(fmt::format(
+            "stage {}: CPU {} is none of the {} allowed CPUs of \"{}\" ({}): change "
+            "the plan or --cores",
+            s, device.cpu, allowed->second.size(), device.kind, fmt::join(allowed->second, ", ")));
+      }
+      const int kind = profile.kind_index(device.kind);
+      if (kind >= 0 && ++counts[device.kind] > profile.kinds[kind].count) {
+        refuse(fmt::format("stage {}: the plan uses {} devices of \"{}\", there are {}", s,
+                           counts[device.kind], device.kind, profile.kinds[kind].count));
+      }
+    }
+  }
+}
+
+void check_memory(const CostModel& model, const std::vector<StageOption>& stages,
+                  const Batching& batching, const Plan& plan, const PlanRequest& request) {
+  const auto budget = memory_budget(request, model.profile());
+  if (budget && double(plan.memory_bytes) > *budget) {
+    refuse(fmt::format("needs {}, the budget is {}: allow recompute or lower --micro-batch",
+                       format_bytes(double(plan.memory_bytes)), format_bytes(*budget)));
+  }
+  const auto P = static_cast<int>(stages.size());
+  for (int s = 0; s < P; ++s) {
+    const int flight = in_flight(plan.schedule, P, s, batching.count);
+    const auto broken = model.broken_budget(stages[s].shape, batching, stages[s].shares, flight);
+    if (!broken) continue;
+    refuse(fmt::format(
+        "stage {}: needs {} on \"{}\", which has {}: give it fewer layers or samples", s,
+        format_bytes(broken->needed_bytes), broken->kind, format_bytes(broken->budget_bytes)));
+  }
+}
+
+void check_implementations(const PlanStage& stage, std::size_t s) {
+  for (const auto& [layer, implementation] : stage.implementations) {
+    if (std::find(stage.layers.begin(), stage.layers.end(), layer) == stage.layers.end()) {
+      refuse(fmt::format("stage {}: implementations names \"{}\", which is none of its layers", s,
+                         layer));
+    }
+  }
+}
+
+void fill_names(const CostModel& model, const StageOption& option, std::size_t s,
+                PlanStage& stage) {
+  check_implementations(stage, s);
+  stage.feature_layers = feature_layers(model, option.shape);
+  auto measured = implementations(model, option.shape, stage.devices.front().kind);
+  stage.implementations.merge(measured);
+}
+
+void add_searched_plan(const Candidate& best, double scale, Plan& plan) {
+  const double value = best.score_ns * scale;
+  plan.alternatives.insert(plan.alternatives.begin(),
+                           {"searched plan", value,
+                            fmt::format("{:.1f} % faster: leave out the plan and it is taken",
+                                        100 * (1 - value / plan.value_ns))});
+}
+
+/// How good the plan is among all that the same request allows with any micro-batch and schedule.
+void compare(const CostModel& model, const PlanRequest& request, Plan& plan) {
+  PlanRequest free = request;
+  free.batch = plan.batch;
+  free.objective = plan.objective;
+  const SearchSpace space = make_space(free, model.profile());
+  const SearchResult found = search(model, space);
+  const double scale =
+      plan.objective == Objective::period ? double(plan.micro_batch) / double(plan.batch) : 1;
+  const double bound = found.best ? found.bound_score_ns * scale : plan.value_ns;
+  plan.bound_ns = std::min(bound, plan.value_ns);
+  plan.optimal = plan.bound_ns >= plan.value_ns * (1 - 1e-9);
+  plan.search.candidates = found.candidates;
+  plan.search.peak_bytes = found.peak_bytes;
+  plan.alternatives = list_alternatives(model, space, found, plan);
+  if (found.best && !plan.optimal) add_searched_plan(*found.best, scale, plan);
+}
+
+}  // namespace
+
+Plan check_plan(const Plan& plan, const Profile& profile, const PlanRequest& request) {
+  const PlanRequest own = request_of(plan, request);
+  check_request(own, profile);
+  check_head(plan, profile);
+  check_devices(plan, profile, request);
+  const auto numbers = device_numbers(request, profile);
+  const CostModel model(profile, device_counts(numbers), plan.objective);
+  const Batching batching(plan.batch, plan.micro_batch);
+  const auto stages = read_stages(model, plan, batching);
+  Plan checked = plan;
+  for (std::size_t s = 0; s < stages.size(); ++s) {
+    fill_names(model, stages[s], s, checked.stages[s]);
+  }
+  fill_predicted(stages, batching, checked);
+  check_memory(model, stages, batching, checked, request);
+  compare(model, request, checked);
+  return checked;
+}
+
+}  // namespace millrace

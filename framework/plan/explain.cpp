@@ -1,0 +1,149 @@
+// A plan as text for people: at most 100 columns.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "millrace/plan.hpp"
+#include "millrace/schedule.hpp"
+#include "millrace/units.hpp"
+
+namespace millrace {
+namespace {
+
+constexpr std::size_t kTextColumns = 88;  // beside the margin
+constexpr int kTimelineColumns = 80;
+
+std::string shorten(const std::string& text, std::size_t columns) {
+  if (text.size() <= columns) return text;
+  return text.substr(0, columns - 3) + "...";
+}
+
+std::string layer_range(const std::vector<std::string>& layers) {
+  if (layers.size() == 1) return shorten(layers.front(), kTextColumns);
+  constexpr std::size_t kName = 32;
+  return fmt::format("{} .. {} ({} layers)", shorten(layers.front(), kName),
+                     shorten(layers.back(), kName), layers.size());
+}
+
+/// "0-2,5" for 0, 1, 2, 5.
+std::string number_ranges(std::vector<int> numbers) {
+  std::sort(numbers.begin(), numbers.end());
+  std::vector<std::string> ranges;
+  for (std::size_t i = 0; i < numbers.size();) {
+    std::size_t end = i + 1;
+    while (end < numbers.size() && numbers[end] == numbers[end - 1] + 1) ++end;
+    ranges.push_back(end - i == 1 ? std::to_string(numbers[i])
+                                  : fmt::format("{}-{}", numbers[i], numbers[end - 1]));
+    i = end;
+  }
+  return fmt::format("{}", fmt::join(ranges, ","));
+}
+
+std::string device_text(const PlanStage& stage) {
+  std::vector<std::string> kinds;  // in the order of their first device
+  std::map<std::string, std::vector<int>> cpus;
+  for (const auto& device : stage.devices) {
+    if (!cpus.contains(device.kind)) kinds.push_back(device.kind);
+    cpus[device.kind].push_back(device.cpu);
+  }
+  std::vector<std::string> parts;
+  for (const auto& kind : kinds) parts.push_back(kind + " " + number_ranges(cpus[kind]));
+  return fmt::format("{}", fmt::join(parts, " + "));
+}
+
+std::string split_text(const PlanStage& stage) {
+  if (stage.devices.size() == 1) return "";
+  if (stage.split == Split::threads) {
+    return fmt::format(", {} x {} threads", stage.workers(), stage.threads_each());
+  }
+  if (stage.split == Split::features) {
+    return fmt::format(", features of {} divided", layer_range(stage.feature_layers));
+  }
+  return fmt::format(", samples {}", fmt::join(stage.shares, " + "));
+}
+
+std::string stage_text(const PlanStage& stage, std::size_t s) {
+  std::string text = fmt::format("  stage {:<2} {}\n", s, layer_range(stage.layers));
+  text += fmt::format("           {}\n",
+                      shorten("on " + device_text(stage) + split_text(stage), kTextColumns));
+  text += fmt::format("           forward {}, backward {}, update {}, memory {}{}\n",
+                      format_duration(stage.forward_ns), format_duration(stage.backward_ns),
+                      format_duration(stage.update_ns), format_bytes(double(stage.memory_bytes)),
+                      stage.recompute.empty() ? "" : ", recomputed");
+  return text;
+}
+
+char mark(const Action& action) {
+  const char letter = static_cast<char>(action.kind);
+  const bool micro = action.kind == ActionKind::forward || action.kind == ActionKind::backward;
+  return micro && action.micro_batch % 2 == 1 ? static_cast<char>(letter + ('a' - 'A')) : letter;
+}
+
+/// The action that runs in the middle of each column.
+std::string timeline_row(const std::vector<Span>& spans, double column_ns) {
+  std::string row(kTimelineColumns, '.');
+  for (const Span& span : spans) {
+    const int begin = static_cast<int>(std::ceil(span.begin_ns / column_ns - 0.5));
+    const int end = static_cast<int>(std::ceil(span.end_ns / column_ns - 0.5));
+    for (int c = std::max(0, begin); c < std::min(end, kTimelineColumns); ++c) {
+      row[static_cast<std::size_t>(c)] = mark(span.action);
+    }
+  }
+  return row;
+}
+
+std::string timeline_text(const Plan& plan, const Profile& profile) {
+  const Schedule schedule = make_schedule(plan.schedule, static_cast<int>(plan.stages.size()),
+                                          static_cast<int>(plan.micro_batches));
+  const Timeline timeline = simulate(schedule, predicted_times(plan, profile, plan.batch));
+  const double column_ns = timeline.makespan_ns / kTimelineColumns;
+  if (!(column_ns > 0)) return "";
+  std::string text = fmt::format(
+      "One step, {} per column: F forward, B backward (small: odd micro-batches), "
+      "R reduce, U update\n",
+      format_duration(column_ns));
+  for (std::size_t s = 0; s < timeline.stages.size(); ++s) {
+    text += fmt::format("  stage {:<2} |{}|\n", s, timeline_row(timeline.stages[s], column_ns));
+  }
+  return text;
+}
+
+std::string head_text(const Plan& plan) {
+  std::string text =
+      fmt::format("Plan for {}: batch {} = {} micro-batch{} of {}, schedule {}\n",
+                  shorten(plan.model, 32), plan.batch, plan.micro_batches,
+                  plan.micro_batches == 1 ? "" : "es", plan.micro_batch, plan.schedule);
+  const bool period = plan.objective == Objective::period;
+  text += fmt::format("  predicted {} per {}, {}, memory {}\n", format_duration(plan.value_ns),
+                      period ? "micro-batch" : "step",
+                      plan.optimal ? "proved optimal for these costs"
+                                   : "lower bound " + format_duration(plan.bound_ns),
+                      format_bytes(double(plan.memory_bytes)));
+  return text;
+}
+
+std::string alternatives_text(const Plan& plan) {
+  std::string text = plan.alternatives.empty() ? "" : "Alternatives\n";
+  for (const auto& alternative : plan.alternatives) {
+    const std::string value =
+        alternative.value_ns ? format_duration(*alternative.value_ns) : "not possible";
+    text += fmt::format("  {:<20} {:>12}  {}\n", shorten(alternative.name, 20), value,
+                        shorten(alternative.why_not, 62));
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string explain(const Plan& plan, const Profile& profile) {
+  std::string text = head_text(plan);
+  for (std::size_t s = 0; s < plan.stages.size(); ++s) text += stage_text(plan.stages[s], s);
+  return text + timeline_text(plan, profile) + alternatives_text(plan);
+}
+
+}  // namespace millrace
