@@ -2,9 +2,12 @@
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <ctime>
+
+#include "millrace/errors.hpp"
 
 namespace millrace {
 namespace {
@@ -64,6 +67,22 @@ TEST(Crew, IsDismissedBeforeAnyJobAndWhileParked) {
     crew.run([&](int) { ++runs; });
   }
   EXPECT_EQ(runs, 3);
+}
+
+TEST(Crew, ThreadsThatAreRefusedAreAResourceError) {
+  const auto ask_for_threads = [] {
+    constexpr uid_t kNobody = 65534;  // limits do not bind root
+    if (::geteuid() == 0 && ::setuid(kNobody) != 0) ::_exit(1);
+    const rlimit none{0, 0};
+    ::setrlimit(RLIMIT_NPROC, &none);
+    try {
+      const Crew crew({"a", "b"});
+    } catch (const ResourceError& error) {
+      ::_exit(static_cast<int>(error.code()));
+    }
+    ::_exit(0);
+  };
+  EXPECT_EXIT(ask_for_threads(), testing::ExitedWithCode(4), "");
 }
 
 }  // namespace
