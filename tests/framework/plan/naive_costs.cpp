@@ -1,0 +1,256 @@
+#include "tests/framework/plan/naive_costs.hpp"
+
+#include <algorithm>
+#include <numeric>
+#include <tuple>
+
+namespace millrace::oracle {
+namespace {
+
+bool lists(const LayerCosts& layer, const std::string& split) {
+  return std::find(layer.splits.begin(), layer.splits.end(), split) != layer.splits.end();
+}
+
+}  // namespace
+
+NaiveCosts::NaiveCosts(const Profile& profile, Objective objective)
+    : profile_(profile), objective_(objective) {
+  for (std::size_t p = 0; p < profile.layers.size(); ++p) {
+    const std::string name = "l" + std::to_string(p);
+    layers_.push_back(*std::find_if(profile.layers.begin(), profile.layers.end(),
+                                    [&](const auto& layer) { return layer.name == name; }));
+  }
+}
+
+int NaiveCosts::all_devices(const Shape& shape) {
+  return std::accumulate(shape.devices.begin(), shape.devices.end(), 0);
+}
+
+bool NaiveCosts::legal(const Shape& shape, std::int64_t b) const {
+  const int all = all_devices(shape);
+  const bool threads = shape.split == Split::threads;
+  if (threads ? shape.width < 2 || all % shape.width != 0 : shape.width > 1) return false;
+  const int replicas = all / shape.width;
+  if (replicas > b) return false;
+  const int kinds =
+      int(std::count_if(shape.devices.begin(), shape.devices.end(), [](int n) { return n > 0; }));
+  if (shape.split != Split::samples && (kinds > 1 || all < 2)) return false;
+  const auto [run_first, run_last] = run_of(shape);
+  if (shape.split == Split::features && run_first == run_last) return false;
+  for (int p = shape.first; p < shape.last; ++p) {
+    const LayerCosts& layer = layers_[p];
+    const bool sliced = p >= run_first && p < run_last;
+    if (replicas > 1 && !sliced && !layer.splits.empty() && !lists(layer, "samples")) {
+      return false;
+    }
+    for (std::size_t k = 0; k < shape.devices.size(); ++k) {
+      if (shape.devices[k] == 0 || sliced) continue;
+      const std::string& kind = profile_.kinds[k].name;
+      if (threads ? !lists(layer, "threads") || !team(layer.threads_ns, kind, shape.width)
+                  : !layer.forward_ns.contains(kind)) {
+        return false;
+      }
+    }
+  }
+  return true;
+}
+
+bool NaiveCosts::team(const std::optional<PassWidths>& passes, const std::string& kind,
+                      int width) const {
+  const auto has = [&](const std::map<std::string, PerWidth>& pass) {
+    return pass.contains(kind) && pass.at(kind).contains(width);
+  };
+  return passes && has(passes->forward) && (!profile_.training || has(passes->backward));
+}
+
+/// From the first linear layer that can be sliced, as far as the layers can be.
+std::pair<int, int> NaiveCosts::run_of(const Shape& shape) const {
+  if (shape.split != Split::features) return {shape.first, shape.first};
+  int n = 0, kind = 0;
+  for (std::size_t k = 0; k < shape.devices.size(); ++k) {
+    if (shape.devices[k] > 0) std::tie(n, kind) = std::pair(shape.devices[k], int(k));
+  }
+  const auto member = [&](int p) {
+    return lists(layers_[p], "features") &&
+           team(layers_[p].features_ns, profile_.kinds[kind].name, n);
+  };
+  int first = shape.first;
+  while (first < shape.last && !(member(first) && layers_[first].type == "linear")) ++first;
+  int last = first;
+  while (last < shape.last && member(last)) ++last;
+  return first == shape.last ? std::pair(shape.first, shape.first) : std::pair(first, last);
+}
+
+double NaiveCosts::factor(const LayerCosts& layer, const std::string& kind, bool busy) const {
+  const auto found = layer.loaded.find(kind);
+  return busy && found != layer.loaded.end() ? found->second : 1;
+}
+
+Device NaiveCosts::device(const Shape& shape, int k, std::int64_t x, std::int64_t whole,
+                          bool sole) const {
+  const DeviceKind& kind = profile_.kinds[k];
+  const int all = all_devices(shape);
+  const auto [run_first, run_last] = run_of(shape);
+  const bool features = shape.split == Split::features;
+  Device result;
+  for (int p = shape.first; p < shape.last; ++p) {
+    const LayerCosts& layer = layers_[p];
+    const bool sliced = p >= run_first && p < run_last;
+    const bool is_team = sliced || shape.split == Split::threads;
+    const int members = sliced ? all : shape.width;
+    const double busy = factor(layer, kind.name, !sole || all > members);
+    const auto curve = [&](bool backward) -> const std::vector<double>& {
+      if (!is_team) return (backward ? layer.backward_ns : layer.forward_ns).at(kind.name);
+      const PassWidths& passes = sliced ? *layer.features_ns : *layer.threads_ns;
+      return (backward ? passes.backward : passes.forward).at(kind.name).at(members);
+    };
+    const double n = double(sliced ? whole : x);
+    result.forward += busy * interpolate_ns(profile_.samples, curve(false), n);
+    if (profile_.training) {
+      result.backward += busy * interpolate_ns(profile_.samples, curve(true), n);
+    }
+  }
+  if (shape.recompute) result.backward += result.forward;
+  const double sent = double(features ? whole : x);
+  const auto link = [&](int border, bool backward) {
+    if (border == 0 || border == size() || sent == 0) return 0.0;
+    const auto [bytes, tensors] = crossing(border, backward);
+    return bytes * sent * kind.link_ns_per_byte + tensors * kind.link_latency_ns;
+  };
+  result.in_forward = link(shape.first, false);
+  result.out_forward = link(shape.last, false);
+  result.in_backward = link(shape.last, true);
+  result.out_backward = link(shape.first, true);
+  return result;
+}
+
+std::pair<double, int> NaiveCosts::crossing(int border, bool backward) const {
+  const std::string before = layers_[border - 1].name, after = layers_[border].name;
+  std::pair<double, int> forward, gradients;
+  for (const auto& tensor : profile_.tensors) {
+    if (!tensor.backward && tensor.from == before) {
+      forward.first += tensor.bytes;
+      ++forward.second;
+    } else if (tensor.backward && tensor.from == after) {
+      gradients.first += tensor.bytes;
+      ++gradients.second;
+    }
+  }
+  if (!backward) return forward;
+  if (!profile_.training) return {0, 0};
+  return gradients.second > 0 ? gradients : forward;
+}
+
+double NaiveCosts::compute(const Device& d) const {
+  double result = d.forward + d.backward;
+  if (!profile_.overlapped_transfers) {
+    result += d.in_forward + d.out_forward + d.in_backward + d.out_backward;
+  }
+  return result;
+}
+
+double NaiveCosts::load(const Device& d) const {
+  if (!profile_.overlapped_transfers) return compute(d);
+  return std::max({compute(d), d.in_forward + d.in_backward, d.out_forward + d.out_backward});
+}
+
+/// Sample by sample to whoever would finish first; everybody has one at least.
+void NaiveCosts::share(const Shape& shape, bool sole, const Cut& cut, Stage& stage) const {
+  for (std::size_t k = 0; k < shape.devices.size(); ++k) {
+    for (int i = 0; i < shape.devices[k] / shape.width; ++i) stage.kinds.push_back(int(k));
+  }
+  stage.shares.assign(stage.kinds.size(), 1);
+  for (auto left = cut.b - std::int64_t(stage.kinds.size()); left > 0; --left) {
+    std::size_t best = 0;
+    double earliest = 1e300;
+    for (std::size_t r = 0; r < stage.kinds.size(); ++r) {
+      const Device d = device(shape, stage.kinds[r], stage.shares[r] + 1, cut.b, sole);
+      double ns = objective_ == Objective::period ? load(d) : compute(d);
+      if (shape.split != Split::samples) ns = double(stage.shares[r]);  // evenly
+      if (ns < earliest) {
+        earliest = ns;
+        best = r;
+      }
+    }
+    ++stage.shares[best];
+  }
+}
+
+Stage NaiveCosts::stage(const Shape& shape, bool sole, const Cut& cut) const {
+  Stage result;
+  share(shape, sole, cut, result);
+  const auto rest = shares_of(result.shares, cut.rest);
+  for (std::size_t r = 0; r < result.kinds.size(); ++r) {
+    result.full.push_back(device(shape, result.kinds[r], result.shares[r], cut.b, sole));
+    result.rest.push_back(device(shape, result.kinds[r], rest[r], cut.rest, sole));
+  }
+  add_step_end(shape, sole, result);
+  add_memory(shape, cut, result);
+  return result;
+}
+
+void NaiveCosts::add_step_end(const Shape& shape, bool sole, Stage& stage) const {
+  if (!profile_.training) return;
+  const int all = all_devices(shape);
+  const auto [run_first, run_last] = run_of(shape);
+  double update = 0, before = 0, after = 0;  // slowest kind's
+  for (std::size_t k = 0; k < shape.devices.size(); ++k) {
+    if (shape.devices[k] == 0) continue;
+    double sums[3] = {0, 0, 0};
+    for (int p = shape.first; p < shape.last; ++p) {
+      const std::string& kind = profile_.kinds[k].name;
+      if (!layers_[p].update_ns.contains(kind)) continue;
+      const double ns = layers_[p].update_ns.at(kind) * factor(layers_[p], kind, !sole || all > 1);
+      sums[0] += ns;
+      if (p < run_first) sums[1] += ns;
+      if (p >= run_last) sums[2] += ns;
+    }
+    update = std::max(update, sums[0]);
+    before = std::max(before, sums[1]);
+    after = std::max(after, sums[2]);
+  }
+  stage.update = update / all;
+  stage.reduce = (double(stage.kinds.size()) - 1) / 3 * (before + after) / all;
+}
+
+void NaiveCosts::add_memory(const Shape& shape, const Cut& cut, Stage& stage) const {
+  const auto [run_first, run_last] = run_of(shape);
+  const double replicas = double(stage.kinds.size());
+  double workspace = 0;
+  for (int p = shape.first; p < shape.last; ++p) {
+    const LayerCosts& layer = layers_[p];
+    stage.fixed += profile_.bytes_per_weight_byte * layer.weights_bytes;
+    const bool sliced = p >= run_first && p < run_last;
+    if (profile_.training && !sliced) stage.fixed += (replicas - 1) * layer.weights_bytes;
+    workspace = std::max(workspace, layer.workspace_bytes);
+    stage.flight += layer.saved_bytes;
+  }
+  stage.fixed += replicas * workspace;
+  if (!shape.recompute) return;
+  stage.fixed += stage.flight * double(cut.b);
+  stage.flight = shape.first == 0 ? 0 : crossing(shape.first, false).first;
+}
+
+bool NaiveCosts::devices_fit(const Shape& shape, const Stage& stage, const Cut& cut,
+                             std::int64_t in_flight) const {
+  const auto [run_first, run_last] = run_of(shape);
+  const int all = all_devices(shape);
+  const double batches = double(std::min(cut.batch, in_flight * cut.b)) / double(cut.b);
+  for (std::size_t r = 0; r < stage.kinds.size(); ++r) {
+    const auto& kind = profile_.kinds[stage.kinds[r]];
+    if (!kind.memory_bytes) continue;
+    double needed = 0, kept = 0, workspace = 0;
+    for (int p = shape.first; p < shape.last; ++p) {
+      const bool sliced = p >= run_first && p < run_last;
+      needed += profile_.bytes_per_weight_byte * layers_[p].weights_bytes / (sliced ? all : 1);
+      kept += layers_[p].saved_bytes * (sliced ? double(cut.b) / all : double(stage.shares[r]));
+      workspace = std::max(workspace, layers_[p].workspace_bytes);
+    }
+    const double input = shape.first == 0 ? 0 : crossing(shape.first, false).first;
+    needed += shape.recompute ? kept + input * double(stage.shares[r]) * batches : kept * batches;
+    if (needed + workspace > *kind.memory_bytes * (1 + 1e-12)) return false;
+  }
+  return true;
+}
+
+}  // namespace millrace::oracle

@@ -1,0 +1,77 @@
+#pragma once
+// Costs of one stage, written down from docs/costs.md as plainly as can be: no sums kept, nothing
+// shared with the planner.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "millrace/plan.hpp"
+#include "millrace/profile.hpp"
+
+namespace millrace::oracle {
+
+using Counts = std::vector<int>;  // devices of each kind
+
+struct Shape {
+  int first = 0, last = 0;
+  Counts devices;
+  Split split = Split::samples;
+  int width = 1;
+  bool recompute = false;
+  auto operator<=>(const Shape&) const = default;
+};
+
+/// What one device spends on one micro-batch.
+struct Device {
+  double forward = 0, backward = 0;  // without links
+  double in_forward = 0, out_forward = 0, in_backward = 0, out_backward = 0;
+};
+
+struct Stage {
+  std::vector<int> kinds;  // of each replica
+  std::vector<std::int64_t> shares;
+  std::vector<Device> full, rest;  // of each replica
+  double reduce = 0, update = 0;
+  double fixed = 0, flight = 0;  // bytes, bytes per sample
+};
+
+/// How the batch is cut.
+struct Cut {
+  std::int64_t batch = 0, b = 0, M = 0, rest = 0;
+};
+
+class NaiveCosts {
+ public:
+  /// Layers must be named "l0", "l1", … in chain order (their place in the file is free).
+  NaiveCosts(const Profile& profile, Objective objective);
+
+  int size() const { return static_cast<int>(layers_.size()); }
+  bool legal(const Shape& shape, std::int64_t b) const;
+  Stage stage(const Shape& shape, bool sole, const Cut& cut) const;
+  bool devices_fit(const Shape& shape, const Stage& stage, const Cut& cut,
+                   std::int64_t in_flight) const;
+  /// Of one device for its part of a micro-batch, as the objective period counts it.
+  double load(const Device& device) const;
+
+ private:
+  static int all_devices(const Shape& shape);
+  bool team(const std::optional<PassWidths>& passes, const std::string& kind, int width) const;
+  std::pair<int, int> run_of(const Shape& shape) const;
+  double factor(const LayerCosts& layer, const std::string& kind, bool busy) const;
+  Device device(const Shape& shape, int kind, std::int64_t samples, std::int64_t whole,
+                bool sole) const;
+  std::pair<double, int> crossing(int border, bool backward) const;
+  double compute(const Device& device) const;
+  void share(const Shape& shape, bool sole, const Cut& cut, Stage& stage) const;
+  void add_step_end(const Shape& shape, bool sole, Stage& stage) const;
+  void add_memory(const Shape& shape, const Cut& cut, Stage& stage) const;
+
+  const Profile& profile_;
+  Objective objective_;
+  std::vector<LayerCosts> layers_;  // in chain order
+};
+
+}  // namespace millrace::oracle

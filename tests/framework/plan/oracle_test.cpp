@@ -1,0 +1,60 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <numeric>
+#include <random>
+
+#include "millrace/schedule.hpp"
+#include "tests/framework/plan/exhaustive.hpp"
+#include "tests/framework/plan/random_costs.hpp"
+
+namespace millrace {
+namespace {
+
+using fixtures::Instance;
+using fixtures::random_instance;
+
+double score_of(const Plan& plan) {
+  if (plan.objective == Objective::makespan) return plan.value_ns;
+  return plan.value_ns * double(plan.batch) / double(plan.micro_batch);
+}
+
+void expect_consistent(const Plan& plan, const Instance& instance) {
+  EXPECT_TRUE(plan.optimal);
+  EXPECT_EQ(plan.bound_ns, plan.value_ns);
+  const Plan checked = check_plan(plan, instance.profile, instance.request);
+  EXPECT_EQ(checked.value_ns, plan.value_ns);
+  EXPECT_EQ(checked.memory_bytes, plan.memory_bytes);
+  EXPECT_EQ(checked.stages, plan.stages);
+  EXPECT_EQ(plan_from_json(to_json(plan), "p.json"), plan);
+  if (plan.objective == Objective::period) return;
+  const Schedule schedule =
+      make_schedule(plan.schedule, int(plan.stages.size()), int(plan.micro_batches));
+  const auto times = predicted_times(plan, instance.profile, plan.batch);
+  EXPECT_EQ(simulate(schedule, times).makespan_ns, plan.value_ns);
+}
+
+TEST(SearchOracle, FindsTheBestOfAllPlansOn500Instances) {
+  std::mt19937 random(20240607);
+  std::int64_t plans = 0;
+  int feasible = 0;
+  for (int round = 0; round < 500; ++round) {
+    SCOPED_TRACE(round);
+    const Instance instance = random_instance(random);
+    const oracle::Best best = oracle::exhaust(instance.profile, instance.request);
+    plans += best.plans;
+    const auto found = search_plan(instance.profile, instance.request);
+    ASSERT_EQ(std::holds_alternative<Plan>(found), best.score_ns.has_value());
+    if (!best.score_ns) continue;
+    ++feasible;
+    const Plan& plan = std::get<Plan>(found);
+    ASSERT_NEAR(score_of(plan), *best.score_ns, 1e-9 * *best.score_ns);
+    expect_consistent(plan, instance);
+  }
+  RecordProperty("plans", std::to_string(plans));
+  EXPECT_GT(feasible, 300);
+  EXPECT_LT(feasible, 500);
+}
+
+}  // namespace
+}  // namespace millrace
