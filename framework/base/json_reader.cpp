@@ -24,7 +24,7 @@ JsonReader::JsonReader(const json& value, std::string tag, std::string origin, s
 json JsonReader::parse(std::string_view text, const std::string& tag, const std::string& origin) {
   try {
     return json::parse(text);
-  } catch (const json::parse_error& error) {
+  } catch (const json::exception& error) {
     throw ConfigError(tag, fmt::format("{}: is not JSON: {}", origin, error.what()));
   }
 }
