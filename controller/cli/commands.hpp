@@ -48,7 +48,7 @@ struct ResumeCommand {
 struct EvalCommand {
   std::string source;      ///< a run folder or a safetensors file
   std::string checkpoint;  ///< "best", "last" or a step
-  RunConfig config;        ///< data, cores, batch; the model where `source` is a file
+  SettingLayers layers;    ///< over the configuration of the run, if it is one
 };
 
 struct PredictCommand {
@@ -58,12 +58,6 @@ struct PredictCommand {
 
 struct ExportCommand {
   std::string folder, checkpoint, output;
-};
-
-struct DataCommand {
-  std::string folder;
-  std::int64_t per_class = 0;
-  std::uint64_t seed = 1;
 };
 
 }  // namespace millrace::cli

@@ -19,8 +19,6 @@ struct TorchVerbs {
   int (*evaluate)(const EvalCommand&, const Presentation&);
   int (*predict)(const PredictCommand&, const Presentation&);
   int (*export_weights)(const ExportCommand&, const Presentation&);
-  int (*make_data)(const DataCommand&, const Presentation&);
-  double (*flops_per_image)(const std::string& model);  ///< forward and backward
 };
 
 /// Version and layout of the values that cross the border.

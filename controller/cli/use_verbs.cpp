@@ -2,6 +2,7 @@
 
 #include "controller/cli/torch_verbs.hpp"
 #include "controller/cli/verbs.hpp"
+#include "millrace/errors.hpp"
 
 namespace millrace::cli {
 namespace {
@@ -27,7 +28,7 @@ void add_eval(CLI::App& program, Action& action) {
       "  millrace eval run --data cifar-10\n"
       "  millrace eval alexnet.safetensors alexnet --data photos");
   verb.runs([command](const SettingLayers& layers, const Presentation& presentation) {
-    command->config = resolved(layers);
+    command->layers = layers;
     return torch_verbs().evaluate(*command, presentation);
   });
 }
@@ -58,6 +59,11 @@ void add_export(CLI::App& program, Action& action) {
   add_checkpoint(verb.app(), command->checkpoint);
   verb.examples("  millrace export run -o alexnet.safetensors");
   verb.runs([command](const SettingLayers&, const Presentation& presentation) {
+    if (!command->output.ends_with(".safetensors")) {
+      throw ConfigError("export", command->output +
+                                      ": the ending says the format, which is "
+                                      ".safetensors in this version");
+    }
     return torch_verbs().export_weights(*command, presentation);
   });
 }

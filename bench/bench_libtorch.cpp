@@ -1,0 +1,59 @@
+// Entries "one core", "libtorch" and "libtorch tuned": training as a LibTorch user writes it.
+// Prints one JSON line. Which cores it may use and what is preloaded is set by `millrace bench`.
+
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <ATen/ops/randint.h>
+#include <ATen/ops/randn.h>
+#include <torch/nn/functional/loss.h>
+#include <torch/optim/sgd.h>
+#include <torch/types.h>
+
+#include <chrono>
+#include <cstdio>
+
+#include "bench/arguments.hpp"
+#include "bench/plain_models.hpp"
+#include "bench/step_times.hpp"
+
+namespace millrace::bench {
+namespace {
+
+at::MemoryFormat layout_of(const Arguments& arguments) {
+  return arguments.text("--layout") == "nhwc" ? at::MemoryFormat::ChannelsLast
+                                              : at::MemoryFormat::Contiguous;
+}
+
+int run(const Arguments& arguments) {
+  const int batch = arguments.positive("--batch"), classes = arguments.positive("--classes");
+  at::set_num_threads(arguments.positive("--threads"));
+  torch::manual_seed(1);
+  PlainModel plain = plain_model(arguments.text("--model"), classes);
+  torch::nn::Sequential& network = plain.network;
+  std::vector<std::int64_t> shape = plain.sample_shape;
+  shape.insert(shape.begin(), batch);
+  const auto layout = layout_of(arguments);
+  for (auto& parameter : network->parameters()) {
+    if (parameter.dim() == 4) parameter.set_data(parameter.detach().contiguous(layout));
+  }
+  const torch::Tensor images = torch::randn(shape).contiguous(layout);
+  const torch::Tensor labels = torch::randint(classes, {batch}, torch::kLong);
+  torch::optim::SGD optimizer(network->parameters(), torch::optim::SGDOptions(0.01).momentum(0.9));
+
+  const auto step = [&] {
+    optimizer.zero_grad();
+    const auto loss = torch::nn::functional::cross_entropy(network->forward(images), labels);
+    loss.backward();
+    optimizer.step();
+  };
+  const StepTimes times = time_steps(step, arguments);
+  std::printf("{\"images_per_second\": %.6g}\n", batch * times.steps / times.seconds);
+  return 0;
+}
+
+}  // namespace
+}  // namespace millrace::bench
+
+int main(int argc, char** argv) {
+  return millrace::bench::guarded(millrace::bench::run, argc, argv);
+}

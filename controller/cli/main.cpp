@@ -1,0 +1,3 @@
+#include "controller/cli/program.hpp"
+
+int main(int argc, char** argv) { return millrace::cli::run_program(argc, argv); }

@@ -1,0 +1,72 @@
+#include "controller/cli/torch/model_session.hpp"
+
+#include <chrono>
+#include <utility>
+
+namespace millrace::cli {
+namespace {
+
+Profile with_loader_cost(Profile profile, const TrainingData& data,
+                         const LoaderSettings& settings) {
+  profile.loader_ns_per_sample = loader_ns_per_sample(*data.split.train, settings);
+  return profile;
+}
+
+}  // namespace
+
+ModelSession::ModelSession(const Model& model, const TrainSettings& settings, TrainingData data,
+                           const RunConfig& config)
+    : data_(std::move(data)),
+      config_(config),
+      step_(TrainStep::prepare(model, settings)),
+      profile_(with_loader_cost(step_.profile(), data_,
+                                training_loader(data_, config_, step_.plan().batch))),
+      loader_(data_.split.train, training_loader(data_, config_, step_.plan().batch)) {}
+
+StepReport ModelSession::train_next() { return step_.step(*loader_.next()); }
+
+Evaluation ModelSession::evaluate() { return evaluate_all(step_, data_, config_); }
+
+std::int64_t ModelSession::validation_samples() const {
+  return data_.split.validation ? data_.split.validation->size() : 0;
+}
+
+void ModelSession::seek(std::int64_t step) {
+  step_.set_next_step(step);
+  loader_.seek(step);
+}
+
+std::vector<SessionTensor> ModelSession::state() {
+  std::vector<SessionTensor> tensors;
+  for (StateTensor& tensor : step_.state()) {
+    const std::int64_t bytes = tensor.elements * static_cast<std::int64_t>(sizeof(float));
+    tensors.push_back({{std::move(tensor.name), "F32", std::move(tensor.shape), tensor.data, bytes},
+                       tensor.data});
+  }
+  return tensors;
+}
+
+Evaluation evaluate_all(TrainStep& step, const TrainingData& data, const RunConfig& config) {
+  Evaluation total;
+  if (!data.split.validation) return total;
+  const auto begin = std::chrono::steady_clock::now();
+  Loader loader(data.split.validation, validation_loader(data, config, step.plan().batch));
+  double loss_sum = 0;
+  std::int64_t correct = 0;
+  while (const auto batch = loader.next()) {
+    const StepReport report = step.evaluate(*batch);
+    loss_sum += report.loss * static_cast<double>(report.samples);
+    correct += report.correct;
+    total.samples += report.samples;
+  }
+  if (total.samples > 0) {
+    total.loss = loss_sum / static_cast<double>(total.samples);
+    total.accuracy = static_cast<double>(correct) / static_cast<double>(total.samples);
+  }
+  total.wall_ns =
+      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - begin)
+          .count();
+  return total;
+}
+
+}  // namespace millrace::cli

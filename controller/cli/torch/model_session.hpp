@@ -1,0 +1,49 @@
+#pragma once
+// A training as the controller drives it: batches of a data set through a prepared step.
+
+#include <optional>
+
+#include "controller/cli/torch/training_data.hpp"
+#include "controller/session.hpp"
+#include "millrace/train_step.hpp"
+
+namespace millrace::cli {
+
+/// One caller at a time, as TrainStep.
+class ModelSession : public TrainingSession {
+ public:
+  /// Prepares the step (profile, plan, workers) and begins to decode. The estimate's costs get the
+  /// data set's decoding. Throws as TrainStep::prepare and Loader do.
+  ModelSession(const Model& model, const TrainSettings& settings, TrainingData data,
+               const RunConfig& config);
+
+  StepReport train_next() override;
+  Evaluation evaluate() override;
+
+  const Plan& plan() const override { return step_.plan(); }
+  const Profile& profile() const override { return profile_; }
+
+  std::int64_t steps_per_epoch() const override { return loader_.steps_per_epoch(); }
+  std::int64_t training_samples() const override { return data_.split.train->size(); }
+  std::int64_t validation_samples() const override;
+  std::int64_t next_step() const override { return step_.next_step(); }
+  void seek(std::int64_t step) override;
+
+  std::vector<SessionTensor> state() override;
+  std::int64_t loader_waits() const override { return loader_.waits(); }
+  std::int64_t loader_wait_ns() const override { return loader_.wait_ns(); }
+
+  TrainStep& step() { return step_; }
+
+ private:
+  TrainingData data_;
+  RunConfig config_;
+  TrainStep step_;
+  Profile profile_;
+  Loader loader_;
+};
+
+/// Loss and accuracy over the whole validation set; samples = 0 where there is none.
+Evaluation evaluate_all(TrainStep& step, const TrainingData& data, const RunConfig& config);
+
+}  // namespace millrace::cli

@@ -1,0 +1,102 @@
+// profile, plan, estimate: what comes before a training.
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "controller/cli/output.hpp"
+#include "controller/cli/planning.hpp"
+#include "controller/cli/torch/model_session.hpp"
+#include "controller/cli/torch/preparation.hpp"
+#include "controller/cli/torch/verbs.hpp"
+#include "controller/forecast.hpp"
+#include "millrace/log.hpp"
+#include "millrace/units.hpp"
+#include "models/zoo.hpp"
+
+namespace millrace::cli {
+namespace {
+
+/// Of a disk nobody has asked: a run measures its own folder.
+constexpr double kAssumedWriteNsPerByte = 1;
+
+std::string costs_table(const Profile& profile) {
+  std::string text = fmt::format("{:<16} {:<10} {:>10}", "layer", "type", "weights");
+  for (const DeviceKind& kind : profile.kinds) {
+    text += fmt::format("  {:>22}", kind.name + " fwd / bwd");
+  }
+  text += fmt::format("    ({} samples)\n", profile.samples.back());
+  for (const LayerCosts& layer : profile.layers) {
+    text += fmt::format("{:<16} {:<10} {:>10}", layer.name, layer.type,
+                        format_bytes(layer.weights_bytes));
+    for (const DeviceKind& kind : profile.kinds) {
+      text +=
+          fmt::format("  {:>10} / {:>9}", format_duration(layer.forward_ns.at(kind.name).back()),
+                      format_duration(layer.backward_ns.at(kind.name).back()));
+    }
+    text += '\n';
+  }
+  return text;
+}
+
+nlohmann::ordered_json to_json(const TimeEstimate& estimate) {
+  return {{"expected_ns", estimate.expected_ns}, {"latest_ns", estimate.latest_ns}};
+}
+
+std::string present(const Estimate& estimate, bool json) {
+  if (json) {
+    return nlohmann::ordered_json{{"step", to_json(estimate.step)},
+                                  {"run", to_json(estimate.run)},
+                                  {"confidence", estimate.confidence},
+                                  {"images_per_second", estimate.images_per_second}}
+        .dump(2);
+  }
+  return fmt::format(
+      "a step takes {} (latest {}), {:.1f} img/s\nthe run takes {} (latest {}, with "
+      "{:g} % confidence)",
+      format_duration(estimate.step.expected_ns), format_duration(estimate.step.latest_ns),
+      estimate.images_per_second, format_duration(estimate.run.expected_ns),
+      format_duration(estimate.run.latest_ns), 100 * estimate.confidence);
+}
+
+}  // namespace
+
+int run_profile(const ProfileCommand& command, const Presentation& presentation) {
+  const Model model = make_model(command.config.model, 0);
+  const MeasuredProfile measured = measure(model, command.config, !command.fresh);
+  log_info("profile", measured.reused ? "kept costs, after a probe of each core: " + measured.file
+                                      : "measured; kept in " + measured.file);
+  const std::string json = to_json(measured.profile);
+  if (!command.output.empty()) save(command.output, json);
+  print(presentation.json ? json : costs_table(measured.profile));
+  return 0;
+}
+
+int run_plan(const PlanCommand& command, const Presentation& presentation) {
+  const Model model = make_model(command.config.model, 0);
+  const MeasuredProfile measured = measure(model, command.config, true);
+  PlanRequest request = plan_request(command.config);
+  request.cpus = cpus_by_kind(measured.topology);
+  const Plan plan = make_plan(measured.profile, command.config, request);
+  if (!command.output.empty()) save(command.output, to_json(plan));
+  print(present_plan(plan, measured.profile, presentation.json, command.explain));
+  return 0;
+}
+
+int run_estimate(const EstimateCommand& command, const Presentation& presentation) {
+  const RunConfig& config = command.config;
+  TrainingData data = open_training_data(config);
+  const Model model = prepare_model(config, static_cast<std::int64_t>(data.classes().size()));
+  const auto settings = train_settings(model, config, run_steps(config, data.split.train->size()));
+  ModelSession session(model, settings, std::move(data), config);
+  std::int64_t bytes = 0;
+  for (const SessionTensor& tensor : session.state()) bytes += tensor.view.bytes;
+  const Calendar calendar({end_of(config), session.steps_per_epoch(), config.evaluate_every_epochs,
+                           config.checkpoint_every_steps});
+  const Forecast forecast(session, calendar, {static_cast<double>(bytes) * kAssumedWriteNsPerByte},
+                          0, 0);
+  print(present(forecast.first(), presentation.json));
+  return 0;
+}
+
+}  // namespace millrace::cli

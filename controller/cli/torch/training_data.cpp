@@ -1,0 +1,91 @@
+#include "controller/cli/torch/training_data.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <filesystem>
+
+#include "controller/cli/config_layers.hpp"
+#include "millrace/errors.hpp"
+#include "millrace/log.hpp"
+#include "millrace/profiler.hpp"
+#include "models/data/scenes.hpp"
+#include "models/zoo_list.hpp"
+
+namespace millrace::cli {
+namespace {
+
+std::string generated_folder() {
+  const SceneSettings settings;
+  const auto folder = std::filesystem::path(default_cache_folder()) / "scenes";
+  std::filesystem::create_directories(folder.parent_path());
+  if (!std::filesystem::exists(folder)) {
+    log_info("data", fmt::format("no --data: making the generated set, {} photos of each of {} "
+                                 "kinds of scenes, in {}",
+                                 settings.per_class, scene_names().size(), folder.string()));
+  }
+  make_scenes(folder.string(), settings);
+  return folder.string();
+}
+
+void require_classes(const TrainingData& data, const TrainingFacts& facts) {
+  if (data.classes() == facts.classes) return;
+  throw ConfigError("data", fmt::format("{} has the classes {}, the model was trained for {}: give "
+                                        "the data set that it was trained on, or one like it",
+                                        data.folder, fmt::join(data.classes(), ", "),
+                                        fmt::join(facts.classes, ", ")));
+}
+
+}  // namespace
+
+TrainingData open_training_data(const RunConfig& config, const TrainingFacts* facts) {
+  TrainingData data;
+  data.folder = config.data.empty() ? generated_folder() : config.data;
+  data.split =
+      open_data({.path = data.folder, .seed = config.seed, .skip_bad = config.skip_bad_images});
+  if (facts != nullptr) require_classes(data, *facts);
+  const auto& shape = model_info(config.model).sample_shape;
+  data.format = sample_format(
+      shape, facts != nullptr
+                 ? normalisation_of(*facts)
+                 : millrace::normalisation_of(*data.split.train, static_cast<int>(shape.front())));
+  log_info("data",
+           fmt::format("{} ({}): {} images of {} classes to train, {} to validate", data.folder,
+                       data.split.kind, data.split.train->size(), data.classes().size(),
+                       data.split.validation ? data.split.validation->size() : 0));
+  return data;
+}
+
+LoaderSettings validation_loader(const TrainingData& data, const RunConfig& config,
+                                 std::int64_t batch) {
+  LoaderSettings settings;
+  settings.format = data.format;
+  settings.batch = batch;
+  settings.seed = config.seed;
+  settings.skip_bad = config.skip_bad_images;
+  return settings;
+}
+
+LoaderSettings training_loader(const TrainingData& data, const RunConfig& config,
+                               std::int64_t batch) {
+  LoaderSettings settings = validation_loader(data, config, batch);
+  settings.augmentation = default_augmentation(*data.split.train, data.format);
+  return settings;
+}
+
+Normalisation normalisation_of(const TrainingFacts& facts) {
+  return {{facts.mean.begin(), facts.mean.end()}, {facts.deviation.begin(), facts.deviation.end()}};
+}
+
+TrainingFacts facts_of(const RunConfig& config, const TrainingData& data) {
+  TrainingFacts facts;
+  facts.model = config.model;
+  facts.seed = config.seed;
+  facts.classes = data.classes();
+  const Normalisation& own = data.format.normalisation;
+  facts.mean = {own.mean.begin(), own.mean.end()};
+  facts.deviation = {own.deviation.begin(), own.deviation.end()};
+  return facts;
+}
+
+}  // namespace millrace::cli

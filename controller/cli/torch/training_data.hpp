@@ -1,0 +1,37 @@
+#pragma once
+// The data set of a run, opened and checked before anything is measured.
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "controller/checkpoint.hpp"
+#include "controller/cli/run_config.hpp"
+#include "models/data/dataset.hpp"
+#include "models/data/loader.hpp"
+
+namespace millrace::cli {
+
+struct TrainingData {
+  std::string folder;
+  DataSplit split;
+  SampleFormat format;  ///< with the normalisation
+  const std::vector<std::string>& classes() const { return split.train->class_names(); }
+};
+
+/// Opens config.data, or makes the generated set in the cache folder. `facts`: the checkpoint whose
+/// normalisation is kept and whose classes the set must have; null for a fresh model.
+/// Throws ConfigError (tag "data").
+TrainingData open_training_data(const RunConfig& config, const TrainingFacts* facts = nullptr);
+
+/// For training (shuffled, augmented) and for validation (in order, middle crops).
+LoaderSettings training_loader(const TrainingData& data, const RunConfig& config,
+                               std::int64_t batch);
+LoaderSettings validation_loader(const TrainingData& data, const RunConfig& config,
+                                 std::int64_t batch);
+
+/// The normalisation that a checkpoint keeps, and back.
+Normalisation normalisation_of(const TrainingFacts& facts);
+TrainingFacts facts_of(const RunConfig& config, const TrainingData& data);
+
+}  // namespace millrace::cli

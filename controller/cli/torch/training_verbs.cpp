@@ -1,0 +1,133 @@
+// train and resume.
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "controller/cli/output.hpp"
+#include "controller/cli/planning.hpp"
+#include "controller/cli/torch/model_session.hpp"
+#include "controller/cli/torch/preparation.hpp"
+#include "controller/cli/torch/trained_model.hpp"
+#include "controller/cli/torch/verbs.hpp"
+#include "controller/progress.hpp"
+#include "controller/training_run.hpp"
+#include "millrace/log.hpp"
+#include "millrace/units.hpp"
+
+namespace millrace::cli {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+/// Paths that `resume` finds from another folder, and the batch that was settled.
+RunConfig lasting(RunConfig config, const TrainingData& data, const Plan& plan) {
+  config.data = fs::absolute(data.folder).string();
+  if (!config.weights.empty()) config.weights = fs::absolute(config.weights).string();
+  config.plan_file.clear();  // it is in plan.json
+  config.batch = plan.batch;
+  return config;
+}
+
+template <typename Value>
+Json or_null(const std::optional<Value>& value) {
+  return value ? Json(*value) : Json(nullptr);
+}
+
+const char* name_of(TrainingOutcome outcome) {
+  switch (outcome) {
+    case TrainingOutcome::interrupted:
+      return "interrupted";
+    case TrainingOutcome::terminated:
+      return "terminated";
+    default:
+      return "finished";
+  }
+}
+
+std::optional<double> accuracy_of(const TrainingResult& result) {
+  return result.evaluation ? std::optional(result.evaluation->accuracy) : std::nullopt;
+}
+
+std::string json_of(const TrainingResult& result, const fs::path& folder) {
+  return Json{{"outcome", name_of(result.outcome)},
+              {"folder", folder.string()},
+              {"steps", result.steps},
+              {"images_per_second", result.images_per_second},
+              {"loss", or_null(result.loss)},
+              {"accuracy", or_null(accuracy_of(result))},
+              {"estimate",
+               {{"first_expected_ns", result.first_expected_ns},
+                {"first_latest_ns", result.first_latest_ns},
+                {"measured_ns", result.measured_ns},
+                {"error_percent", or_null(result.error_percent)}}},
+              {"loader", {{"waits", result.loader_waits}, {"wait_ns", result.loader_wait_ns}}}}
+      .dump(2);
+}
+
+std::string text_of(const TrainingResult& result, const fs::path& folder) {
+  std::string text = fmt::format("{} after {} steps: {:.1f} img/s", name_of(result.outcome),
+                                 result.steps, result.images_per_second);
+  if (result.loss) text += fmt::format(", loss {:.4f}", *result.loss);
+  if (const auto accuracy = accuracy_of(result)) {
+    text += fmt::format(", accuracy {:.1f} %", 100 * *accuracy);
+  }
+  if (result.error_percent) {
+    text += fmt::format("\nestimated {} (latest {}), measured {}: {:.1f} % off",
+                        format_duration(result.first_expected_ns),
+                        format_duration(result.first_latest_ns),
+                        format_duration(result.measured_ns), *result.error_percent);
+  }
+  if (result.outcome != TrainingOutcome::finished) {
+    text += fmt::format("\n`millrace resume {}` goes on", folder.string());
+  }
+  return text;
+}
+
+TrainingSettings training_settings(const RunConfig& config, const TrainingData& data,
+                                   const TrainSettings& step) {
+  TrainingSettings settings;
+  settings.end = end_of(config);
+  settings.facts = facts_of(config, data);
+  settings.checkpoint_every_steps = config.checkpoint_every_steps;
+  settings.checkpoint_keep = config.checkpoint_keep;
+  settings.evaluate_every_epochs = config.evaluate_every_epochs;
+  settings.learning_rate = step.optimizer.learning_rate;
+  settings.learning_rate_schedule = step.learning_rate;
+  return settings;
+}
+
+/// What train and resume share, once the configuration and the plan's file are settled.
+int train_in(const RunFolder& folder, const RunConfig& config, bool resume,
+             const Presentation& presentation) {
+  TrainingData data = open_training_data(config);
+  const Model model = prepare_model(config, static_cast<std::int64_t>(data.classes().size()));
+  const TrainSettings step =
+      train_settings(model, config, run_steps(config, data.split.train->size()));
+  TrainingSettings settings = training_settings(config, data, step);
+  settings.resume = resume;
+  ModelSession session(model, step, data, config);
+  log_debug("plan", explain(session.plan(), session.profile()));
+  if (!resume)
+    folder.begin(to_toml(lasting(config, data, session.plan())), to_json(session.plan()));
+  ProgressDisplay display;
+  const TrainingResult result = run_training(session, folder, settings, display);
+  print(presentation.json ? json_of(result, folder.path()) : text_of(result, folder.path()));
+  return 0;
+}
+
+}  // namespace
+
+int run_train(const TrainCommand& command, const Presentation& presentation) {
+  return train_in(RunFolder::create(command.out, command.force), command.config, false,
+                  presentation);
+}
+
+int run_resume(const ResumeCommand& command, const Presentation& presentation) {
+  const RunFolder folder = RunFolder::open(command.folder);
+  return train_in(folder, config_of_run(command.folder, command.layers), true, presentation);
+}
+
+}  // namespace millrace::cli

@@ -1,0 +1,101 @@
+// What a training refuses, before anything is measured: exit code, both values, remedy.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "tests/cli/training_fixture.hpp"
+
+namespace millrace::cli {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+namespace fs = std::filesystem;
+
+class BadTraining : public TrainingTest {
+ protected:
+  void expect_refused(const std::vector<std::string>& arguments, int code,
+                      const std::string& message) {
+    const ProgramResult result = run(arguments);
+    EXPECT_EQ(result.exit_code, code) << result.err;
+    EXPECT_THAT(result.err, HasSubstr(message));
+    EXPECT_THAT(result.err, Not(HasSubstr("[profile]")));
+    EXPECT_TRUE(result.out.empty()) << result.out;
+  }
+
+  std::vector<std::string> on(const std::string& data) const {
+    return {"train", "lenet5", "--steps", "2", "--data", data, "--out", folder_ / "out"};
+  }
+};
+
+TEST_F(BadTraining, Data) {
+  expect_refused(on("/nowhere/photos"), 2, "/nowhere/photos");
+  const std::string empty = folder_ / "empty";
+  fs::create_directories(empty);
+  expect_refused(on(empty), 2, "empty");
+  const std::string one = folder_ / "one";
+  fs::create_directories(one + "/cats");
+  folder_.write("one/cats/a.jpg", "");
+  expect_refused(on(one), 2, "class");
+  const std::string broken = folder_ / "broken";
+  for (const char* name : {"cats", "dogs"}) {
+    fs::create_directories(broken + "/" + name);
+    folder_.write(std::string("broken/") + name + "/a.jpg", "no image");
+  }
+  expect_refused(on(broken), 2, "a.jpg");
+}
+
+TEST_F(BadTraining, OutputFolder) {
+  folder_.write("file", "mine");
+  expect_refused(training(folder_ / "file", {"--steps", "2"}), 2, "file");
+  EXPECT_EQ(file_text(folder_ / "file"), "mine");
+  fs::create_directories(folder_ / "taken");
+  folder_.write("taken/thesis.txt", "mine");
+  expect_refused(training(folder_ / "taken", {"--steps", "2", "--force"}), 2, "taken");
+  EXPECT_EQ(file_text(folder_ / "taken/thesis.txt"), "mine");
+  expect_refused(training("/proc/run", {"--steps", "2"}), 4, "/proc/run");
+}
+
+TEST_F(BadTraining, CoresThatAreNotThere) {
+  expect_refused(training(folder_ / "out", {"--steps", "2", "--cores", "4095"}), 2, "4095");
+  expect_refused(training(folder_ / "out", {"--steps", "2", "--cores", "none"}), 2, "none");
+}
+
+TEST_F(BadTraining, MemoryBelowTheWeights) {
+  expect_refused(training(folder_ / "out", {"--steps", "2", "--memory", "100K"}), 3, "100 KiB");
+}
+
+TEST_F(BadTraining, PlanOfAnotherModelOrNone) {
+  expect_refused(training(folder_ / "out", {"--steps", "2", "--plan", "/nowhere/plan.json"}), 2,
+                 "/nowhere/plan.json");
+  const std::string plan = folder_.write("plan.json", "{}");
+  expect_refused(training(folder_ / "out", {"--steps", "2", "--plan", plan}), 2, "plan.json");
+}
+
+TEST_F(BadTraining, Weights) {
+  expect_refused(training(folder_ / "out", {"--steps", "2", "--weights", "/nowhere/w"}), 2,
+                 "/nowhere/w");
+  const std::string file = folder_.write("w.safetensors", "short");
+  expect_refused(training(folder_ / "out", {"--steps", "2", "--weights", file}), 2,
+                 "w.safetensors");
+}
+
+TEST_F(BadTraining, CosineWithoutAKnownLength) {
+  expect_refused(training(folder_ / "out", {"--time", "1m", "--schedule-lr", "cosine"}), 2,
+                 "cosine");
+}
+
+TEST_F(BadTraining, RunsThatAreNone) {
+  expect_refused({"resume", "/nowhere/run"}, 2, "/nowhere/run");
+  expect_refused({"eval", "/nowhere/run"}, 2, "/nowhere/run");
+  expect_refused({"predict", folder_.path().string(), "a.jpg"}, 2, "not the folder of a training");
+  expect_refused({"export", folder_.path().string(), "-o", "x.safetensors"}, 2,
+                 "not the folder of a training");
+  expect_refused({"export", folder_.path().string(), "-o", "x.onnx"}, 2, ".safetensors");
+}
+
+}  // namespace
+}  // namespace millrace::cli

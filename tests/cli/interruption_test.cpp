@@ -1,0 +1,83 @@
+// Trainings that are stopped, killed and continued.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <nlohmann/json.hpp>
+
+#include "tests/cli/training_fixture.hpp"
+
+namespace millrace::cli {
+namespace {
+
+using ::testing::HasSubstr;
+
+class Interruption : public TrainingTest {
+ protected:
+  /// Long enough that a signal after the first checkpoint comes well before the end.
+  static std::vector<std::string> long_training(const std::string& out,
+                                                std::vector<std::string> more = {}) {
+    more.insert(more.end(), {"--steps", "1500", "--set", "checkpoint.every_steps=50", "--json"});
+    return training(out, more);
+  }
+
+  /// A run that nothing stops, and its weights.
+  void SetUp() override {
+    ASSERT_EQ(run(long_training(whole_)).exit_code, 0);
+    expected_ = exported(whole_);
+  }
+
+  void expect_equal_after_resume(const std::string& out) {
+    const ProgramResult result = run({"resume", out, "--json"});
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_EQ(nlohmann::json::parse(result.out).at("steps"), 1500);
+    EXPECT_EQ(exported(out), expected_);
+  }
+
+  std::string whole_ = folder_ / "whole", expected_;
+};
+
+TEST_F(Interruption, ByCtrlCSavesAndResumeGivesTheSameBits) {
+  const std::string out = folder_ / "stopped";
+  Program program(long_training(out, {"--plan", whole_ + "/plan.json"}), environment());
+  ASSERT_TRUE(program.wait_for("checkpoint"));
+  program.send(SIGINT);
+  const ProgramResult result = program.finish();
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const auto json = nlohmann::json::parse(result.out);
+  EXPECT_EQ(json.at("outcome"), "interrupted");
+  EXPECT_LT(json.at("steps"), 1500);
+  expect_equal_after_resume(out);
+}
+
+TEST_F(Interruption, ByKillLosesNoCheckpoint) {
+  const std::string out = folder_ / "killed";
+  Program program(long_training(out, {"--plan", whole_ + "/plan.json"}), environment());
+  ASSERT_TRUE(program.wait_for("checkpoint"));
+  program.send(SIGKILL);
+  EXPECT_EQ(program.finish().signal, SIGKILL);
+  expect_equal_after_resume(out);
+}
+
+TEST_F(Interruption, AResumeMayUseOtherCores) {
+  const std::string out = folder_ / "moved";
+  Program program(long_training(out), environment());
+  ASSERT_TRUE(program.wait_for("checkpoint"));
+  program.send(SIGTERM);
+  ASSERT_EQ(program.finish().exit_code, 0);
+  const auto machine = nlohmann::json::parse(run({"topology", "--json"}).out);
+  const auto cpu = machine.at("kinds").at(0).at("cpus").at(0).dump();
+  const ProgramResult result = run({"resume", out, "--cores", cpu, "--json"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(nlohmann::json::parse(result.out).at("steps"), 1500);
+}
+
+TEST_F(Interruption, AResumeKeepsModelBatchAndSeed) {
+  const ProgramResult result = run({"resume", whole_, "--batch", "10"});
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_THAT(result.err, HasSubstr("batch 20"));
+}
+
+}  // namespace
+}  // namespace millrace::cli

@@ -1,0 +1,128 @@
+#include "controller/cli/planning.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "millrace/errors.hpp"
+
+namespace millrace::cli {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::SizeIs;
+
+/// Two kinds of one core each; `saved_bytes` per sample of each of the two layers.
+Profile two_kinds(double saved_bytes = 0) {
+  Profile profile;
+  profile.model = "small";
+  profile.samples = {1};
+  profile.kinds = {{.name = "big"}, {.name = "little"}};
+  for (const char* name : {"a", "b"}) {
+    LayerCosts layer;
+    layer.name = name;
+    layer.type = "linear";
+    layer.forward_ns = {{"big", {1000}}, {"little", {3000}}};
+    layer.backward_ns = {{"big", {2000}}, {"little", {6000}}};
+    layer.update_ns = {{"big", 10}, {"little", 30}};
+    layer.weights_bytes = 100;
+    layer.saved_bytes = saved_bytes;
+    layer.splits = {"samples"};
+    layer.loaded = {{"big", 1.1}, {"little", 1.2}};
+    profile.layers.push_back(layer);
+  }
+  profile.tensors = {{.from = "a", .to = {"b"}, .bytes = 4}};
+  return profile;
+}
+
+TEST(PlanRequestOf, TakesTheSettingsOver) {
+  RunConfig config;
+  config.batch = 32;
+  config.micro_batch = 4;
+  config.schedule = "fill-drain";
+  config.max_stages = 2;
+  config.max_replicas = 1;
+  config.recompute = RecomputePolicy::none;
+  config.objective = Objective::period;
+  config.memory_bytes = 1 << 20;
+  const PlanRequest request = plan_request(config);
+  EXPECT_EQ(request.batch, 32);
+  EXPECT_EQ(request.micro_batch, 4);
+  EXPECT_EQ(request.schedule, "fill-drain");
+  EXPECT_EQ(request.max_stages, 2);
+  EXPECT_EQ(request.max_replicas, 1);
+  EXPECT_EQ(request.recompute, RecomputePolicy::none);
+  EXPECT_EQ(request.objective, Objective::period);
+  EXPECT_EQ(request.memory_bytes, 1 << 20);
+}
+
+TEST(SelectKinds, KeepsTheFastestOrTheSlowest) {
+  EXPECT_EQ(select_kinds(two_kinds(), "all"), two_kinds());
+  for (const auto& [cores, kind] : {std::pair{"big", "big"}, std::pair{"little", "little"}}) {
+    const Profile profile = select_kinds(two_kinds(), cores);
+    ASSERT_THAT(profile.kinds, SizeIs(1));
+    EXPECT_EQ(profile.kinds.front().name, kind);
+    for (const LayerCosts& layer : profile.layers) {
+      EXPECT_THAT(layer.forward_ns, SizeIs(1));
+      EXPECT_THAT(layer.update_ns, SizeIs(1));
+      EXPECT_EQ(layer.loaded.count(kind), 1u);
+    }
+  }
+}
+
+TEST(SelectKinds, RefusesCpuNumbers) {
+  try {
+    select_kinds(two_kinds(), "0-1");
+    FAIL() << "was accepted";
+  } catch (const ConfigError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("no CPU numbers"));
+  }
+}
+
+TEST(EvenPlan, IsOneStageWithEqualShares) {
+  PlanRequest request;
+  request.batch = 5;
+  request.cpus = {{"big", {2}}, {"little", {0}}};
+  const Plan plan = even_plan(two_kinds(), request);
+  ASSERT_THAT(plan.stages, SizeIs(1));
+  EXPECT_THAT(plan.stages.front().layers, ElementsAre("a", "b"));
+  EXPECT_THAT(plan.stages.front().shares, ElementsAre(3, 2));
+  EXPECT_EQ(plan.stages.front().devices.front(), (PlannedDevice{"big", 2}));
+  EXPECT_EQ(plan.micro_batches, 1);
+  EXPECT_GT(plan.value_ns, 0);
+}
+
+TEST(MakePlan, AnOpenBatchIsTheLargestThatFits) {
+  const Profile profile = two_kinds(1000);
+  RunConfig config;
+  config.batch.reset();
+  config.micro_batch = 64;  // all at once: the activations of a batch are alive together
+  config.recompute = RecomputePolicy::none;
+  config.memory_bytes = 20'000;
+  const Plan plan = make_plan(profile, config, plan_request(config));
+  EXPECT_EQ(plan.batch, 8);
+  EXPECT_LE(plan.memory_bytes, 20'000);
+}
+
+TEST(MakePlan, NoPlanSaysWhyAndWhatWouldDo) {
+  RunConfig config;
+  config.memory_bytes = 10;
+  try {
+    make_plan(two_kinds(), config, plan_request(config));
+    FAIL() << "made a plan";
+  } catch (const NoPlanError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("nearest"));
+  }
+}
+
+TEST(PresentPlan, SaysEachStageOrDrawsOrGivesJson) {
+  const Profile profile = two_kinds();
+  RunConfig config;
+  const Plan plan = make_plan(profile, config, plan_request(config));
+  EXPECT_THAT(present_plan(plan, profile, false, false), HasSubstr("stage 0: a to"));
+  EXPECT_EQ(present_plan(plan, profile, false, true), explain(plan, profile));
+  EXPECT_EQ(plan_from_json(present_plan(plan, profile, true, false), "test"), plan);
+}
+
+}  // namespace
+}  // namespace millrace::cli

@@ -1,0 +1,33 @@
+#pragma once
+// Trainings of LeNet-5 on generated digits, with the kept profile shared by the tests of a program.
+
+#include <gtest/gtest.h>
+
+#include <memory>
+
+#include "tests/cli/run_program.hpp"
+
+namespace millrace::cli {
+
+class TrainingTest : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite();
+  static void TearDownTestSuite();
+
+  /// Flags that every training of these tests has, then `more`.
+  static std::vector<std::string> training(const std::string& out,
+                                           const std::vector<std::string>& more);
+  /// Runs the program with the tests' own cache.
+  static ProgramResult run(const std::vector<std::string>& arguments);
+  static Environment environment();
+  static std::string data() { return *shared_ / "digits"; }
+  /// Exports the run's last weights and returns the file's bytes.
+  std::string exported(const std::string& run_folder) const;
+
+  TestFolder folder_;
+
+ private:
+  static std::unique_ptr<TestFolder> shared_;
+};
+
+}  // namespace millrace::cli

@@ -1,0 +1,184 @@
+// The verbs that train and use what was trained, end to end.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "tests/cli/small_data.hpp"
+#include "tests/cli/training_fixture.hpp"
+
+namespace millrace::cli {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+
+nlohmann::json parsed(const ProgramResult& result) {
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  auto json = nlohmann::json::parse(result.out, nullptr, false);
+  EXPECT_FALSE(json.is_discarded()) << result.out;
+  return json;
+}
+
+class Training : public TrainingTest {};
+
+TEST_F(Training, LeavesEverythingInOneFolder) {
+  const std::string out = folder_ / "run";
+  const auto json = parsed(run(training(out, {"--steps", "30", "--json"})));
+  EXPECT_EQ(json.at("steps"), 30);
+  EXPECT_GT(json.at("images_per_second").get<double>(), 0);
+  EXPECT_GT(json.at("loss").get<double>(), 0);
+  EXPECT_GE(json.at("accuracy").get<double>(), 0);
+  for (const char* field :
+       {"first_expected_ns", "first_latest_ns", "measured_ns", "error_percent"}) {
+    EXPECT_TRUE(json.at("estimate").at(field).is_number()) << field;
+  }
+  EXPECT_EQ(nlohmann::json::parse(file_text(out + "/plan.json")).at("model"), "lenet5");
+  EXPECT_THAT(file_text(out + "/config.toml"), HasSubstr("steps = 30"));
+  EXPECT_TRUE(nlohmann::json::accept(file_text(out + "/trace.json")));
+  EXPECT_THAT(file_text(out + "/metrics.jsonl"), Not(IsEmpty()));
+  EXPECT_FALSE(std::filesystem::is_empty(out + "/checkpoints"));
+}
+
+TEST_F(Training, LearnsWhatIsEasy) {
+  const auto json = parsed(run(training(folder_ / "run", {"--epochs", "10", "--json"})));
+  EXPECT_EQ(json.at("steps"), 150);
+  EXPECT_GT(json.at("accuracy").get<double>(), 0.9);
+}
+
+TEST_F(Training, RepeatsBitByBitUnderTheSamePlan) {
+  const std::string first = folder_ / "first", second = folder_ / "second";
+  ASSERT_EQ(run(training(first, {"--steps", "20"})).exit_code, 0);
+  ASSERT_EQ(run(training(second, {"--steps", "20", "--plan", first + "/plan.json"})).exit_code, 0);
+  EXPECT_EQ(exported(first), exported(second));
+  const std::string third = folder_ / "third";
+  ASSERT_EQ(run(training(third, {"--steps", "20", "--seed", "2"})).exit_code, 0);
+  EXPECT_NE(exported(first), exported(third));
+}
+
+TEST_F(Training, AFolderThatIsTakenNeedsForce) {
+  const std::string out = folder_ / "run";
+  ASSERT_EQ(run(training(out, {"--steps", "2"})).exit_code, 0);
+  const std::string before = exported(out);
+  const ProgramResult refused = run(training(out, {"--steps", "3"}));
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_THAT(refused.err, HasSubstr("--force"));
+  EXPECT_EQ(exported(out), before);
+  EXPECT_EQ(run(training(out, {"--steps", "3", "--force"})).exit_code, 0);
+  EXPECT_NE(exported(out), before);
+}
+
+TEST_F(Training, TheConfigurationIsShownAndQuietIsQuiet) {
+  const ProgramResult verbose = run(training(folder_ / "a", {"--steps", "2", "-v"}));
+  EXPECT_THAT(verbose.err, HasSubstr("learning_rate = 0.01"));
+  const ProgramResult quiet = run(training(folder_ / "b", {"--steps", "2", "-q", "--json"}));
+  EXPECT_EQ(quiet.exit_code, 0);
+  EXPECT_THAT(quiet.err, Not(HasSubstr("[train]")));
+  EXPECT_THAT(quiet.err, Not(HasSubstr("\x1b")));
+}
+
+TEST_F(Training, UsesOnlyTheCoresThatAreAsked) {
+  const std::string out = folder_ / "run";
+  const auto machine = parsed(run({"topology", "--json"}));
+  const int cpu = machine.at("kinds").at(0).at("cpus").at(0).get<int>();
+  ASSERT_EQ(run(training(out, {"--steps", "2", "--cores", std::to_string(cpu)})).exit_code, 0);
+  for (const auto& stage : nlohmann::json::parse(file_text(out + "/plan.json")).at("stages")) {
+    for (const auto& device : stage.at("devices")) EXPECT_EQ(device.at("cpu"), cpu);
+  }
+}
+
+class Trained : public TrainingTest {
+ protected:
+  void SetUp() override {
+    run_ = folder_ / "run";
+    ASSERT_EQ(run(training(run_, {"--epochs", "8"})).exit_code, 0);
+  }
+  std::string run_;
+};
+
+TEST_F(Trained, IsEvaluatedFromTheRunAndFromItsExport) {
+  const auto of_run = parsed(run({"eval", run_, "--data", data(), "--json"}));
+  EXPECT_EQ(of_run.at("samples"), 50);
+  EXPECT_GT(of_run.at("accuracy").get<double>(), 0.9);
+  exported(run_);
+  const auto of_file = parsed(run({"eval", folder_ / "exported.safetensors", "lenet5", "--data",
+                                   data(), "--batch", "20", "--json"}));
+  EXPECT_EQ(of_file.at("accuracy"), of_run.at("accuracy"));
+  EXPECT_NEAR(of_file.at("loss").get<double>(), of_run.at("loss").get<double>(), 1e-4);
+}
+
+TEST_F(Trained, PredictsTheLabelsOfImages) {
+  std::vector<std::string> arguments = {"predict", run_};
+  for (const int label : {3, 8}) {
+    arguments.push_back(folder_ / (std::to_string(label) + ".jpg"));
+    write_digit_jpeg(arguments.back(), label);
+  }
+  arguments.push_back("--json");
+  const auto predictions = parsed(run(arguments)).at("predictions");
+  ASSERT_EQ(predictions.size(), 2u);
+  EXPECT_EQ(predictions.at(0).at("image"), arguments.at(2));
+  EXPECT_EQ(predictions.at(0).at("label"), "3");
+  EXPECT_EQ(predictions.at(1).at("label"), "8");
+  EXPECT_GT(predictions.at(0).at("probability").get<double>(), 0.5);
+}
+
+TEST_F(Trained, ExportsTheSameBytesAgainUnderTorchvisionsNames) {
+  const std::string bytes = exported(run_);
+  EXPECT_EQ(exported(run_), bytes);
+  EXPECT_THAT(bytes, HasSubstr("\"conv1.weight\""));
+  EXPECT_THAT(bytes, Not(HasSubstr("optimizer")));
+  EXPECT_THAT(bytes, Not(HasSubstr(run_)));
+}
+
+TEST_F(Trained, IsAStartForAnotherTraining) {
+  exported(run_);
+  const auto json =
+      parsed(run(training(folder_ / "more", {"--steps", "1", "--lr", "0", "--weights",
+                                             folder_ / "exported.safetensors", "--json"})));
+  EXPECT_GT(json.at("accuracy").get<double>(), 0.9);
+}
+
+TEST_F(Trained, WithADamagedCheckpointIsRefused) {
+  for (const auto& entry : std::filesystem::directory_iterator(run_ + "/checkpoints")) {
+    std::filesystem::resize_file(entry.path(), std::filesystem::file_size(entry.path()) / 2);
+  }
+  for (const char* verb : {"eval", "predict", "export"}) {
+    std::vector<std::string> arguments = {verb, run_};
+    if (verb == std::string("predict")) arguments.push_back("image.jpg");
+    if (verb == std::string("export")) arguments.insert(arguments.end(), {"-o", "x.safetensors"});
+    const ProgramResult result = run(arguments);
+    EXPECT_EQ(result.exit_code, 2) << verb << result.err;
+    EXPECT_THAT(result.err, HasSubstr("checkpoint")) << verb;
+  }
+}
+
+class Planning : public TrainingTest {};
+
+TEST_F(Planning, AProfileIsACostGraphThatPlanReads) {
+  const std::string costs = folder_ / "costs.json";
+  const auto json = parsed(run({"profile", "lenet5", "--batch", "20", "-o", costs, "--json"}));
+  EXPECT_EQ(json.at("format"), "millrace-costs");
+  EXPECT_EQ(json, nlohmann::json::parse(file_text(costs)));
+  const auto of_costs = parsed(run({"plan", "--costs", costs, "--batch", "20", "--json"}));
+  const auto of_model = parsed(run({"plan", "lenet5", "--batch", "20", "--json"}));
+  EXPECT_EQ(of_costs.at("model"), "lenet5");
+  EXPECT_EQ(of_model.at("stages").size(), of_costs.at("stages").size());
+  EXPECT_THAT(run({"profile", "lenet5", "--batch", "20"}).out, HasSubstr("conv1"));
+}
+
+TEST_F(Planning, TheEstimateHasAStepAndARun) {
+  const auto json = parsed(
+      run({"estimate", "lenet5", "--data", data(), "--batch", "20", "--epochs", "3", "--json"}));
+  EXPECT_GT(json.at("step").at("expected_ns").get<double>(), 0);
+  EXPECT_GE(json.at("step").at("latest_ns"), json.at("step").at("expected_ns"));
+  EXPECT_GT(json.at("run").at("expected_ns").get<double>(),
+            44 * json.at("step").at("expected_ns").get<double>());
+  EXPECT_GE(json.at("run").at("latest_ns"), json.at("run").at("expected_ns"));
+  EXPECT_GT(json.at("images_per_second").get<double>(), 0);
+  EXPECT_EQ(json.at("confidence"), 0.99);
+}
+
+}  // namespace
+}  // namespace millrace::cli
