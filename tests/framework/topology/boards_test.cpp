@@ -192,34 +192,32 @@ TEST_F(OwnBoard, ThatIsNoJsonIsRefused) {
 }
 
 TEST_F(OwnBoard, WithWrongFieldsIsRefused) {
-  const std::vector<std::pair<json, const char*>> patches = {
-      {{{"format", "millrace-plan"}}, "format"},
-      {{{"version", 9}}, "version is 9"},
-      {{{"toolchain", "x"}}, "toolchain is not a field"},
-      {{{"soc", nullptr}}, "soc is missing"},
-      {{{"products", {1}}}, "products is a list of something else"},
-      {{{"memory", {{"bytes", 0}}}}, "memory.bytes is 0"},
-      {{{"memory", {{"bytes", 1}, {"ecc", true}}}}, "memory.ecc is not a field"},
-      {{{"caches", {{"level", 1}}}}, "caches.level is not a field"},
-      {{{"gpus", {{{"name", "G"}, {"api", "metal"}, {"source", ""}}}}}, "gpus[0].api is neither"},
-      {{{"cores", {{{"model", "A"}, {"cpus", "3-1"}, {"max_mhz", 1}, {"source", ""}}}}},
-       "ends before"},
-      {{{"cores", {{{"model", "A"}, {"cpus", "0"}, {"max_mhz", 1.5}, {"source", ""}}}}},
-       "cores[0].max_mhz"},
-      {{{"cores", {{{"model", "A"}, {"cpus", "0"}, {"max_mhz", 1}}}}},
-       "cores[0].source is missing"}};
+  const std::vector<std::pair<const char*, const char*>> patches = {
+      {R"({"format": "millrace-plan"})", "format is"},
+      {R"({"version": 9})", "version is 9"},
+      {R"({"toolchain": "x"})", "toolchain is not a field"},
+      {R"({"soc": null})", "soc is missing"},
+      {R"({"products": [1]})", "products is a list of something else"},
+      {R"({"memory": {"bytes": 0}})", "memory.bytes is 0"},
+      {R"({"memory": {"ecc": true}})", "memory.ecc is not a field"},
+      {R"({"caches": {"level": 1}})", "caches.level is not a field"},
+      {R"({"gpus": [{"name": "G", "api": "metal", "source": ""}]})", "gpus[0].api is neither"},
+      {R"({"cores": [{"model": "A", "cpus": "3-1", "max_mhz": 1, "source": ""}]})",
+       "ends before it begins"},
+      {R"({"cores": [{"model": "A", "cpus": "0", "max_mhz": 1.5, "source": ""}]})",
+       "cores[0].max_mhz is 1.5"},
+      {R"({"cores": [{"model": "A", "cpus": "0", "max_mhz": 1}]})", "cores[0].source is missing"}};
   for (const auto& [patch, message] : patches) {
     json document = document_;
-    document.merge_patch(patch);
+    document.merge_patch(json::parse(patch));
     EXPECT_THAT(refusal_of(document.dump()), HasSubstr(message));
   }
 }
 
 TEST_F(OwnBoard, WithPowerInTheWrongOrderIsRefused) {
   json document = document_;
-  document["cores"][0]["power"] = {
-      {"microwatts_per_mhz_volt2", 416},
-      {"points", {{{"mhz", 1200}, {"volts", 0.7}}, {{"mhz", 2400}, {"volts", 1}}}}};
+  document["cores"][0]["power"] = json::parse(R"({"microwatts_per_mhz_volt2": 416, "points": [
+      {"mhz": 1200, "volts": 0.7}, {"mhz": 2400, "volts": 1}]})");
   EXPECT_THAT(refusal_of(document.dump()), HasSubstr("put the fastest first"));
 }
 

@@ -22,7 +22,12 @@ TEST(ParseCpuList, SortsAndNamesEachOnce) {
   EXPECT_EQ(parse_cpu_list("7,0-2,1,7"), (std::vector<int>{0, 1, 2, 7}));
 }
 
-class BadCpuList : public ::testing::TestWithParam<std::pair<const char*, const char*>> {};
+struct BadList {
+  const char* text;
+  const char* reason;
+};
+
+class BadCpuList : public ::testing::TestWithParam<BadList> {};
 
 TEST_P(BadCpuList, IsRefusedWithItsReason) {
   const auto& [text, reason] = GetParam();
@@ -32,21 +37,31 @@ TEST_P(BadCpuList, IsRefusedWithItsReason) {
   EXPECT_THAT(message, HasSubstr("0,2-3"));
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    All, BadCpuList,
-    ::testing::Values(std::pair("", "no CPU number"), std::pair("a", "no CPU number"),
-                      std::pair("3-1", "ends before it begins"), std::pair("0-", "no CPU number"),
-                      std::pair("-1", "no CPU number"), std::pair("0--1", "no CPU number"),
-                      std::pair("-", "no CPU number"), std::pair(",", "no CPU number"),
-                      std::pair("1,", "no CPU number"), std::pair("1,,2", "no CPU number"),
-                      std::pair("1 2", "no CPU number"), std::pair(" 1", "no CPU number"),
-                      std::pair("+1", "no CPU number"), std::pair("1.5", "no CPU number"),
-                      std::pair("0x1", "no CPU number"), std::pair("0-7:", "no CPU number"),
-                      std::pair("0-7:0", "step of 0"), std::pair("0-7:-2", "no CPU number"),
-                      std::pair("3:2", "no range"), std::pair("1-2-3", "no CPU number"),
-                      std::pair("8192", "beyond CPU 8191"),
-                      std::pair("0-4000000000", "beyond CPU 8191"),
-                      std::pair("99999999999999999999", "beyond CPU 8191")));
+const BadList kBadLists[] = {{"", "no CPU number"},
+                             {"a", "no CPU number"},
+                             {"3-1", "ends before it begins"},
+                             {"0-", "no CPU number"},
+                             {"-1", "no CPU number"},
+                             {"0--1", "no CPU number"},
+                             {"-", "no CPU number"},
+                             {",", "no CPU number"},
+                             {"1,", "no CPU number"},
+                             {"1,,2", "no CPU number"},
+                             {"1 2", "no CPU number"},
+                             {" 1", "no CPU number"},
+                             {"+1", "no CPU number"},
+                             {"1.5", "no CPU number"},
+                             {"0x1", "no CPU number"},
+                             {"0-7:", "no CPU number"},
+                             {"0-7:0", "step of 0"},
+                             {"0-7:-2", "no CPU number"},
+                             {"3:2", "no range"},
+                             {"1-2-3", "no CPU number"},
+                             {"8192", "beyond CPU 8191"},
+                             {"0-4000000000", "beyond CPU 8191"},
+                             {"99999999999999999999", "beyond CPU 8191"}};
+
+INSTANTIATE_TEST_SUITE_P(All, BadCpuList, ::testing::ValuesIn(kBadLists));
 
 TEST(FormatCpuList, JoinsRangesInAnyOrder) {
   EXPECT_EQ(format_cpu_list({}), "");

@@ -50,7 +50,7 @@ TEST(TopologyJson, HasTheFieldsThatScriptsUse) {
   EXPECT_EQ(document["format"], "millrace-topology");
   EXPECT_EQ(document["version"], 1);
   EXPECT_EQ(document["kinds"][0]["name"], "big");
-  EXPECT_EQ(document["kinds"][0]["cpus"], json({2, 3}));
+  EXPECT_EQ(document["kinds"][0]["cpus"], json::parse("[2, 3]"));
   EXPECT_EQ(document["kinds"][1]["relative_speed"], 0.38671875);
   EXPECT_EQ(document["gpus"][0]["name"], "Mali");
   EXPECT_EQ(document["memory_bytes"], std::int64_t{1} << 40);
@@ -68,7 +68,7 @@ TEST(TopologyJson, WritesAbsentLimitsAsNull) {
 
 struct Change {
   const char* place;  ///< JSON pointer
-  json value;         ///< discarded: the field is removed
+  const char* value;  ///< as JSON text; "" removes the field
   const char* message;
 };
 
@@ -78,51 +78,53 @@ TEST_P(BadTopologyJson, IsRefused) {
   const auto& [place, value, message] = GetParam();
   json document = json::parse(to_json(full()));
   const json::json_pointer pointer(place);
-  if (value.is_discarded()) {
+  if (std::string(value).empty()) {
     document.at(pointer.parent_pointer()).erase(pointer.back());
   } else {
-    document[pointer] = value;
+    document[pointer] = json::parse(value);
   }
   EXPECT_THAT(refusal([&] { topology_from_json(document.dump()); }),
               AllOf(HasSubstr("[topology] topology: "), HasSubstr(message)));
 }
 
-const json kRemoved = json(json::value_t::discarded);
+// Texts, since the compiler takes minutes for as many JSON values under the sanitizers.
+const Change kChanges[] = {
+    {"/format", "\"millrace-plan\"", "format is \"millrace-plan\""},
+    {"/version", "2", "version is 2"},
+    {"/extra", "1", "extra is not a field"},
+    {"/source", "", "source is missing"},
+    {"/machine", "5", "machine is 5"},
+    {"/kinds", "[]", "kinds is empty"},
+    {"/kinds", "5", "kinds is number"},
+    {"/kinds/0/cpus", "[]", "kinds[0].cpus is empty"},
+    {"/kinds/0/cpus/0", "-1", "kinds[0].cpus holds -1"},
+    {"/kinds/0/cpus/0", "2.5", "kinds[0].cpus holds 2.5"},
+    {"/kinds/0/cpus/0", "5000000000", "kinds[0].cpus holds 5000000000"},
+    {"/kinds/0/cpus/0", "3", "kinds names CPU 3 twice"},
+    {"/kinds/1/cpus/0", "2", "kinds names CPU 2 twice"},
+    {"/kinds/0/relative_speed", "0", "kinds[0].relative_speed is 0"},
+    {"/kinds/0/relative_speed", "\"1\"", "kinds[0].relative_speed is \"1\""},
+    {"/kinds/0/model", "", "kinds[0].model is missing"},
+    {"/kinds/0/colour", "\"red\"", "kinds[0].colour is not a field"},
+    {"/cores/0", "0", "cores is not a list"},
+    {"/cores/0", "[]", "without a CPU"},
+    {"/caches/0/bytes", "-1", "caches[0].bytes is -1"},
+    {"/caches/0/level", "3000000000", "caches[0].level is too large"},
+    {"/numa_nodes/0/index", "0.5", "numa_nodes[0].index is 0.5"},
+    {"/memory_bytes", "-1", "memory_bytes is -1"},
+    {"/memory_available_bytes", "1e300", "memory_available_bytes is"},
+    {"/gpus/0/runs_on_cpu", "1", "gpus[0].runs_on_cpu is 1"},
+    {"/gpus/0/api", "", "gpus[0].api is missing"},
+    {"/limits/cpu_quota", "-1", "limits.cpu_quota is -1"},
+    {"/limits/cpu_quota", "", "limits.cpu_quota is missing"},
+    {"/limits/memory_limit_bytes", "\"4G\"", "limits.memory_limit_bytes is"},
+    {"/limits/more", "1", "limits.more is not a field"},
+    {"/warnings/0", "\"text\"", "warnings[0] is string"},
+    {"/board/products/0", "7", "board.products holds 7"},
+    {"/board/cores/0/operating_points/1/volts", "-1", "operating_points[1].volts is -1"},
+    {"/board/soc", "", "board.soc is missing"}};
 
-INSTANTIATE_TEST_SUITE_P(
-    All, BadTopologyJson,
-    ::testing::Values(
-        Change{"/format", "millrace-plan", "format is \"millrace-plan\""},
-        Change{"/version", 2, "version is 2"}, Change{"/extra", 1, "extra is not a field"},
-        Change{"/source", kRemoved, "source is missing"}, Change{"/machine", 5, "machine is 5"},
-        Change{"/kinds", json::array(), "kinds is empty"}, Change{"/kinds", 5, "kinds is number"},
-        Change{"/kinds/0/cpus", json::array(), "kinds[0].cpus is empty"},
-        Change{"/kinds/0/cpus/0", -1, "kinds[0].cpus holds -1"},
-        Change{"/kinds/0/cpus/0", 2.5, "kinds[0].cpus holds 2.5"},
-        Change{"/kinds/0/cpus/0", 5000000000, "kinds[0].cpus holds 5000000000"},
-        Change{"/kinds/0/cpus/0", 3, "kinds names CPU 3 twice"},
-        Change{"/kinds/1/cpus/0", 2, "kinds names CPU 2 twice"},
-        Change{"/kinds/0/relative_speed", 0, "kinds[0].relative_speed is 0"},
-        Change{"/kinds/0/relative_speed", "1", "kinds[0].relative_speed is \"1\""},
-        Change{"/kinds/0/model", kRemoved, "kinds[0].model is missing"},
-        Change{"/kinds/0/colour", "red", "kinds[0].colour is not a field"},
-        Change{"/cores/0", 0, "cores is not a list"},
-        Change{"/cores/0", json::array(), "without a CPU"},
-        Change{"/caches/0/bytes", -1, "caches[0].bytes is -1"},
-        Change{"/caches/0/level", 3000000000, "caches[0].level is too large"},
-        Change{"/numa_nodes/0/index", 0.5, "numa_nodes[0].index is 0.5"},
-        Change{"/memory_bytes", -1, "memory_bytes is -1"},
-        Change{"/memory_available_bytes", 1e300, "memory_available_bytes is"},
-        Change{"/gpus/0/runs_on_cpu", 1, "gpus[0].runs_on_cpu is 1"},
-        Change{"/gpus/0/api", kRemoved, "gpus[0].api is missing"},
-        Change{"/limits/cpu_quota", -1, "limits.cpu_quota is -1"},
-        Change{"/limits/cpu_quota", kRemoved, "limits.cpu_quota is missing"},
-        Change{"/limits/memory_limit_bytes", "4G", "limits.memory_limit_bytes is"},
-        Change{"/limits/more", 1, "limits.more is not a field"},
-        Change{"/warnings/0", "text", "warnings[0] is string"},
-        Change{"/board/products/0", 7, "board.products holds 7"},
-        Change{"/board/cores/0/operating_points/1/volts", -1, "operating_points[1].volts is -1"},
-        Change{"/board/soc", kRemoved, "board.soc is missing"}));
+INSTANTIATE_TEST_SUITE_P(All, BadTopologyJson, ::testing::ValuesIn(kChanges));
 
 TEST(TopologyJson, RefusesWhatIsNoDocument) {
   for (const char* text : {"", "{", "[]", "null", "7", "{\"format\": \"millrace-topology\"}"}) {
