@@ -1,21 +1,15 @@
 #include "framework/profile/cost_graph.hpp"
 
 #include <algorithm>
-#include <functional>
-#include <numeric>
 
 #include "framework/layers/layer_op.hpp"
 #include "framework/profile/core_rates.hpp"
+#include "framework/profile/footprint.hpp"
 
 namespace millrace {
 namespace {
 
 constexpr double kMemoryShare = 0.9;
-
-double bytes_of(const std::vector<std::int64_t>& shape) {
-  return 4.0 * static_cast<double>(std::accumulate(shape.begin(), shape.end(), std::int64_t{1},
-                                                   std::multiplies<>()));
-}
 
 /// Curves of one layer for every width that was measured.
 void add_widths(PassWidths& widths, const std::string& kind,
@@ -96,7 +90,7 @@ Profile make_cost_graph(const Model& model, const std::vector<LayerFacts>& facts
     profile.layers.push_back(std::move(costs));
     if (l > 0) {
       profile.tensors.push_back(
-          {facts[l - 1].name, {facts[l].name}, bytes_of(facts[l - 1].output_shape), false});
+          {facts[l - 1].name, {facts[l].name}, tensor_bytes(facts[l - 1].output_shape), false});
     }
   }
   return profile;

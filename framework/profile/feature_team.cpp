@@ -3,8 +3,6 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/randn.h>
 
-#include "framework/profile/layer_chain.hpp"
-
 namespace millrace {
 
 FeatureTeam::FeatureTeam(const Model& model, const std::vector<LayerFacts>& facts,
@@ -35,31 +33,32 @@ void FeatureTeam::resize(std::int64_t samples) {
   }
 }
 
-PassTimes FeatureTeam::pass(std::int64_t samples) {
+PassTimes FeatureTeam::pass(std::int64_t samples, const LayerChain::BeforeLayer& before) {
   resize(samples);
   const std::vector<double> zeros(layers_, 0.0);
   PassTimes times = {zeros, zeros, {}};
   team_.run([&](int member, const CoreTeam::Meet& meet) {
+    const auto m = static_cast<std::size_t>(member);
     std::vector<Saved> saved(divided_.size());
     // Times one layer on all members; member 0 writes it down.
-    const auto timed = [&](double& ns, const std::function<void()>& work) {
+    const auto timed = [&](const Divided& divided, std::vector<double>& ns, const auto& work) {
+      if (member == 0 && before) before(divided.layer);
       meet();
       const double begin_ns = steady_ns();
       work();
       meet();
-      if (member == 0) ns = steady_ns() - begin_ns;
+      if (member == 0) ns[divided.layer] = steady_ns() - begin_ns;
     };
-    const auto m = static_cast<std::size_t>(member);
     for (std::size_t i = 0; i < divided_.size(); ++i) {
       Divided& divided = divided_[i];
-      divided.ops[m]->clear_gradients();
-      timed(times.forward_ns[divided.layer], [&] {
-        divided.ops[m]->forward(divided.buffers.x, divided.buffers.y, DrawKey{}, true, &saved[i]);
-      });
+      FeatureOp& op = *divided.ops[m];
+      op.clear_gradients();
+      timed(divided, times.forward_ns,
+            [&] { op.forward(divided.buffers.x, divided.buffers.y, DrawKey{}, true, &saved[i]); });
     }
     for (std::size_t i = divided_.size(); i-- > 0;) {
       Divided& divided = divided_[i];
-      timed(times.backward_ns[divided.layer], [&] {
+      timed(divided, times.backward_ns, [&] {
         divided.ops[m]->backward(divided.buffers.dy, divided.buffers.dx, saved[i],
                                  divided.input_gradient);
       });

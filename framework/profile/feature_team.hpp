@@ -10,6 +10,7 @@
 
 #include "framework/layers/layer_op.hpp"
 #include "framework/profile/core_team.hpp"
+#include "framework/profile/layer_chain.hpp"
 #include "framework/profile/measuring.hpp"
 #include "millrace/model.hpp"
 
@@ -24,7 +25,8 @@ class FeatureTeam {
 
   /// Forward and backward of `samples` samples through all layers that can be divided: ns until the
   /// last core was ready with the layer, so waiting included; 0 for the other layers.
-  PassTimes pass(std::int64_t samples);
+  /// `before` is called before each of them, outside the measured times.
+  PassTimes pass(std::int64_t samples, const LayerChain::BeforeLayer& before = {});
 
  private:
   struct Buffers {

@@ -3,19 +3,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <functional>
-#include <memory>
-#include <numeric>
+#include <iterator>
 #include <optional>
 #include <utility>
 
 #include "framework/profile/core_rates.hpp"
 #include "framework/profile/feature_team.hpp"
+#include "framework/profile/footprint.hpp"
 #include "framework/profile/layer_chain.hpp"
 #include "framework/profile/loaded_cores.hpp"
 #include "framework/profile/pinned_thread.hpp"
-#include "millrace/errors.hpp"
-#include "millrace/units.hpp"
 
 namespace millrace {
 namespace {
@@ -26,32 +23,12 @@ constexpr double kChoiceWeight = 2, kAloneWeight = 4, kThreadsWeight = 2, kFeatu
 constexpr std::int64_t kChoiceSamples = 16;  ///< implementations are compared at no more than these
 constexpr double kProgressEvery_ns = 1e8;
 
-double bytes_of(const std::vector<std::int64_t>& shape) {
-  return 4.0 * static_cast<double>(std::accumulate(shape.begin(), shape.end(), std::int64_t{1},
-                                                   std::multiplies<>()));
-}
-
-double weights_bytes(const std::vector<LayerFacts>& facts) {
-  double total = 0;
-  for (const LayerFacts& layer : facts) total += static_cast<double>(layer.weights_bytes);
-  return total;
-}
-
-double sample_bytes(const std::vector<LayerFacts>& facts) {
-  double saved = 0, largest = 0;
-  for (const LayerFacts& layer : facts) {
-    saved += saved_bytes_per_sample(layer);
-    largest = std::max(largest, bytes_of(layer.input_shape) + bytes_of(layer.output_shape));
-  }
-  return saved + 2 * largest;
-}
-
 class Measuring {
  public:
   explicit Measuring(const MeasuringJob& job)
       : job_(job),
         counts_(sample_counts(job.batch)),
-        most_samples_(samples_that_fit(job)),
+        most_samples_(samples_that_fit(job.facts, job.memory_bytes, job.batch)),
         shares_(job.end_ns, share_weights(job.topology), steady_ns),
         weights_(job.model) {}
 
@@ -63,7 +40,6 @@ class Measuring {
   }
 
  private:
-  static std::int64_t samples_that_fit(const MeasuringJob& job);
   static std::vector<double> share_weights(const Topology& topology);
 
   MeasuringRules rules(double budget_ns) const {
@@ -78,9 +54,9 @@ class Measuring {
   MeasuredCounts measure_chain(const std::string& name, PinnedThread& thread, LayerChain& chain,
                                bool update);
   void measure_loaded(std::map<std::string, KindTimes>& times);
+  /// Empty where there is one core, or the memory cannot hold a chain for each.
   std::vector<LoadedCore> loaded_cores(const std::map<std::string, KindTimes>& times,
                                        double budget_ns) const;
-  bool chains_fit(const std::vector<LoadedCore>& cores) const;
 
   /// Reports progress before each layer of a pass.
   LayerChain::BeforeLayer reporting(const std::string& what, std::int64_t samples);
@@ -92,20 +68,6 @@ class Measuring {
   ScratchWeights weights_;
   double last_report_ns_ = 0;
 };
-
-std::int64_t Measuring::samples_that_fit(const MeasuringJob& job) {
-  if (job.memory_bytes <= 0) return job.batch;
-  const double room = job.memory_bytes - chain_bytes(job.facts, 0);
-  const double fit = room / sample_bytes(job.facts);
-  if (fit < 1) {
-    throw ResourceError(
-        "profile", fmt::format("measuring {} takes {}, {} are free: free some memory or choose "
-                               "a smaller model",
-                               job.model.name, format_bytes(chain_bytes(job.facts, 1)),
-                               format_bytes(job.memory_bytes)));
-  }
-  return static_cast<std::int64_t>(std::min(fit, static_cast<double>(job.batch)));
-}
 
 std::vector<double> Measuring::share_weights(const Topology& topology) {
   std::vector<double> weights;
@@ -194,7 +156,10 @@ void Measuring::measure_width(const std::string& kind, const std::vector<int>& c
         measure_chain(fmt::format("{}, {} threads", kind, width), team, chain, /*update=*/false);
   }
   FeatureTeam team(job_.model, job_.facts, cpus);
-  const auto pass = [&](std::int64_t samples) { return team.pass(samples); };
+  const std::string name = fmt::format("{}, {} slices", kind, width);
+  const auto pass = [&](std::int64_t samples) {
+    return team.pass(samples, reporting(name, samples));
+  };
   times.features[width] = measure_counts(pass, counts_, rules(shares_.next()), steady_ns);
 }
 
@@ -211,6 +176,8 @@ std::vector<LoadedCore> Measuring::loaded_cores(const std::map<std::string, Kind
   }
   const std::vector<std::int64_t> shares =
       balanced_shares(costs, affordable_batch(costs, budget_ns, job_.batch));
+  const bool fits = job_.memory_bytes <= 0 || chains_bytes(job_.facts, shares) <= job_.memory_bytes;
+  if (cores.size() < 2 || !fits) return {};
   for (std::size_t i = 0; i < cores.size(); ++i) cores[i].samples = shares[i];
   return cores;
 }
@@ -218,7 +185,7 @@ std::vector<LoadedCore> Measuring::loaded_cores(const std::map<std::string, Kind
 void Measuring::measure_loaded(std::map<std::string, KindTimes>& times) {
   const double budget_ns = shares_.next();
   const std::vector<LoadedCore> cores = loaded_cores(times, budget_ns);
-  if (cores.size() < 2 || !chains_fit(cores)) return;
+  if (cores.empty()) return;
   LoadedCores all(job_.model, job_.facts, weights_, cores);
   std::map<std::string, std::vector<PassTimes>> by_kind;
   bool warm = false;
@@ -238,19 +205,7 @@ void Measuring::measure_loaded(std::map<std::string, KindTimes>& times) {
   }
 }
 
-bool Measuring::chains_fit(const std::vector<LoadedCore>& cores) const {
-  if (job_.memory_bytes <= 0) return true;
-  const double shared = 2 * weights_bytes(job_.facts);
-  double total = shared;
-  for (const LoadedCore& core : cores) total += chain_bytes(job_.facts, core.samples) - shared;
-  return total <= job_.memory_bytes;
-}
-
 }  // namespace
-
-double chain_bytes(const std::vector<LayerFacts>& facts, std::int64_t samples) {
-  return 3 * weights_bytes(facts) + static_cast<double>(samples) * sample_bytes(facts);
-}
 
 std::map<std::string, KindTimes> measure_model(const MeasuringJob& job) {
   return Measuring(job).run();

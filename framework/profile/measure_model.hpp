@@ -41,8 +41,4 @@ struct MeasuringJob {
 /// Throws ResourceError (tag "profile") where one sample does not fit into the memory.
 std::map<std::string, KindTimes> measure_model(const MeasuringJob& job);
 
-/// Bytes that one chain of layers takes beside the caller's model at `samples` samples: copies of
-/// the weights, momenta, gradients, and what forward keeps.
-double chain_bytes(const std::vector<LayerFacts>& facts, std::int64_t samples);
-
 }  // namespace millrace

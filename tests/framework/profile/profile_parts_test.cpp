@@ -11,10 +11,12 @@
 #include "framework/affinity/affinity.hpp"
 #include "framework/profile/core_team.hpp"
 #include "framework/profile/cost_graph.hpp"
+#include "framework/profile/footprint.hpp"
 #include "framework/profile/identity.hpp"
 #include "framework/profile/loaded_cores.hpp"
 #include "framework/profile/pinned_thread.hpp"
 #include "framework/profile/probe.hpp"
+#include "millrace/errors.hpp"
 
 namespace millrace {
 namespace {
@@ -144,6 +146,41 @@ TEST(InputGradients, AreNeededBehindTheFirstLayerThatLearns) {
   std::vector<LayerFacts> facts(4);
   facts[1].weights_bytes = 4;
   EXPECT_THAT(input_gradients(facts), ElementsAre(false, false, true, true));
+}
+
+/// 96 + 32 bytes of weights; a sample keeps 24 + 16 bytes, 2 x 40 more come and go.
+std::vector<LayerFacts> two_linear_layers() {
+  return {{"a", "linear", {6}, {4}, 96, 0, 0}, {"b", "linear", {4}, {2}, 32, 0, 0}};
+}
+
+TEST(Footprint, ChainsShareWeightsAndMomenta) {
+  EXPECT_DOUBLE_EQ(tensor_bytes({2, 3, 5}), 120);
+  EXPECT_DOUBLE_EQ(chains_bytes(two_linear_layers(), {1}), 3 * 128 + 120);
+  EXPECT_DOUBLE_EQ(chains_bytes(two_linear_layers(), {1, 2}), 4 * 128 + 3 * 120);
+}
+
+TEST(Footprint, SamplesThatFit) {
+  EXPECT_EQ(samples_that_fit(two_linear_layers(), 0, 64), 64) << "memory unknown";
+  EXPECT_EQ(samples_that_fit(two_linear_layers(), 1e9, 64), 64);
+  EXPECT_EQ(samples_that_fit(two_linear_layers(), 3 * 128 + 10 * 120 + 5, 64), 10);
+  EXPECT_THROW(samples_that_fit(two_linear_layers(), 400, 64), ResourceError);
+}
+
+TEST(LayerChain, CallsBeforeEachLayerAndTimesAll) {
+  Model model;
+  model.name = "two";
+  model.sample_shape = {6};
+  model.add("a", torch::nn::Linear(6, 4)).add("b", torch::nn::Linear(4, 2));
+  const std::vector<LayerFacts> facts = check_model(model);
+  ScratchWeights weights(model);
+  LayerChain chain(model, facts, {"", ""}, weights);
+  std::vector<std::size_t> called;
+  PassTimes times = chain.forward_backward(3, false, [&](std::size_t l) { called.push_back(l); });
+  chain.update(times);
+  EXPECT_THAT(called, ElementsAre(0, 1, 1, 0));
+  for (const auto& part : {times.forward_ns, times.backward_ns, times.update_ns}) {
+    EXPECT_THAT(part, ElementsAre(Gt(0), Gt(0)));
+  }
 }
 
 TEST(LoadedFactors, CompareWithTheCurveAlone) {
