@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <functional>
 #include <optional>
 #include <utility>
 
@@ -73,7 +74,8 @@ std::string model_of(const RawKind& kind) {
   return arm_core_model(kArm, number);
 }
 
-// Speeds by one measure that all kinds have; nothing where one kind lacks it.
+// Speeds by one measure; nothing where a kind lacks it, or where it is the same for all: then it is
+// something else that makes them kinds.
 std::optional<std::vector<double>> speeds_by(const std::vector<RawKind>& kinds,
                                              const std::string& info) {
   std::vector<double> speeds;
@@ -82,6 +84,9 @@ std::optional<std::vector<double>> speeds_by(const std::vector<RawKind>& kinds,
     if (!value) return std::nullopt;
     speeds.push_back(*value);
   }
+  const bool same =
+      std::adjacent_find(speeds.begin(), speeds.end(), std::not_equal_to<>()) == speeds.end();
+  if (same && speeds.size() > 1) return std::nullopt;
   return speeds;
 }
 
@@ -99,14 +104,17 @@ std::vector<double> speeds_by_rank(const std::vector<RawKind>& kinds) {
 
 std::vector<Candidate> candidates_of(const std::vector<RawKind>& kinds,
                                      std::vector<Warning>& warnings) {
-  auto speeds = speeds_by(kinds, "LinuxCapacity");
-  if (!speeds) speeds = speeds_by(kinds, "FrequencyMaxMHz");
+  std::optional<std::vector<double>> speeds;
+  for (const char* measure : {"LinuxCapacity", "FrequencyMaxMHz", "FrequencyBaseMHz"}) {
+    if (!speeds) speeds = speeds_by(kinds, measure);
+  }
   const bool measured = speeds.has_value();
   if (!measured) speeds = speeds_by_rank(kinds);
   if (!measured && kinds.size() > 1) {
     warnings.push_back(
-        {"kinds", fmt::format("{} kinds of core are reported without capacity or clock: their "
-                              "relative speeds are guesses until `millrace profile` has run",
+        {"kinds", fmt::format("{} kinds of core are reported and neither capacity nor clock "
+                              "tells them apart: their relative speeds are guesses until "
+                              "`millrace profile` has run",
                               kinds.size())});
   }
   std::vector<Candidate> result;

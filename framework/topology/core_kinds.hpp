@@ -13,11 +13,12 @@ struct CoreKinds {
   std::vector<Warning> warnings;
 };
 
-/// Kinds of the CPUs in `usable` (not empty). Speeds come from LinuxCapacity, else
-/// FrequencyMaxMHz, else the order of the ranks is all that is known and the slowest is taken for
-/// 0.4 of the fastest. Kinds whose speed is within 10 % of a faster one are merged with it. CPUs
-/// that `raw` leaves out become a kind of their own, taken for as fast as the fastest.
-/// `cores` tells SMT siblings: a kind lists the first CPU of every core, then the others.
+/// Kinds of the CPUs in `usable` (not empty). Speeds come from the first of LinuxCapacity,
+/// FrequencyMaxMHz and FrequencyBaseMHz that all kinds have and that tells them apart; else the
+/// order of the ranks is all that is known, and the slowest is taken for 0.4 of the fastest. Kinds
+/// whose speed is within 10 % of a faster one are merged with it; guessed ones are not. CPUs that
+/// `raw` leaves out become a kind of their own, taken for as fast as the fastest. `cores` tells SMT
+/// siblings: a kind lists the first CPU of every core, then the others.
 CoreKinds form_core_kinds(const std::vector<RawKind>& raw, const std::vector<int>& usable,
                           const std::vector<std::vector<int>>& cores);
 

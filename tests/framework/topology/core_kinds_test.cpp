@@ -106,6 +106,30 @@ TEST(CoreKinds, WithRanksAloneAreGuessedWithAWarning) {
   EXPECT_THAT(formed.warnings[0].message, HasSubstr("millrace profile"));
 }
 
+// A virtual machine gives every CPU the capacity 1024; hwloc was told that one is slower.
+TEST(CoreKinds, OfEqualCapacityAreToldApartByTheirRank) {
+  const CoreKinds formed = form({{{1}, 0, {{"LinuxCapacity", "1024"}, {"CoreType", "Little"}}},
+                                 {{0}, 1, {{"LinuxCapacity", "1024"}, {"CoreType", "Big"}}}},
+                                2);
+  EXPECT_THAT(names(formed), ElementsAre("big", "little"));
+  EXPECT_THAT(formed.kinds[0].cpus, ElementsAre(0));
+  EXPECT_DOUBLE_EQ(formed.kinds[1].relative_speed, 0.4);
+}
+
+// Favoured cores of a desktop processor: the capacity is one, the clocks are close.
+TEST(CoreKinds, OfEqualCapacityAreToldApartByTheirClock) {
+  const auto kind = [](int cpu, int rank, const char* max, const char* base) {
+    return RawKind{
+        {cpu},
+        rank,
+        {{"LinuxCapacity", "1024"}, {"FrequencyMaxMHz", max}, {"FrequencyBaseMHz", base}}};
+  };
+  EXPECT_THAT(form({kind(0, 0, "5000", "3000"), kind(1, 1, "5200", "3000")}, 2).kinds, SizeIs(1));
+  const CoreKinds formed = form({kind(0, 0, "3900", "2100"), kind(1, 1, "3900", "2800")}, 2);
+  ASSERT_THAT(formed.kinds, SizeIs(2));
+  EXPECT_DOUBLE_EQ(formed.kinds[1].relative_speed, 0.75);
+}
+
 TEST(CoreKinds, WithManyRanksStayApart) {
   std::vector<RawKind> raw;
   for (int rank = 0; rank < 9; ++rank) raw.push_back({{rank}, rank, {}});
