@@ -5,6 +5,7 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
+#include <numeric>
 
 namespace millrace {
 
@@ -82,15 +83,15 @@ class ShareBalancer {
   Totals below_deadline(std::int64_t samples, const std::array<Cost, kMostKinds>& costs) const {
     const int fastest = fastest_kind(costs);
     std::int64_t low = 0, high = samples;  // shares of the fastest kind: too few, too many
-    Totals best = done_within(0, costs);
+    Totals best{};
+    for (int k = 0; k < kinds_; ++k) best[k] = replicas_[k];
     while (high - low > 1) {
       const std::int64_t middle = (low + high) / 2;
-      const Totals totals = done_within(costs[fastest].ns(middle), costs);
-      std::int64_t sum = 0;
-      for (int k = 0; k < kinds_; ++k) sum += totals[k];
-      if (sum <= samples) {
+      const double deadline = costs[fastest].ns(middle);
+      const Totals most = done_within(deadline, kRounding, costs);
+      if (std::accumulate(most.begin(), most.end(), std::int64_t{0}) <= samples) {
         low = middle;
-        best = totals;
+        best = done_within(deadline, -kRounding, costs);
       } else {
         high = middle;
       }
@@ -98,15 +99,18 @@ class ShareBalancer {
     return best;
   }
 
+  /// samples_within is right up to this: rounded up where too many would be wrong, else down.
+  static constexpr double kRounding = 1e-6;
+
   /// At least one sample for every replica.
   template <typename Cost>
-  Totals done_within(double ns, const std::array<Cost, kMostKinds>& costs) const {
-    constexpr double kRounding = 1e-6;
+  Totals done_within(double ns, double rounding, const std::array<Cost, kMostKinds>& costs) const {
+    constexpr double kMost = 1e9;
     Totals totals{};
     for (int k = 0; k < kinds_; ++k) {
       if (replicas_[k] == 0) continue;
-      const double share = ns > 0 ? std::floor(costs[k].samples_within(ns) - kRounding) : 1.0;
-      totals[k] = replicas_[k] * std::max<std::int64_t>(1, std::int64_t(std::min(share, 1e9)));
+      const double share = std::min(kMost, std::floor(costs[k].samples_within(ns) + rounding));
+      totals[k] = replicas_[k] * std::max<std::int64_t>(1, std::int64_t(share));
     }
     return totals;
   }
