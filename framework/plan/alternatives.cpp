@@ -46,7 +46,7 @@ class SoleStages {
   void weigh(const StageShape& shape, const Batching& batching, bool even, Outcome& outcome) const {
     const int replicas = model_.replicas(shape);
     if (replicas > batching.full) {
-      outcome.reason = fmt::format("{} replicas need a micro-batch of as many samples", replicas);
+      say_once(fmt::format("{} replicas need a micro-batch of as many samples", replicas), outcome);
       return;
     }
     const ShareGroups shares =
@@ -55,12 +55,17 @@ class SoleStages {
     for (const auto& schedule : space_.schedules) {
       const std::string reason = over_budget(option, batching, schedule);
       if (!reason.empty()) {
-        outcome.reason = reason;
+        say_once(reason, outcome);
         continue;
       }
       const double score = score_ns(option, batching, schedule);
       if (!outcome.score_ns || score < *outcome.score_ns) outcome.score_ns = score;
     }
+  }
+
+  /// The reason of the largest micro-batch, which is tried first, says most.
+  static void say_once(const std::string& reason, Outcome& outcome) {
+    if (outcome.reason.empty()) outcome.reason = reason;
   }
 
   std::string over_budget(const StageOption& option, const Batching& batching,

@@ -84,7 +84,7 @@ class Builder {
                         std::optional<PassWidths> LayerCosts::*field) const {
     return times(kind, [&](const LayerCosts& layer, bool backward) -> const Curve* {
       const auto& passes = layer.*field;
-      if (!passes || !lists(layer, split)) return nullptr;
+      if (!passes || !lists(layer, split) || !layer.forward_ns.contains(kind)) return nullptr;
       return find_curve(backward ? passes->backward : passes->forward, kind, width);
     });
   }

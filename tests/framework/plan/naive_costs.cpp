@@ -44,10 +44,10 @@ bool NaiveCosts::legal(const Shape& shape, std::int64_t b) const {
       return false;
     }
     for (std::size_t k = 0; k < shape.devices.size(); ++k) {
-      if (shape.devices[k] == 0 || sliced) continue;
+      if (shape.devices[k] == 0) continue;
       const std::string& kind = profile_.kinds[k].name;
-      if (threads ? !lists(layer, "threads") || !team(layer.threads_ns, kind, shape.width)
-                  : !layer.forward_ns.contains(kind)) {
+      if (!layer.forward_ns.contains(kind)) return false;
+      if (threads && !(lists(layer, "threads") && team(layer.threads_ns, kind, shape.width))) {
         return false;
       }
     }
@@ -71,8 +71,9 @@ std::pair<int, int> NaiveCosts::run_of(const Shape& shape) const {
     if (shape.devices[k] > 0) std::tie(n, kind) = std::pair(shape.devices[k], int(k));
   }
   const auto member = [&](int p) {
-    return lists(layers_[p], "features") &&
-           team(layers_[p].features_ns, profile_.kinds[kind].name, n);
+    const std::string& name = profile_.kinds[kind].name;
+    return lists(layers_[p], "features") && layers_[p].forward_ns.contains(name) &&
+           team(layers_[p].features_ns, name, n);
   };
   int first = shape.first;
   while (first < shape.last && !(member(first) && layers_[first].type == "linear")) ++first;
