@@ -24,6 +24,8 @@ TrainSettings settings_of(const Arguments& arguments) {
   settings.plan.batch = settings.profile.batch;
   const std::string& file = arguments.text("--plan");
   settings.given_plan = plan_from_json(read_file(file, "plan"), file);
+  const std::string& costs = arguments.text("--costs");
+  settings.given_costs = profile_from_json(read_file(costs, "costs"), costs);
   return settings;
 }
 

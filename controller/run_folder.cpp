@@ -20,8 +20,8 @@ constexpr const char* kTag = "out";
 constexpr std::size_t kProbeBytes = 4 << 20;
 
 /// Everything that a run writes, so that --force removes nothing else.
-constexpr const char* kFiles[] = {"config.toml", "plan.json", "metrics.jsonl", "trace.json",
-                                  "checkpoints"};
+constexpr const char* kFiles[] = {"config.toml",   "plan.json",  "costs.json",
+                                  "metrics.jsonl", "trace.json", "checkpoints"};
 
 void make_folder(const fs::path& path) {
   std::error_code error;
@@ -94,9 +94,11 @@ RunFolder RunFolder::open(const fs::path& path) {
   return RunFolder(path);
 }
 
-void RunFolder::begin(const std::string& config_toml, const std::string& plan_json) const {
+void RunFolder::begin(const std::string& config_toml, const std::string& plan_json,
+                      const std::string& costs_json) const {
   std::error_code error;
   for (const char* name : kFiles) fs::remove_all(path_ / name, error);
+  write_file_atomically(costs(), costs_json, kTag);
   write_file_atomically(plan(), plan_json, kTag);
   write_file_atomically(config(), config_toml, kTag);
 }

@@ -20,13 +20,15 @@ class RunFolder {
   /// Of an earlier run, to continue it. Throws ConfigError (tag "out") where there is none.
   static RunFolder open(const std::filesystem::path& path);
 
-  /// Removes what an earlier run left and writes the two files that `resume` needs. plan.json comes
-  /// first: a folder with config.toml is complete.
-  void begin(const std::string& config_toml, const std::string& plan_json) const;
+  /// Removes what an earlier run left and writes the three files that `resume` needs. config.toml
+  /// comes last: a folder that has it is complete.
+  void begin(const std::string& config_toml, const std::string& plan_json,
+             const std::string& costs_json) const;
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path config() const { return path_ / "config.toml"; }
   std::filesystem::path plan() const { return path_ / "plan.json"; }
+  std::filesystem::path costs() const { return path_ / "costs.json"; }
   std::filesystem::path metrics() const { return path_ / "metrics.jsonl"; }
   std::filesystem::path trace() const { return path_ / "trace.json"; }
   std::filesystem::path checkpoints() const { return path_ / "checkpoints"; }

@@ -1,26 +1,50 @@
 #include "framework/planning.hpp"
 
+#include <fmt/format.h>
+
 #include <utility>
 
 #include "framework/profile/core_rates.hpp"
 #include "millrace/errors.hpp"
 
 namespace millrace {
+namespace {
 
-Topology chosen_machine(const TrainSettings& settings) {
-  return select_cores(discover_topology(settings.machine), settings.cores);
+/// The plan's own devices by kind: given costs may divide the cores into other kinds than the
+/// topology. Throws ConfigError for a CPU that this machine does not allow.
+std::map<std::string, std::vector<int>> devices_of(const Plan& plan, const Topology& machine) {
+  std::map<std::string, std::vector<int>> cpus;
+  for (const PlanStage& stage : plan.stages) {
+    for (const PlannedDevice& device : stage.devices) {
+      if (!machine.kind_of(device.cpu)) {
+        throw ConfigError("plan", fmt::format("the plan uses CPU {}, this process may use {}: search "
+                                              "a plan for these cores, or change --cores",
+                                              device.cpu, format_cpu_list(machine.cpus())));
+      }
+      cpus[device.kind].push_back(device.cpu);
+    }
+  }
+  return cpus;
 }
 
-ProfileRequest profile_request(const TrainSettings& settings) {
+}  // namespace
+
+MeasuredProfile chosen_profile(const Model& model, const TrainSettings& settings) {
+  const Topology machine = select_cores(discover_topology(settings.machine), settings.cores);
+  if (settings.given_plan && settings.given_costs) return {*settings.given_costs, machine, true, ""};
   ProfileRequest request = settings.profile;
   request.batch = settings.plan.batch;
-  return request;
+  return profile_model(model, machine, request);
 }
 
 Plan chosen_plan(const MeasuredProfile& measured, const TrainSettings& settings) {
   PlanRequest request = settings.plan;
-  for (const CoreKind& kind : measured.topology.kinds) {
-    request.cpus[kind.name] = device_cpus(measured.topology, kind);
+  if (settings.given_plan && settings.given_costs) {
+    request.cpus = devices_of(*settings.given_plan, measured.topology);
+  } else {
+    for (const CoreKind& kind : measured.topology.kinds) {
+      request.cpus[kind.name] = device_cpus(measured.topology, kind);
+    }
   }
   if (settings.given_plan) return check_plan(*settings.given_plan, measured.profile, request);
   auto result = search_plan(measured.profile, request);

@@ -9,11 +9,8 @@
 
 namespace millrace {
 
-/// The machine with the cores of settings.cores.
-Topology chosen_machine(const TrainSettings& settings);
-
-/// settings.profile for the batch that is planned.
-ProfileRequest profile_request(const TrainSettings& settings);
+/// settings.given_costs as they are, else what `model` costs on the cores of settings.cores.
+MeasuredProfile chosen_profile(const Model& model, const TrainSettings& settings);
 
 /// settings.given_plan after its check, else the searched one. Throws NoPlanError where none is
 /// feasible, with the reason and the nearest request that would be.

@@ -10,7 +10,7 @@ namespace millrace {
 struct TrainStep::Parts {
   Parts(const Model& model, const TrainSettings& settings)
       : facts(check_model(model)),
-        measured(profile_model(model, chosen_machine(settings), profile_request(settings))),
+        measured(chosen_profile(model, settings)),
         plan(chosen_plan(measured, settings)),
         schedules(plan),
         stages(build_stages(model, facts, plan, settings.optimizer, settings.learning_rate,

@@ -92,7 +92,7 @@ BenchSetup prepare(const BenchCommand& command, const std::vector<std::string>& 
   const Topology machine = select_cores(discover_topology({.list_gpus = false}), config.cores);
   BenchSetup setup;
   setup.model = config.model;
-  setup.batch = config.batch.value_or(setup.batch);
+  setup.batch = config.batch;
   setup.cpus = machine.cpus();
   setup.first_cpu = machine.kinds.front().cpus.front();
   setup.folder = folder;

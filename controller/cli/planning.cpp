@@ -5,14 +5,12 @@
 #include <algorithm>
 
 #include "framework/base/file.hpp"
+#include "framework/profile/core_rates.hpp"
 #include "millrace/errors.hpp"
-#include "millrace/log.hpp"
 #include "millrace/units.hpp"
 
 namespace millrace::cli {
 namespace {
-
-constexpr std::int64_t kLargestOpenBatch = 64;
 
 std::optional<int> as_int(const std::optional<std::int64_t>& value) {
   return value ? std::optional<int>(static_cast<int>(*value)) : std::nullopt;
@@ -23,19 +21,11 @@ void keep_only(std::map<std::string, Costs>& costs, const std::string& kind) {
   std::erase_if(costs, [&](const auto& entry) { return entry.first != kind; });
 }
 
-Plan search(const Profile& profile, const PlanRequest& request) {
-  auto result = search_plan(profile, request);
-  if (auto* plan = std::get_if<Plan>(&result)) return std::move(*plan);
-  const auto& failure = std::get<PlanFailure>(result);
-  throw NoPlanError(
-      "plan", failure.reason + (failure.nearest.empty() ? "" : "; nearest: " + failure.nearest));
-}
-
 }  // namespace
 
 PlanRequest plan_request(const RunConfig& config) {
   PlanRequest request;
-  request.batch = config.batch.value_or(kLargestOpenBatch);
+  request.batch = config.batch;
   request.micro_batch = config.micro_batch;
   request.objective = config.objective;
   request.schedule = config.schedule;
@@ -48,24 +38,38 @@ PlanRequest plan_request(const RunConfig& config) {
 
 std::map<std::string, std::vector<int>> cpus_by_kind(const Topology& topology) {
   std::map<std::string, std::vector<int>> cpus;
-  for (const CoreKind& kind : topology.kinds) cpus[kind.name] = kind.cpus;
+  for (const CoreKind& kind : topology.kinds) cpus[kind.name] = device_cpus(topology, kind);
   return cpus;
 }
 
-Plan make_plan(const Profile& profile, const RunConfig& config, PlanRequest request) {
+Plan make_plan(const Profile& profile, const RunConfig& config, const PlanRequest& request) {
   if (!config.plan_file.empty()) {
     const Plan plan = plan_from_json(read_file(config.plan_file, "plan"), config.plan_file);
     return check_plan(plan, profile, request);
   }
-  while (!config.batch && request.batch > 1) {
-    try {
-      return search(profile, request);
-    } catch (const NoPlanError& error) {
-      log_debug("plan", fmt::format("batch {}: {}", request.batch, error.what()));
-      request.batch /= 2;
-    }
+  auto result = search_plan(profile, request);
+  if (auto* plan = std::get_if<Plan>(&result)) return std::move(*plan);
+  const auto& failure = std::get<PlanFailure>(result);
+  throw NoPlanError(
+      "plan", failure.reason + (failure.nearest.empty() ? "" : "; nearest: " + failure.nearest));
+}
+
+RunConfig settle_plan(RunConfig config) {
+  if (config.plan_file.empty()) return config;
+  const Plan plan = plan_from_json(read_file(config.plan_file, "plan"), config.plan_file);
+  if (!config.model.empty() && plan.model != config.model) {
+    throw ConfigError("plan",
+                      fmt::format("{} is a plan for {}, this is {}: search one with "
+                                  "`millrace plan {} -o FILE`",
+                                  config.plan_file, plan.model, config.model, config.model));
   }
-  return search(profile, request);
+  if (config.batch != kAutomaticBatch && config.batch != plan.batch) {
+    throw ConfigError("plan", fmt::format("{} is for a batch of {}, --batch asks for {}: leave "
+                                          "--batch out, or search a plan for it",
+                                          config.plan_file, plan.batch, config.batch));
+  }
+  config.batch = plan.batch;
+  return config;
 }
 
 Plan even_plan(const Profile& profile, const PlanRequest& request) {

@@ -1,5 +1,5 @@
 #pragma once
-// From the configuration to a plan: the request, the batch where it is left open, a plan of a file.
+// From the configuration to a plan: the request, the search, a plan of a file.
 
 #include "controller/cli/run_config.hpp"
 #include "millrace/plan.hpp"
@@ -8,16 +8,19 @@
 
 namespace millrace::cli {
 
-/// The planner's request; a batch that is left open is the largest that is tried (64).
+/// The planner's request.
 PlanRequest plan_request(const RunConfig& config);
 
-/// CPU numbers of each kind, as PlanRequest takes them.
+/// CPU numbers of each kind as PlanRequest takes them: one for each physical core.
 std::map<std::string, std::vector<int>> cpus_by_kind(const Topology& topology);
 
-/// The searched plan, or the plan of config.plan_file after its check. An open batch is halved from
-/// 64 until a plan fits the memory. Throws NoPlanError (reason and nearest feasible request) and
-/// ConfigError.
-Plan make_plan(const Profile& profile, const RunConfig& config, PlanRequest request);
+/// The searched plan, or the plan of config.plan_file after its check.
+/// Throws NoPlanError (reason and nearest feasible request) and ConfigError.
+Plan make_plan(const Profile& profile, const RunConfig& config, const PlanRequest& request);
+
+/// A plan of a file settles the batch. Throws ConfigError where the file is no plan, or one for
+/// another model or batch than the configuration asks for.
+RunConfig settle_plan(RunConfig config);
 
 /// Data parallel over every core of request.cpus, equal shares, the whole batch at once.
 Plan even_plan(const Profile& profile, const PlanRequest& request);

@@ -10,7 +10,10 @@
 
 namespace millrace::cli {
 
-/// `auto` is an absent value throughout.
+/// What `--batch auto` means: a plan makes it fit the memory by micro-batches and recomputation.
+inline constexpr std::int64_t kAutomaticBatch = 64;
+
+/// `auto` is an absent value elsewhere.
 struct RunConfig {
   std::string model;  ///< a name of the zoo; "" where a verb takes none
 
@@ -18,13 +21,14 @@ struct RunConfig {
   std::string gpu = "auto";   ///< "auto" or "none"
   std::optional<std::int64_t> memory_bytes;
 
-  std::optional<std::int64_t> batch = 64;  ///< absent: the largest up to 64 that fits the memory
+  std::int64_t batch = kAutomaticBatch;
   std::optional<std::int64_t> micro_batch;
   std::string schedule = "auto";
   std::optional<std::int64_t> max_stages, max_replicas;
   RecomputePolicy recompute = RecomputePolicy::automatic;
   Objective objective = Objective::makespan;
   std::string plan_file;
+  std::string costs_file;  ///< what plan_file was made for, in a run's folder; "": measured
   std::string precision = "fp32";
 
   std::string data;  ///< folder or files of a data set; "": the generated set in the cache folder

@@ -98,11 +98,10 @@ Setting integer_row(const Row& row, Place place, Int least, Int most = kLargest)
   return make(
       row, false,
       [=](RunConfig& config, const string& text) {
-        if constexpr (kOptional) {
-          if (text == "auto" && row.form.ends_with("|auto")) {
-            place(config).reset();
-            return;
-          }
+        if (text == "auto" && row.form.ends_with("|auto")) {
+          const RunConfig defaults;
+          place(config) = place(defaults);
+          return;
         }
         place(config) = static_cast<Value>(parse_number<Int>(row.key, text, least, most, accepted));
       },
@@ -255,11 +254,12 @@ std::vector<Setting> training_settings() {
       switch_row({"train.new_head", "--new-head", "",
                   "with --weights: the last layer starts afresh", training},
                  PLACE(new_head)),
-      integer_row(
-          {"train.evaluate_every_epochs", "", "N", "evaluate after so many epochs", training},
-          PLACE(evaluate_every_epochs), 1),
-      integer_row({"checkpoint.every_steps", "", "N", "steps between checkpoints", training},
-                  PLACE(checkpoint_every_steps), 1),
+      integer_row({"train.evaluate_every_epochs", "", "N",
+                   "evaluate after so many epochs; 0: at the end", training},
+                  PLACE(evaluate_every_epochs), 0),
+      integer_row({"checkpoint.every_steps", "", "N",
+                   "steps between checkpoints; 0: at epochs' ends", training},
+                  PLACE(checkpoint_every_steps), 0),
       integer_row(
           {"checkpoint.keep", "", "N", "checkpoints that are kept besides the best", training},
           PLACE(checkpoint_keep), 1, 10'000)};

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "controller/cli/planning.hpp"
 #include "millrace/errors.hpp"
 #include "millrace/log.hpp"
 #include "millrace/units.hpp"
@@ -76,7 +77,7 @@ void Verb::runs(std::function<int(const SettingLayers&, const Presentation&)> ru
 }
 
 RunConfig resolved(const SettingLayers& layers, RunConfig base) {
-  RunConfig config = resolve(layers, std::move(base));
+  RunConfig config = settle_plan(resolve(layers, std::move(base)));
   log_debug("config", "resolved configuration:\n" + to_toml(config));
   return config;
 }

@@ -1,5 +1,6 @@
+#include <ATen/Parallel.h>
 #include <ATen/ops/addmm.h>
-#include <ATen/ops/mm.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/sum.h>
 #include <torch/nn/modules/linear.h>
 
@@ -7,6 +8,24 @@
 
 namespace millrace {
 namespace {
+
+constexpr std::int64_t kGrain = 64;  // rows or columns that a thread takes at least
+
+/// out = beta addend + a b, [m, k] of [m, i] and [i, k]; `addend` is `out` itself or a row [k]. The
+/// calling thread's OpenMP team divides it, because BLAS is held to one thread: the threads of its
+/// own pool would run on any core.
+void multiply(const at::Tensor& out, const at::Tensor& addend, const at::Tensor& a,
+              const at::Tensor& b, float beta) {
+  const std::int64_t side = out.size(0) > out.size(1) ? 0 : 1;
+  at::parallel_for(0, out.size(side), kGrain, [&](std::int64_t begin, std::int64_t end) {
+    const auto cut = [&](const at::Tensor& whole, std::int64_t dimension) {
+      return whole.narrow(dimension, begin, end - begin);
+    };
+    at::Tensor part = cut(out, side);
+    const at::Tensor with = addend.dim() == 2 ? part : side == 1 ? cut(addend, 0) : addend;
+    at::addmm_out(part, with, side == 0 ? cut(a, 0) : a, side == 1 ? cut(b, 1) : b, beta);
+  });
+}
 
 /// x [n, in] -> y [n, out] = x W^T + b; x may have more dimensions before the last.
 class LinearOp final : public OpBase {
@@ -19,8 +38,10 @@ class LinearOp final : public OpBase {
     const at::Tensor rows = x.reshape({-1, shape.back()});
     if (saved) *saved = {rows};
     const auto& slots = parameters();
+    const bool bias = slots.size() > 1;
     const at::Tensor w = slots[0].value.t();
-    const at::Tensor y = slots.size() > 1 ? at::addmm(slots[1].value, rows, w) : at::mm(rows, w);
+    const at::Tensor y = at::empty({rows.size(0), w.size(1)}, rows.options());
+    multiply(y, bias ? slots[1].value : y, rows, w, bias ? 1 : 0);
     shape.back() = y.size(1);
     return y.view(shape);
   }
@@ -33,13 +54,15 @@ class LinearOp final : public OpBase {
     if (!input_gradient) return {};
     std::vector<std::int64_t> shape = dy.sizes().vec();
     shape.back() = x.size(1);
-    return at::mm(rows, parameters()[0].value).view(shape);
+    const at::Tensor dx = at::empty(x.sizes(), x.options());
+    multiply(dx, dx, rows, parameters()[0].value, 0);
+    return dx.view(shape);
   }
 
  private:
   void add_weight_gradient(const at::Tensor& dy, const at::Tensor& x) {
     auto [dw, beta] = parameters_.target(0);
-    at::addmm_out(dw, dw, dy.t(), x, beta);
+    multiply(dw, dw, dy.t(), x, beta);
     if (parameters().size() > 1) parameters_.add(1, dy.sum(0));
   }
 };

@@ -96,8 +96,12 @@ void TorchStage::finish(Worker& worker, const WorkerRows& rows, const at::Tensor
 Payload TorchStage::backward(int index, int micro_batch, const std::vector<Payload>& gradients) {
   Worker& worker = workers_[at_index(index)];
   const WorkerRows rows = rows_of_worker(index, micro_batch);
-  const at::Tensor dy = last_ ? std::exchange(worker.losses[at_index(micro_batch)].gradient, {})
-                              : gather_rows(gradients, rows.begin, rows.count);
+  at::Tensor dy;
+  if (last_) {
+    dy = std::exchange(worker.losses[at_index(micro_batch)].gradient, {});
+  } else if (worker.chain.learns()) {
+    dy = gather_rows(gradients, rows.begin, rows.count);
+  }
   return to_payload(rows.begin, worker.chain.backward(rows, dy));
 }
 

@@ -51,6 +51,9 @@ class WorkerChain {
   /// 0. Keeps what backward needs where `training` is set. Never writes into x.
   at::Tensor forward(const WorkerRows& rows, const at::Tensor& x, bool training);
 
+  /// Some layer here or before it has parameters, so backward reads the output's gradient.
+  bool learns() { return needs_backward(layers_.size() - 1); }
+
   /// Rows of the input's gradient from those of the output's, which it may write over. Undefined
   /// where nothing before the stage learns, or rows.count is 0.
   at::Tensor backward(const WorkerRows& rows, const at::Tensor& dy);

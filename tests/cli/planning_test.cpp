@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <fstream>
+
 #include "millrace/errors.hpp"
 
 namespace millrace::cli {
@@ -95,7 +98,7 @@ TEST(EvenPlan, IsOneStageWithEqualShares) {
 TEST(MakePlan, AnOpenBatchIsTheLargestThatFits) {
   const Profile profile = two_kinds(1000);
   RunConfig config;
-  config.batch.reset();
+  config.batch = kAutomaticBatch;
   config.micro_batch = 64;  // all at once: the activations of a batch are alive together
   config.recompute = RecomputePolicy::none;
   config.memory_bytes = 20'000;

@@ -57,11 +57,6 @@ TEST(Program, EveryVerbHasHelpWithExamples) {
   }
 }
 
-TEST(Program, LinksNoLibTorch) {
-  EXPECT_THAT(file_text(MILLRACE_PROGRAM), Not(HasSubstr("libtorch")));
-  EXPECT_THAT(file_text(MILLRACE_PROGRAM), Not(HasSubstr("libc10")));
-}
-
 TEST(Program, LightVerbsLoadNoLibTorch) {
   const TestFolder folder;
   const std::string file = folder.write("costs.json", costs());

@@ -91,9 +91,9 @@ TEST(Settings, AutoLeavesAValueOpen) {
   config.micro_batch = 4;
   find_setting("plan.batch", "test").set(config, "auto");
   find_setting("plan.micro_batch", "test").set(config, "auto");
-  EXPECT_FALSE(config.batch.has_value());
+  EXPECT_EQ(config.batch, kAutomaticBatch);
   EXPECT_FALSE(config.micro_batch.has_value());
-  EXPECT_EQ(find_setting("plan.batch", "test").get(config), "auto");
+  EXPECT_EQ(find_setting("plan.micro_batch", "test").get(config), "auto");
   EXPECT_THAT(error_of("plan.max_stages", "auto"), HasSubstr("a whole number from 1"));
 }
 

@@ -37,7 +37,7 @@ TEST_F(RunFolderTest, IsMadeAndFilledWhenTheRunBegins) {
   const RunFolder folder = RunFolder::create(out_, false);
   EXPECT_TRUE(fs::is_empty(out_)) << "nothing is written before the run begins";
   EXPECT_GT(folder.write_ns_per_byte(), 0);
-  folder.begin("seed = 1\n", "{}");
+  folder.begin("seed = 1\n", "{}", "[]");
   EXPECT_EQ(read_file(folder.config(), "test"), "seed = 1\n");
   EXPECT_EQ(read_file(folder.plan(), "test"), "{}");
 }
@@ -57,7 +57,7 @@ TEST_F(RunFolderTest, ForceRemovesAnEarlierRunAndNothingElse) {
   }
   const RunFolder folder = RunFolder::create(out_, true);
   EXPECT_EQ(read_file(folder.config(), "test"), "old") << "until the new run begins";
-  folder.begin("new", "{}");
+  folder.begin("new", "{}", "[]");
   EXPECT_EQ(read_file(folder.config(), "test"), "new");
   EXPECT_FALSE(fs::exists(folder.metrics()));
   EXPECT_FALSE(fs::exists(folder.trace()));
@@ -77,7 +77,7 @@ TEST_F(RunFolderTest, OnlyOneTrainingUsesIt) {
 
 TEST_F(RunFolderTest, OpensWhatARunLeft) {
   EXPECT_THROW(RunFolder::open(out_), ConfigError);
-  RunFolder::create(out_, false).begin("a", "b");
+  RunFolder::create(out_, false).begin("a", "b", "c");
   EXPECT_EQ(RunFolder::open(out_).path(), out_);
 }
 

@@ -74,7 +74,8 @@ ProcessSpec spec_of(const BenchSetup& setup, const std::string& entry) {
   ProcessSpec spec;
   spec.command = command_of(
       setup, "bench_plan",
-      {"--cores", format_cpu_list(setup.cpus), "--plan", plan_file(setup, entry).string()});
+      {"--cores", format_cpu_list(setup.cpus), "--plan", plan_file(setup, entry).string(),
+       "--costs", (setup.folder / "costs.json").string()});
   for (const std::string& flag : step_flags(setup.warmup, setup.steps))
     spec.command.push_back(flag);
   return spec;

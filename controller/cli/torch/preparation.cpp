@@ -15,31 +15,10 @@ namespace {
 
 ProfileRequest profile_request(const RunConfig& config, bool reuse) {
   ProfileRequest request;
-  request.batch = config.batch.value_or(request.batch);
+  request.batch = config.batch;
   request.reuse = reuse;
   request.progress = ProfileBar();
   return request;
-}
-
-/// A plan of a file is for one model; the rest is checked against the costs.
-Plan read_plan(const RunConfig& config) {
-  Plan plan = plan_from_json(read_file(config.plan_file, "plan"), config.plan_file);
-  if (plan.model != config.model) {
-    throw ConfigError("plan",
-                      fmt::format("{} is a plan for {}, this is {}: search one with "
-                                  "`millrace plan {} -o FILE`",
-                                  config.plan_file, plan.model, config.model, config.model));
-  }
-  return plan;
-}
-
-Plan plan_of_open_batch(const Model& model, const RunConfig& config) {
-  const MeasuredProfile measured = measure(model, config, true);
-  PlanRequest request = plan_request(config);
-  request.cpus = cpus_by_kind(measured.topology);
-  Plan plan = make_plan(measured.profile, config, request);
-  log_info("plan", fmt::format("batch auto: {}", plan.batch));
-  return plan;
 }
 
 }  // namespace
@@ -78,11 +57,13 @@ TrainSettings train_settings(const Model& model, const RunConfig& config, std::i
                       "the cosine schedule needs the number of steps, --time leaves it "
                       "open: use --steps, --epochs or --schedule-lr constant");
   }
-  if (!config.plan_file.empty()) settings.given_plan = read_plan(config);
-  if (!config.batch && config.plan_file.empty()) {
-    settings.given_plan = plan_of_open_batch(model, config);
+  if (!config.plan_file.empty()) {
+    settings.given_plan = plan_from_json(read_file(config.plan_file, "plan"), config.plan_file);
   }
-  if (settings.given_plan) settings.plan.batch = settings.given_plan->batch;
+  if (!config.costs_file.empty()) {
+    settings.given_costs =
+        profile_from_json(read_file(config.costs_file, "run"), config.costs_file);
+  }
   return settings;
 }
 
@@ -91,8 +72,7 @@ TrainingEnd end_of(const RunConfig& config) {
 }
 
 std::int64_t run_steps(const RunConfig& config, std::int64_t samples) {
-  const std::int64_t batch = config.batch.value_or(plan_request(config).batch);
-  if (config.epochs) return *config.epochs * ((samples + batch - 1) / batch);
+  if (config.epochs) return *config.epochs * ((samples + config.batch - 1) / config.batch);
   return config.steps.value_or(0);
 }
 

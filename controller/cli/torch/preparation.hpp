@@ -19,7 +19,7 @@ MeasuredProfile measure(const Model& model, const RunConfig& config, bool reuse)
 /// Throws ConfigError (tag "weights").
 Model prepare_model(const RunConfig& config, std::int64_t classes);
 
-/// What TrainStep::prepare takes. A plan of a file is read; an open batch is settled by a search.
+/// What TrainStep::prepare takes. A plan of a file is read, its batch taken.
 /// `run_steps`: the run's length for the cosine schedule, 0 where it is not known.
 TrainSettings train_settings(const Model& model, const RunConfig& config, std::int64_t run_steps);
 

@@ -67,9 +67,12 @@ RunConfig config_of_run(const std::string& folder, const SettingLayers& layers) 
   if (config.batch != kept.batch || config.model != kept.model || config.seed != kept.seed) {
     throw ConfigError("run", fmt::format("{} has model {}, batch {} and seed {}: leave these flags "
                                          "out, or train anew",
-                                         folder, kept.model, kept.batch.value_or(0), kept.seed));
+                                         folder, kept.model, kept.batch, kept.seed));
   }
-  if (!changes_the_plan(layers)) config.plan_file = (fs::path(folder) / "plan.json").string();
+  if (!changes_the_plan(layers)) {
+    config.plan_file = (fs::path(folder) / "plan.json").string();
+    config.costs_file = (fs::path(folder) / "costs.json").string();
+  }
   return config;
 }
 

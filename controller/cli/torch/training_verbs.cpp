@@ -22,12 +22,11 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-/// Paths that `resume` finds from another folder, and the batch that was settled.
-RunConfig lasting(RunConfig config, const TrainingData& data, const Plan& plan) {
+/// Paths that `resume` finds from another folder.
+RunConfig lasting(RunConfig config, const TrainingData& data) {
   config.data = fs::absolute(data.folder).string();
   if (!config.weights.empty()) config.weights = fs::absolute(config.weights).string();
   config.plan_file.clear();  // it is in plan.json
-  config.batch = plan.batch;
   return config;
 }
 
@@ -111,7 +110,8 @@ int train_in(const RunFolder& folder, const RunConfig& config, bool resume,
   ModelSession session(model, step, data, config);
   log_debug("plan", explain(session.plan(), session.profile()));
   if (!resume)
-    folder.begin(to_toml(lasting(config, data, session.plan())), to_json(session.plan()));
+    folder.begin(to_toml(lasting(config, data)), to_json(session.plan()),
+                 to_json(session.profile()));
   ProgressDisplay display;
   const TrainingResult result = run_training(session, folder, settings, display);
   print(presentation.json ? json_of(result, folder.path()) : text_of(result, folder.path()));

@@ -32,6 +32,8 @@ struct TrainSettings {
   ProfileRequest profile;
   PlanRequest plan;
   std::optional<Plan> given_plan;  ///< trained as it is, after check_plan
+  /// With given_plan: the costs that it was made for. Nothing is measured then.
+  std::optional<Profile> given_costs;
   OptimizerSettings optimizer;
   LearningRateSchedule learning_rate;
   std::uint64_t seed = 1;  ///< of the random layers' masks; weights are the model's own

@@ -67,6 +67,25 @@ TEST(LayerOp, equals_the_module_under_autograd) {
   });
 }
 
+TEST(LayerOp, a_team_of_threads_computes_the_same) {
+  torch::manual_seed(4);
+  for (Sample& s : std::vector<Sample>{sample("linear", nn::Linear(150, 200), {150}),
+                                       sample("linear", nn::Linear(20, 200), {20}),
+                                       sample("conv2d", nn::Conv2d(3, 8, 3), {3, 9, 9})}) {
+    const at::Tensor x = random_batch(s.facts.input_shape, 300);
+    const at::Tensor dy = random_batch(s.facts.output_shape, 300);
+    const Answer expected = plain(s, x, dy);
+    at::set_num_threads(3);
+    const auto op = make_layer_op(s.layer, s.facts, 0, "");
+    Saved saved;
+    expect_close(op->forward(x, {}, true, &saved, false), expected.y, "y");
+    expect_close(op->backward(dy.clone(), saved, true), expected.dx, "dx");
+    at::set_num_threads(1);
+    for (std::size_t i = 0; i < expected.gradients.size(); ++i)
+      expect_close(op->parameters()[i].gradient, expected.gradients[i], op->parameters()[i].name);
+  }
+}
+
 TEST(LayerOp, adds_gradients_until_they_are_cleared) {
   for_each_op([](Sample& s, const std::string& implementation) {
     const auto op = make_layer_op(s.layer, s.facts, 0, implementation);
