@@ -225,6 +225,7 @@ void TrainingRun::save() {
   saving_ns_ += wall_ns;
   forecast_.observe_checkpoint(wall_ns);
   observer_.saved(progress(), checkpoints_.path_of(step()));
+  log_info(kTag, fmt::format("checkpoint of step {} saved", step()));
 }
 
 void TrainingRun::finish() {

@@ -33,8 +33,8 @@ double LearningRateSchedule::factor(std::int64_t step) const {
 
 void check(const OptimizerSettings& settings) {
   const auto finite = [](double value) { return std::isfinite(value); };
-  need(finite(settings.learning_rate) && settings.learning_rate > 0, "the learning rate",
-       settings.learning_rate, "a number above 0");
+  need(finite(settings.learning_rate) && settings.learning_rate >= 0, "the learning rate",
+       settings.learning_rate, "a number of at least 0");
   need(settings.momentum >= 0 && settings.momentum < 1, "momentum", settings.momentum,
        "at least 0 and below 1");
   need(!settings.nesterov || settings.momentum > 0, "momentum", settings.momentum,

@@ -3,8 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <functional>
-#include <limits>
 
 #include "framework/plan/pipeline.hpp"
 #include "millrace/units.hpp"
@@ -111,7 +109,8 @@ class Alternatives {
     if (plan_.stages.size() > 1) {
       add("best single stage",
           {found_.best_sole ? std::optional(found_.best_sole->score_ns) : std::nullopt,
-           "no single stage fits the budgets and limits"});
+           "no single stage fits the budgets and limits"},
+          "every device runs every layer");
     }
     return std::move(result_);
   }
@@ -123,20 +122,20 @@ class Alternatives {
     return double(plan_.batch) / double(plan_.micro_batch);
   }
 
-  void add(const std::string& name, const Outcome& outcome) {
+  /// `cause`: why it is slower, if it is.
+  void add(const std::string& name, const Outcome& outcome, const std::string& cause) {
     PlanAlternative alternative{name, std::nullopt, outcome.reason};
     if (outcome.score_ns) {
       alternative.value_ns = *outcome.score_ns / scale();
-      alternative.why_not = compare(*alternative.value_ns);
-      if (is_plan(name)) alternative.why_not = "is the plan";
+      alternative.why_not = is_plan(name) ? "is the plan" : compare(*alternative.value_ns, cause);
     }
     result_.push_back(std::move(alternative));
   }
 
-  std::string compare(double value_ns) const {
+  std::string compare(double value_ns, const std::string& cause) const {
     constexpr double kNoticed = 5e-4;
     const double slower = plan_.value_ns > 0 ? value_ns / plan_.value_ns - 1 : 0;
-    if (slower > kNoticed) return fmt::format("{:.1f} % slower", 100 * slower);
+    if (slower > kNoticed) return fmt::format("{:.1f} % slower: {}", 100 * slower, cause);
     if (slower < -kNoticed) return fmt::format("{:.1f} % faster", -100 * slower);
     return "as fast as the plan";
   }
@@ -144,11 +143,21 @@ class Alternatives {
   bool is_plan(const std::string& name) const {
     if (plan_.stages.size() != 1) return false;
     const PlanStage& stage = plan_.stages.front();
-    if (name == "one core") return stage.devices.size() == 1;
-    if (name == "threads") return stage.split == Split::threads && stage.workers() == 1;
+    const auto devices = static_cast<int>(stage.devices.size());
+    if (name == "one core") return devices == 1;
+    if (name == "threads") {
+      const int kind = model_.profile().kind_index(stage.devices.front().kind);
+      return stage.split == Split::threads && stage.workers() == 1 &&
+             devices == model_.states().count(model_.states().all(), kind);
+    }
     const auto [low, high] = std::minmax_element(stage.shares.begin(), stage.shares.end());
-    return stage.split == Split::samples && *high - *low <= 1 &&
-           static_cast<int>(stage.devices.size()) == model_.states().devices(model_.states().all());
+    return stage.split == Split::samples && *high - *low <= 1 && devices == all_devices();
+  }
+
+  int all_devices() const { return model_.states().devices(model_.states().all()); }
+
+  std::string idle(int used) const {
+    return fmt::format("{} of {} devices idle", all_devices() - used, all_devices());
   }
 
   /// The fastest kind: on whose single device the whole model takes the least time.
@@ -167,7 +176,8 @@ class Alternatives {
         fastest = kind;
       }
     }
-    add("one core", best);
+    add("one core", best, idle(1));
+    one_core_ns_ = best.score_ns.value_or(0);
     return fastest;
   }
 
@@ -175,27 +185,37 @@ class Alternatives {
     const DeviceStates& states = model_.states();
     const int count = states.count(states.all(), kind);
     if (count < 2) {
-      add("threads", {std::nullopt, fmt::format("there is only one device of \"{}\"",
-                                                model_.profile().kinds[kind].name)});
+      add("threads",
+          {std::nullopt,
+           fmt::format("there is only one device of \"{}\"", model_.profile().kinds[kind].name)},
+          "");
       return;
     }
-    add("threads",
-        stages_.weigh(stages_.whole(states.state_of(kind, count), Split::threads, count), false));
+    const Outcome outcome =
+        stages_.weigh(stages_.whole(states.state_of(kind, count), Split::threads, count), false);
+    const double gain = outcome.score_ns.value_or(0) > 0 ? one_core_ns_ / *outcome.score_ns : 0;
+    add("threads", outcome,
+        count < all_devices()
+            ? idle(count)
+            : fmt::format("{} threads are {:.2f} times as fast as one", count, gain));
   }
 
   void add_even() {
     const DeviceStates& states = model_.states();
-    if (states.devices(states.all()) < 2) {
-      add("even data parallel", {std::nullopt, "there is only one device"});
+    if (all_devices() < 2) {
+      add("even data parallel", {std::nullopt, "there is only one device"}, "");
       return;
     }
-    add("even data parallel", stages_.weigh(stages_.whole(states.all(), Split::samples, 1), true));
+    add("even data parallel", stages_.weigh(stages_.whole(states.all(), Split::samples, 1), true),
+        states.single_kind(states.all()) < 0 ? "the slowest kind sets the pace"
+                                             : "every replica works with all weights");
   }
 
   const CostModel& model_;
   SoleStages stages_;
   const SearchResult& found_;
   const Plan& plan_;
+  double one_core_ns_ = 0;
   std::vector<PlanAlternative> result_;
 };
 

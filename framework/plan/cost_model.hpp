@@ -104,6 +104,10 @@ class CostModel {
 
   /// RAM of a stage with up to `in_flight` micro-batches between forward and backward.
   static double memory_bytes(const StageCost& cost, const Batching& batching, int in_flight);
+  /// RAM that layers need in any stage: what is kept of their weights.
+  double least_bytes(int first, int last) const {
+    return profile_.bytes_per_weight_byte * sums_.weights_bytes.sum(first, last);
+  }
   /// The first kind whose own budget the stage breaks.
   std::optional<BrokenBudget> broken_budget(const StageShape& shape, const Batching& batching,
                                             const ShareGroups& shares, int in_flight) const;
@@ -130,6 +134,7 @@ class CostModel {
   void add_step_end(const StageShape& shape, StageCost& cost) const;
   void add_memory(const StageShape& shape, const Batching& batching, StageCost& cost) const;
   bool covers_singles(const StageShape& shape, int first, int last) const;
+  std::string why_not(const StageShape& shape, int position) const;
   double workspace_bytes(const StageShape& shape) const;
   double input_bytes(const StageShape& shape) const;
 

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <numeric>
 #include <set>
 
 #include "millrace/errors.hpp"
@@ -12,11 +11,15 @@
 namespace millrace {
 namespace {
 
-/// A step of more samples is a mistake, and the products of its counts would not fit.
-constexpr std::int64_t kLargestBatch = 1 << 24;
+/// A step of more samples is a mistake.
+constexpr std::int64_t kLargestBatch = 65536;
+
+/// Up to this batch every micro-batch size is tried; above, the smallest for each number of
+/// micro-batches.
+constexpr std::int64_t kEveryMicroBatch = 512;
 
 /// A few seconds of search on one core; plans of boards need a hundredth of it.
-constexpr std::int64_t kMostOptions = 4'000'000;
+constexpr std::int64_t kMostOptions = 2'000'000;
 
 [[noreturn]] void refuse(const std::string& message) { throw ConfigError("plan", message); }
 
@@ -82,8 +85,14 @@ void check_cpus(const PlanRequest& request, const Profile& profile) {
 
 std::vector<std::int64_t> micro_batches(const PlanRequest& request) {
   if (request.micro_batch) return {*request.micro_batch};
-  std::vector<std::int64_t> result(static_cast<std::size_t>(request.batch));
-  std::iota(result.rbegin(), result.rend(), std::int64_t{1});
+  std::vector<std::int64_t> result;
+  for (std::int64_t b = request.batch; b > 0; --b) {
+    const std::int64_t count = (request.batch + b - 1) / b;
+    const std::int64_t smallest = (request.batch + count - 1) / count;
+    if (b == request.batch || b == smallest || request.batch <= kEveryMicroBatch) {
+      result.push_back(b);
+    }
+  }
   return result;
 }
 

@@ -38,7 +38,6 @@ class Search {
  private:
   struct BoundedMicroBatch {
     std::int64_t samples;
-    LeastWork work;
     double bound_ns;
   };
 
@@ -47,7 +46,7 @@ class Search {
 
   void weigh_single_stages();
   void weigh_pipelines();
-  std::vector<BoundedMicroBatch> bounded_micro_batches();
+  std::vector<BoundedMicroBatch> bounded_micro_batches(const LeastTimes& least) const;
   int most_stages(const Prefix& prefix) const;
   void extend(const Prefix& prefix);
   void extend_with(const Prefix& prefix, int part, int last);
@@ -92,14 +91,12 @@ void Search::weigh_single_stages() {
 }
 
 /// The most promising first; with them the search soon knows a plan that rules out the others.
-std::vector<Search::BoundedMicroBatch> Search::bounded_micro_batches() {
-  const LeastTimes least(model_, space_.batch, false);
-  bound_.choose_weights(model_, least.work(space_.micro_batches.front()));
+std::vector<Search::BoundedMicroBatch> Search::bounded_micro_batches(
+    const LeastTimes& least) const {
   std::vector<BoundedMicroBatch> result;
   for (const std::int64_t micro_batch : space_.micro_batches) {
-    const LeastWork work = least.work(micro_batch);
-    const double bound = bound_.whole_ns(model_, work, !period());
-    if (bound < limit()) result.push_back({micro_batch, work, bound});
+    const double bound = bound_.whole_ns(model_, least.work(micro_batch), !period());
+    if (bound < limit()) result.push_back({micro_batch, bound});
   }
   std::stable_sort(result.begin(), result.end(),
                    [](const auto& a, const auto& b) { return a.bound_ns < b.bound_ns; });
@@ -109,9 +106,11 @@ std::vector<Search::BoundedMicroBatch> Search::bounded_micro_batches() {
 void Search::weigh_pipelines() {
   const Prefix nothing{0, model_.states().all()};
   if (most_stages(nothing) < 2) return;
-  for (const auto& [micro_batch, work, bound] : bounded_micro_batches()) {
+  const LeastTimes least(model_, space_.batch, false);
+  bound_.choose_weights(model_, least.work(space_.micro_batches.front()));
+  for (const auto& [micro_batch, bound] : bounded_micro_batches(least)) {
     if (bound >= limit()) break;
-    bound_.set_work(model_, work);
+    bound_.set_work(model_, least.work(micro_batch));
     options_.reset(Batching(space_.batch, micro_batch), false);
     schedules_.clear();
     extend(nothing);
@@ -244,7 +243,8 @@ int Search::least_in_flight(const Prefix& prefix) const {
 
 /// Whether the budgets may still hold with the last one chosen.
 bool Search::may_fit(const Prefix& prefix) const {
-  if (space_.memory_bytes && prefix.bytes > *space_.memory_bytes) return false;
+  const double rest = model_.least_bytes(prefix.first, model_.layers());
+  if (space_.memory_bytes && prefix.bytes + rest > *space_.memory_bytes) return false;
   const StageOption& option = *chosen_.back();
   return !model_.broken_budget(option.shape, options_.batching(), option.shares,
                                least_in_flight(prefix));

@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <tuple>
+#include <utility>
+
 #include "framework/plan/cost_model.hpp"
 
 namespace millrace {
@@ -47,6 +50,30 @@ bool CostModel::allows(const StageShape& shape) const {
          covers_singles(shape, run.last, shape.last);
 }
 
+/// Of one layer of the stage.
+std::string CostModel::why_not(const StageShape& shape, int position) const {
+  const FeatureRun run = run_of(shape);
+  if (position >= run.first && position < run.last) return "";
+  const std::string& name = layer(position).name;
+  if (replicas(shape) > 1 && sums_.whole_only.sum(position, position + 1) > 0) {
+    return fmt::format("layer \"{}\" does not list \"samples\" in splits", name);
+  }
+  StageShape alone = shape;
+  std::tie(alone.first, alone.last) = std::pair(position, position + 1);
+  if (shape.split == Split::threads) {
+    return allows(alone)
+               ? ""
+               : fmt::format("layer \"{}\" has no threads_ns for {} devices of \"{}\"", name,
+                             shape.width, profile_.kinds[states_.single_kind(shape.state)].name);
+  }
+  for (int kind = 0; kind < states_.kinds(); ++kind) {
+    if (states_.count(shape.state, kind) == 0) continue;
+    if (sums_.singles[kind].alone.covers(position, position + 1)) continue;
+    return fmt::format("layer \"{}\" has no costs on \"{}\"", name, profile_.kinds[kind].name);
+  }
+  return "";
+}
+
 std::string CostModel::why_not(const StageShape& shape) const {
   if (allows(shape)) return "";
   const int kind = states_.single_kind(shape.state);
@@ -58,26 +85,9 @@ std::string CostModel::why_not(const StageShape& shape) const {
     return fmt::format("no linear layer of the stage has features_ns for {} devices of \"{}\"",
                        devices, profile_.kinds[kind].name);
   }
-  const FeatureRun run = run_of(shape);
-  for (int p = shape.first; p < shape.last; ++p) {
-    const bool sliced = p >= run.first && p < run.last;
-    const std::string& name = layer(p).name;
-    if (replicas(shape) > 1 && !sliced && sums_.whole_only.sum(p, p + 1) > 0) {
-      return fmt::format("layer \"{}\" does not list \"samples\" in splits", name);
-    }
-    for (int k = 0; k < states_.kinds() && !sliced && shape.split != Split::threads; ++k) {
-      if (states_.count(shape.state, k) > 0 && !sums_.singles[k].alone.covers(p, p + 1)) {
-        return fmt::format("layer \"{}\" has no costs on \"{}\"", name, profile_.kinds[k].name);
-      }
-    }
-    const auto team = sums_.threads.find({kind, shape.width});
-    if (shape.split == Split::threads &&
-        (team == sums_.threads.end() || !team->second.alone.covers(p, p + 1))) {
-      return fmt::format("layer \"{}\" has no threads_ns for {} devices of \"{}\"", name,
-                         shape.width, profile_.kinds[kind].name);
-    }
-  }
-  return "";
+  std::string reason;
+  for (int p = shape.first; p < shape.last && reason.empty(); ++p) reason = why_not(shape, p);
+  return reason;
 }
 
 }  // namespace millrace

@@ -95,18 +95,6 @@ TEST(EvenPlan, IsOneStageWithEqualShares) {
   EXPECT_GT(plan.value_ns, 0);
 }
 
-TEST(MakePlan, AnOpenBatchIsTheLargestThatFits) {
-  const Profile profile = two_kinds(1000);
-  RunConfig config;
-  config.batch = kAutomaticBatch;
-  config.micro_batch = 64;  // all at once: the activations of a batch are alive together
-  config.recompute = RecomputePolicy::none;
-  config.memory_bytes = 20'000;
-  const Plan plan = make_plan(profile, config, plan_request(config));
-  EXPECT_EQ(plan.batch, 8);
-  EXPECT_LE(plan.memory_bytes, 20'000);
-}
-
 TEST(MakePlan, NoPlanSaysWhyAndWhatWouldDo) {
   RunConfig config;
   config.memory_bytes = 10;

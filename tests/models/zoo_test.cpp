@@ -1,6 +1,10 @@
 #include "models/zoo.hpp"
 
 #include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/cross_entropy_loss.h>
+#include <ATen/ops/linspace.h>
+#include <ATen/ops/tensor.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -36,11 +40,50 @@ TEST_P(EveryModel, KeepsTheContractAndItsListEntry) {
   for (const auto& layer : facts) EXPECT_NE(layer.type, "module") << layer.name;
 }
 
+/// Mean loss of a batch in the modules' own modes.
+at::Tensor loss_of(const Model& model, const at::Tensor& inputs, const at::Tensor& targets) {
+  at::Tensor value = inputs;
+  for (const Layer& layer : model.layers) value = torch::nn::AnyModule(layer.module).forward(value);
+  return at::cross_entropy_loss(value, targets);
+}
+
 INSTANTIATE_TEST_SUITE_P(Zoo, EveryModel, ::testing::ValuesIn(zoo()), [](const auto& each) {
   std::string name = each.param.name;
   std::erase(name, '-');
   return name;
 });
+
+/// Small enough to train here; alexnet-32 stands for alexnet, whose layers it has.
+class SmallModel : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(SmallModel, LearnsTwoSamplesByPlainLibTorch) {
+  const Model model = make_model(GetParam(), 0);
+  initialise(model, 1);
+  auto shape = model.sample_shape;
+  shape.insert(shape.begin(), 2);
+  const at::Tensor inputs = at::linspace(-1, 1, c10::multiply_integers(shape)).reshape(shape);
+  const at::Tensor targets = at::tensor({1, 3}, at::kLong);
+  for (const Layer& layer : model.layers) layer.module.ptr()->eval();
+  const double before = loss_of(model, inputs, targets).item<double>();
+  for (int step = 0; step < 3; ++step) {
+    const at::Tensor loss = loss_of(model, inputs, targets);
+    loss.backward();
+    const at::NoGradGuard no_gradients;
+    for (auto& [name, value] : named_parameters(model)) {
+      ASSERT_TRUE(value.grad().defined()) << name;
+      value.sub_(value.grad(), 0.05);
+      value.mutable_grad().zero_();
+    }
+  }
+  EXPECT_LT(loss_of(model, inputs, targets).item<double>(), before);
+}
+
+INSTANTIATE_TEST_SUITE_P(Zoo, SmallModel, ::testing::Values("alexnet-32", "lenet5", "mlp"),
+                         [](const auto& each) {
+                           std::string name = each.param;
+                           std::erase(name, '-');
+                           return name;
+                         });
 
 TEST(AlexNet, HasTorchvisionsNamesAndShapes) {
   std::vector<std::string> names;

@@ -6,60 +6,10 @@
 
 #include <functional>
 
-#include "tests/transparency/pipelined_training.hpp"
-#include "tests/transparency/plain_training.hpp"
+#include "tests/transparency/comparison.hpp"
 
 namespace millrace::test {
 namespace {
-
-constexpr double kTolerance = 1e-5;  // max|a - b| / max|a| per tensor
-constexpr std::uint64_t kSeed = 23;
-constexpr std::int64_t kBatch = 10;
-
-using MakeModel = std::function<Model()>;
-
-Model fresh(const MakeModel& make) {
-  Model model = make();
-  initialise(model, 5);
-  return model;
-}
-
-OptimizerSettings sgd() { return {}; }
-
-/// Plain training of a model, and what plans make of it.
-class Comparison {
- public:
-  Comparison(MakeModel make, std::vector<std::int64_t> samples, OptimizerSettings optimizer)
-      : make_(std::move(make)), optimizer_(optimizer) {
-    const Model model = fresh(make_);
-    batches_ = random_batches(model, samples);
-    before_ = weights_of(model);
-    expected_ = train_plainly(model, batches_, optimizer_, kSeed);
-  }
-
-  NamedTensors run(const Shape& shape) const {
-    const Model model = fresh(make_);
-    return train_by_plan(model, make_plan(model, batches_[0].inputs.size(0), shape), batches_,
-                         optimizer_, kSeed);
-  }
-
-  void expect_equal(const Shape& shape) const {
-    const Difference difference = compare(expected_, run(shape));
-    EXPECT_LE(difference.value, kTolerance) << difference.name << " under " << shape.text();
-    worst_ = std::max(worst_, difference.value);
-  }
-
-  const NamedTensors& before() const { return before_; }
-  const NamedTensors& expected() const { return expected_; }
-  double worst() const { return worst_; }
-
- private:
-  MakeModel make_;
-  OptimizerSettings optimizer_;
-  std::vector<Batch> batches_;
-  NamedTensors before_, expected_;
-  mutable double worst_ = 0;
-};
 
 const std::vector<std::vector<std::int64_t>> kShares = {{1}, {1, 1}, {3, 1}, {1, 1, 1}, {2, 0, 3}};
 
@@ -90,22 +40,14 @@ TEST_P(Grid, alexnet_narrow) { check(narrow_alexnet); }
 
 INSTANTIATE_TEST_SUITE_P(stages_and_shares, Grid,
                          testing::Combine(testing::Range(1, 5), testing::Range(0, 5)),
-                         [](const auto& info) {
+                         [](const auto& instance) {
                            std::string name =
-                               std::to_string(std::get<0>(info.param)) + "_stages_shares";
+                               std::to_string(std::get<0>(instance.param)) + "_stages_shares";
                            for (auto share :
-                                kShares[static_cast<std::size_t>(std::get<1>(info.param))])
+                                kShares[static_cast<std::size_t>(std::get<1>(instance.param))])
                              name += "_" + std::to_string(share);
                            return name;
                          });
-
-/// A few shapes that differ in everything.
-const std::vector<Shape> kHandful = {
-    {1, {1}, 10, "1f1b", false, false, ""},
-    {1, {2, 1}, 4, "1f1b", true, true, ""},
-    {3, {1, 1}, 3, "1f1b", false, true, ""},
-    {4, {1, 2, 1}, 2, "fill-drain", true, false, ""},
-};
 
 TEST(Transparency, training_changes_what_is_compared) {
   const Comparison comparison(narrow_alexnet, {kBatch}, sgd());

@@ -39,7 +39,7 @@ TEST(LearningRate, BadSchedulesAreRefused) {
 TEST(Optimizer, BadSettingsAreRefused) {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   EXPECT_NO_THROW(check(OptimizerSettings{}));
-  EXPECT_THROW(check(OptimizerSettings{.learning_rate = 0}), ConfigError);
+  EXPECT_THROW(check(OptimizerSettings{.learning_rate = -1}), ConfigError);
   EXPECT_THROW(check(OptimizerSettings{.learning_rate = nan}), ConfigError);
   EXPECT_THROW(check(OptimizerSettings{.momentum = 1}), ConfigError);
   EXPECT_THROW(check(OptimizerSettings{.momentum = 0, .nesterov = true}), ConfigError);

@@ -1,0 +1,60 @@
+#include "framework/layers/module_facts.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <torch/nn/functional/instancenorm.h>
+#include <torch/nn/modules/activation.h>
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/dropout.h>
+#include <torch/nn/modules/instancenorm.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/nn/modules/normalization.h>
+
+namespace millrace {
+namespace {
+
+namespace nn = torch::nn;
+
+TEST(ModuleType, OfWhatIsNotListedIsModule) {
+  EXPECT_EQ(module_type(*nn::Conv1d(1, 1, 1)), "module");
+  EXPECT_EQ(module_type(*nn::ConvTranspose2d(1, 1, 1)), "module");
+  EXPECT_EQ(module_type(*nn::Dropout2d()), "module");
+  EXPECT_EQ(module_type(*nn::GELU()), "module");
+}
+
+TEST(ReasonToRefuse, IsEmptyForWhatPlansKeepExact) {
+  EXPECT_EQ(reason_to_refuse(*nn::Linear(1, 1)), "");
+  EXPECT_EQ(reason_to_refuse(*nn::Dropout(0.1)), "");
+  EXPECT_EQ(reason_to_refuse(*nn::GroupNorm(1, 2)), "");
+  EXPECT_EQ(reason_to_refuse(*nn::LayerNorm(nn::LayerNormOptions({3}))), "");
+  EXPECT_EQ(reason_to_refuse(*nn::InstanceNorm1d(3)), "");
+}
+
+TEST(UnmetInput, OfConvolutions) {
+  const nn::Conv2d conv(3, 8, 5);
+  EXPECT_EQ(unmet_input(*conv, {3, 9, 9}), "");
+  EXPECT_EQ(unmet_input(*conv, {4, 9, 9}), "3 channels (C x H x W)");
+  EXPECT_EQ(unmet_input(*conv, {3, 9}), "3 channels (C x H x W)");
+  EXPECT_EQ(unmet_input(*conv, {}), "3 channels (C x H x W)");
+}
+
+TEST(UnmetInput, OfLinearLayersIsTheLastDimension) {
+  const nn::Linear linear(6, 2);
+  EXPECT_EQ(unmet_input(*linear, {6}), "");
+  EXPECT_EQ(unmet_input(*linear, {10, 6}), "");
+  EXPECT_EQ(unmet_input(*linear, {6, 10}), "6 features");
+  EXPECT_EQ(unmet_input(*linear, {}), "6 features");
+}
+
+TEST(UnmetInput, IsUnknownForOtherTypes) { EXPECT_EQ(unmet_input(*nn::ReLU(), {}), ""); }
+
+TEST(ForwardFlops, FollowTheFormulas) {
+  const nn::Conv2d conv(nn::Conv2dOptions(8, 12, {3, 5}).groups(4));
+  EXPECT_EQ(forward_flops(*conv, {12, 7, 9}), 2.0 * (8 / 4 * 3 * 5) * (12 * 7 * 9));
+  EXPECT_EQ(forward_flops(*nn::Linear(30, 20), {20}), 2.0 * 30 * 20);
+  EXPECT_EQ(forward_flops(*nn::Linear(30, 20), {5, 20}), 5 * 2.0 * 30 * 20);
+  EXPECT_EQ(forward_flops(*nn::ReLU(), {100}), 0);
+}
+
+}  // namespace
+}  // namespace millrace
