@@ -148,7 +148,7 @@ void register_all() {
   add("search/4+4+1", with_gpu, batch_of(64));
   add("search/4+4+1/period", with_gpu, batch_of(64, Objective::period));
   add("search/4+4+1/batch 256", with_gpu, batch_of(256));
-  add("search/4+4+1/600 MB", with_gpu, within(600'000'000));
+  add("search/4+4+1/900 MB", with_gpu, within(900'000'000));
   add("search/10+10", many, batch_of(64));
 }
 

@@ -27,7 +27,7 @@ if(MILLRACE_TORCH)
   # it takes.
   add_library(millrace_torch INTERFACE)
   target_include_directories(millrace_torch SYSTEM INTERFACE ${TORCH_INCLUDE_DIRS})
-  target_link_libraries(millrace_torch INTERFACE ${TORCH_LIBRARIES})
+  target_link_libraries(millrace_torch INTERFACE ${TORCH_LIBRARIES} OpenMP::OpenMP_CXX)
   install(TARGETS millrace_torch EXPORT MillraceTargets)
   set_target_properties(millrace_torch PROPERTIES EXPORT_NAME torch)
 endif()

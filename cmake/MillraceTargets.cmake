@@ -1,10 +1,10 @@
 # How the parts are declared: one static library per folder, one test program per tests/ folder.
 
-# millrace_add_library(NAME SOURCES … [PUBLIC libs…] [PRIVATE libs…])
+# millrace_add_library(NAME [TORCH] SOURCES … [PUBLIC libs…] [PRIVATE libs…])
 # The library `millrace_NAME`, seen by consumers as Millrace::NAME. Sources see the repository root
-# ("framework/plan/…") and the public headers ("millrace/…").
+# ("framework/plan/…") and the public headers ("millrace/…"). TORCH: its sources include LibTorch.
 function(millrace_add_library name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;PUBLIC;PRIVATE" ${ARGN})
+  cmake_parse_arguments(ARG "TORCH" "" "SOURCES;PUBLIC;PRIVATE" ${ARGN})
   set(target millrace_${name})
   add_library(${target} STATIC ${ARG_SOURCES})
   add_library(Millrace::${name} ALIAS ${target})
@@ -15,17 +15,25 @@ function(millrace_add_library name)
     PRIVATE ${PROJECT_SOURCE_DIR})
   target_link_libraries(${target} PUBLIC ${ARG_PUBLIC}
                         PRIVATE ${ARG_PRIVATE} $<BUILD_INTERFACE:millrace_warnings>)
+  if(ARG_TORCH)
+    millrace_include_torch(${target})
+  endif()
   set_target_properties(${target} PROPERTIES EXPORT_NAME ${name})
   install(TARGETS ${target} EXPORT MillraceTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 endfunction()
 
-# millrace_add_test(NAME SOURCES … LIBS …): one GoogleTest program, one ctest entry `NAME`.
+# millrace_add_test(NAME [TORCH] SOURCES … LIBS …): one GoogleTest program, one ctest entry `NAME`.
 function(millrace_add_test name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;LIBS" ${ARGN})
+  cmake_parse_arguments(ARG "TORCH" "" "SOURCES;LIBS" ${ARGN})
   add_executable(test_${name} ${ARG_SOURCES})
   set_target_properties(test_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/tests")
   target_include_directories(test_${name} PRIVATE ${PROJECT_SOURCE_DIR})
   target_link_libraries(test_${name} PRIVATE ${ARG_LIBS} GTest::gtest GTest::gmock GTest::gtest_main millrace_warnings)
+  if(ARG_TORCH)
+    millrace_include_torch(test_${name})
+  else()
+    millrace_reuse_precompiled(test_${name} test)
+  endif()
   add_test(NAME ${name} COMMAND test_${name})
   set_tests_properties(${name} PROPERTIES TIMEOUT 600)
 endfunction()

@@ -10,21 +10,33 @@
 namespace millrace {
 namespace {
 
-/// The plan's own devices by kind: given costs may divide the cores into other kinds than the
-/// topology. Throws ConfigError for a CPU that this machine does not allow.
+const CoreKind& kind_of(const Topology& machine, int cpu) {
+  if (const CoreKind* kind = machine.kind_of(cpu)) return *kind;
+  throw ConfigError("plan", fmt::format("the plan uses CPU {}, this process may use {}: search a "
+                                        "plan for these cores, or change --cores",
+                                        cpu, format_cpu_list(machine.cpus())));
+}
+
+/// The plan's own devices by kind: the costs that it was made for may divide the cores into other
+/// kinds than the topology. Throws ConfigError for a CPU that this machine does not allow.
 std::map<std::string, std::vector<int>> devices_of(const Plan& plan, const Topology& machine) {
   std::map<std::string, std::vector<int>> cpus;
   for (const PlanStage& stage : plan.stages) {
     for (const PlannedDevice& device : stage.devices) {
-      if (!machine.kind_of(device.cpu)) {
-        throw ConfigError("plan", fmt::format("the plan uses CPU {}, this process may use {}: search "
-                                              "a plan for these cores, or change --cores",
-                                              device.cpu, format_cpu_list(machine.cpus())));
-      }
+      kind_of(machine, device.cpu);
       cpus[device.kind].push_back(device.cpu);
     }
   }
   return cpus;
+}
+
+/// `plan` with its CPUs under the kinds that the measurement formed, which may be others than when
+/// the plan was written. Throws as devices_of does.
+Plan with_measured_kinds(Plan plan, const Topology& machine) {
+  for (PlanStage& stage : plan.stages) {
+    for (PlannedDevice& device : stage.devices) device.kind = kind_of(machine, device.cpu).name;
+  }
+  return plan;
 }
 
 }  // namespace
@@ -41,12 +53,15 @@ Plan chosen_plan(const MeasuredProfile& measured, const TrainSettings& settings)
   PlanRequest request = settings.plan;
   if (settings.given_plan && settings.given_costs) {
     request.cpus = devices_of(*settings.given_plan, measured.topology);
-  } else {
-    for (const CoreKind& kind : measured.topology.kinds) {
-      request.cpus[kind.name] = device_cpus(measured.topology, kind);
-    }
+    return check_plan(*settings.given_plan, measured.profile, request);
   }
-  if (settings.given_plan) return check_plan(*settings.given_plan, measured.profile, request);
+  for (const CoreKind& kind : measured.topology.kinds) {
+    request.cpus[kind.name] = device_cpus(measured.topology, kind);
+  }
+  if (settings.given_plan) {
+    const Plan plan = with_measured_kinds(*settings.given_plan, measured.topology);
+    return check_plan(plan, measured.profile, request);
+  }
   auto result = search_plan(measured.profile, request);
   if (auto* failure = std::get_if<PlanFailure>(&result)) {
     throw NoPlanError("plan", failure->nearest.empty() ? failure->reason

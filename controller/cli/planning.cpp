@@ -55,7 +55,12 @@ Plan make_plan(const Profile& profile, const RunConfig& config, const PlanReques
 }
 
 RunConfig settle_plan(RunConfig config) {
-  if (config.plan_file.empty()) return config;
+  if (config.plan_file.empty()) {
+    if (config.costs_file.empty()) return config;
+    throw ConfigError("usage", fmt::format("--costs {} without --plan: name the plan that was made "
+                                           "for these costs, or leave --costs out",
+                                           config.costs_file));
+  }
   const Plan plan = plan_from_json(read_file(config.plan_file, "plan"), config.plan_file);
   if (!config.model.empty() && plan.model != config.model) {
     throw ConfigError("plan",

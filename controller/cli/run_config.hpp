@@ -28,7 +28,7 @@ struct RunConfig {
   RecomputePolicy recompute = RecomputePolicy::automatic;
   Objective objective = Objective::makespan;
   std::string plan_file;
-  std::string costs_file;  ///< what plan_file was made for, in a run's folder; "": measured
+  std::string costs_file;  ///< what plan_file was made for; "": measured
   std::string precision = "fp32";
 
   std::string data;  ///< folder or files of a data set; "": the generated set in the cache folder

@@ -225,7 +225,11 @@ std::vector<Setting> plan_settings() {
            "what is made small: the time of a step, or the steady time of a micro-batch", group},
           PLACE(objective), {{"makespan", Objective::makespan}, {"period", Objective::period}}),
       text_row({"plan.file", "--plan", "FILE", "use this plan instead of searching one", group},
-               PLACE(plan_file))};
+               PLACE(plan_file)),
+      text_row({"plan.costs", "--costs", "FILE",
+                "with --plan: the costs that it was made for (default: measured)",
+                SettingGroup::training},
+               PLACE(costs_file))};
 }
 
 std::vector<Setting> training_settings() {

@@ -74,6 +74,8 @@ TEST_F(BadTraining, PlanOfAnotherModelOrNone) {
                  "/nowhere/plan.json");
   const std::string plan = folder_.write("plan.json", "{}");
   expect_refused(training(folder_ / "out", {"--steps", "2", "--plan", plan}), 2, "plan.json");
+  expect_refused(training(folder_ / "out", {"--steps", "2", "--costs", "costs.json"}), 2,
+                 "costs.json without --plan");
 }
 
 TEST_F(BadTraining, Weights) {

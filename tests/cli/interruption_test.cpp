@@ -15,6 +15,15 @@ using ::testing::HasSubstr;
 
 class Interruption : public TrainingTest {
  protected:
+  /// Trains once what every test compares with: a run that nothing stops.
+  static void SetUpTestSuite() {
+    TrainingTest::SetUpTestSuite();
+    const ProgramResult result = run(long_training(whole()));
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+  }
+
+  static std::string whole() { return shared() / "whole"; }
+
   /// Long enough that a signal after the first checkpoint comes well before the end.
   static std::vector<std::string> long_training(const std::string& out,
                                                 std::vector<std::string> more = {}) {
@@ -22,26 +31,24 @@ class Interruption : public TrainingTest {
     return training(out, more);
   }
 
-  /// A run that nothing stops, and its weights.
-  void SetUp() override {
-    ASSERT_EQ(run(long_training(whole_)).exit_code, 0);
-    expected_ = exported(whole_);
+  /// The same training under the same plan, started afresh.
+  static std::vector<std::string> again(const std::string& out) {
+    return long_training(out,
+                         {"--plan", whole() + "/plan.json", "--costs", whole() + "/costs.json"});
   }
 
   void expect_equal_after_resume(const std::string& out) {
     const ProgramResult result = run({"resume", out, "--json"});
     ASSERT_EQ(result.exit_code, 0) << result.err;
     EXPECT_EQ(nlohmann::json::parse(result.out).at("steps"), 1500);
-    EXPECT_EQ(exported(out), expected_);
+    EXPECT_EQ(exported(out), exported(whole()));
   }
-
-  std::string whole_ = folder_ / "whole", expected_;
 };
 
 TEST_F(Interruption, ByCtrlCSavesAndResumeGivesTheSameBits) {
   const std::string out = folder_ / "stopped";
-  Program program(long_training(out, {"--plan", whole_ + "/plan.json"}), environment());
-  ASSERT_TRUE(program.wait_for("checkpoint"));
+  Program program(again(out), environment());
+  ASSERT_TRUE(program.wait_for("checkpoint")) << program.finish().err;
   program.send(SIGINT);
   const ProgramResult result = program.finish();
   ASSERT_EQ(result.exit_code, 0) << result.err;
@@ -53,8 +60,8 @@ TEST_F(Interruption, ByCtrlCSavesAndResumeGivesTheSameBits) {
 
 TEST_F(Interruption, ByKillLosesNoCheckpoint) {
   const std::string out = folder_ / "killed";
-  Program program(long_training(out, {"--plan", whole_ + "/plan.json"}), environment());
-  ASSERT_TRUE(program.wait_for("checkpoint"));
+  Program program(again(out), environment());
+  ASSERT_TRUE(program.wait_for("checkpoint")) << program.finish().err;
   program.send(SIGKILL);
   EXPECT_EQ(program.finish().signal, SIGKILL);
   expect_equal_after_resume(out);
@@ -63,9 +70,10 @@ TEST_F(Interruption, ByKillLosesNoCheckpoint) {
 TEST_F(Interruption, AResumeMayUseOtherCores) {
   const std::string out = folder_ / "moved";
   Program program(long_training(out), environment());
-  ASSERT_TRUE(program.wait_for("checkpoint"));
+  ASSERT_TRUE(program.wait_for("checkpoint")) << program.finish().err;
   program.send(SIGTERM);
-  ASSERT_EQ(program.finish().exit_code, 0);
+  const ProgramResult stopped = program.finish();
+  ASSERT_EQ(stopped.exit_code, 0) << stopped.err;
   const auto machine = nlohmann::json::parse(run({"topology", "--json"}).out);
   const auto cpu = machine.at("kinds").at(0).at("cpus").at(0).dump();
   const ProgramResult result = run({"resume", out, "--cores", cpu, "--json"});
@@ -74,7 +82,7 @@ TEST_F(Interruption, AResumeMayUseOtherCores) {
 }
 
 TEST_F(Interruption, AResumeKeepsModelBatchAndSeed) {
-  const ProgramResult result = run({"resume", whole_, "--batch", "10"});
+  const ProgramResult result = run({"resume", whole(), "--batch", "10"});
   EXPECT_EQ(result.exit_code, 2);
   EXPECT_THAT(result.err, HasSubstr("batch 20"));
 }

@@ -14,7 +14,7 @@ void TrainingTest::SetUpTestSuite() {
 
 void TrainingTest::TearDownTestSuite() { shared_.reset(); }
 
-Environment TrainingTest::environment() { return {{"MILLRACE_CACHE", *shared_ / "cache"}}; }
+Environment TrainingTest::environment() { return {{"MILLRACE_CACHE", shared() / "cache"}}; }
 
 std::vector<std::string> TrainingTest::training(const std::string& out,
                                                 const std::vector<std::string>& more) {

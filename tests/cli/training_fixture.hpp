@@ -20,7 +20,9 @@ class TrainingTest : public ::testing::Test {
   /// Runs the program with the tests' own cache.
   static ProgramResult run(const std::vector<std::string>& arguments);
   static Environment environment();
-  static std::string data() { return *shared_ / "digits"; }
+  static std::string data() { return shared() / "digits"; }
+  /// What the tests of a program share.
+  static const TestFolder& shared() { return *shared_; }
   /// Exports the run's last weights and returns the file's bytes.
   std::string exported(const std::string& run_folder) const;
 

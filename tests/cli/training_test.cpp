@@ -51,7 +51,9 @@ TEST_F(Training, LearnsWhatIsEasy) {
 TEST_F(Training, RepeatsBitByBitUnderTheSamePlan) {
   const std::string first = folder_ / "first", second = folder_ / "second";
   ASSERT_EQ(run(training(first, {"--steps", "20"})).exit_code, 0);
-  ASSERT_EQ(run(training(second, {"--steps", "20", "--plan", first + "/plan.json"})).exit_code, 0);
+  const ProgramResult again = run(training(second, {"--steps", "20", "--plan", first + "/plan.json",
+                                                    "--costs", first + "/costs.json"}));
+  ASSERT_EQ(again.exit_code, 0) << again.err;
   EXPECT_EQ(exported(first), exported(second));
   const std::string third = folder_ / "third";
   ASSERT_EQ(run(training(third, {"--steps", "20", "--seed", "2"})).exit_code, 0);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <stdexcept>
 #include <utility>
 #include <vector>
 
@@ -28,14 +29,21 @@ inline Model fresh(const MakeModel& make) {
 inline OptimizerSettings sgd() { return {}; }
 
 /// Plain training of a model, and what plans make of it.
+///
+/// ReLU and max-pooling have kinks: where an input comes within round-off of one, another order of
+/// the same arithmetic takes the other branch, and gradients differ by far more than round-off
+/// (measured: 1e-5 to 1e-3, else 2e-7). So the data are the first on which plain training itself
+/// gives the same result in every order; plans have no say in the choice.
 class Comparison {
  public:
   Comparison(MakeModel make, std::vector<std::int64_t> samples, OptimizerSettings optimizer)
-      : make_(std::move(make)), optimizer_(optimizer) {
-    const Model model = fresh(make_);
-    batches_ = random_batches(model, samples);
-    before_ = weights_of(model);
-    expected_ = train_plainly(model, batches_, optimizer_, kSeed);
+      : make_(std::move(make)), optimizer_(optimizer), before_(weights_of(fresh(make_))) {
+    for (std::uint64_t data_seed = 17; data_seed < 37; ++data_seed) {
+      batches_ = random_batches(fresh(make_), samples, data_seed);
+      expected_ = plain({});
+      if (no_kink_is_near()) return;
+    }
+    throw std::runtime_error("plain training depends on the order of its arithmetic on all data");
   }
 
   NamedTensors run(const Shape& shape) const {
@@ -55,6 +63,17 @@ class Comparison {
   double worst() const { return worst_; }
 
  private:
+  NamedTensors plain(const Order& order) const {
+    return train_plainly(fresh(make_), batches_, optimizer_, kSeed, order);
+  }
+
+  bool no_kink_is_near() const {
+    const std::vector<Order> orders = {{2, true}, {3, false}, {1, true}};
+    return std::all_of(orders.begin(), orders.end(), [this](const Order& order) {
+      return compare(expected_, plain(order)).value <= kTolerance / 4;
+    });
+  }
+
   MakeModel make_;
   OptimizerSettings optimizer_;
   std::vector<Batch> batches_;

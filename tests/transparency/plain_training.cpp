@@ -7,6 +7,8 @@
 #include <torch/optim/adamw.h>
 #include <torch/optim/sgd.h>
 
+#include <algorithm>
+
 #include "framework/layers/layer_op.hpp"
 
 namespace millrace::test {
@@ -49,6 +51,27 @@ at::Tensor forward(const Model& model, const at::Tensor& inputs, const DrawKey& 
   return x;
 }
 
+/// Returns the mean loss of the batch.
+at::Tensor add_gradients(const Model& model, const Batch& batch, DrawKey key, const Order& order) {
+  at::Tensor mean = at::zeros({});
+  const std::int64_t samples = batch.inputs.size(0);
+  for (std::int64_t first = 0; first < samples; first += order.piece) {
+    const std::int64_t count = std::min(order.piece, samples - first);
+    at::Tensor inputs = batch.inputs.narrow(0, first, count);
+    if (order.channels_last) inputs = inputs.contiguous(at::MemoryFormat::ChannelsLast);
+    const at::Tensor targets = batch.targets.narrow(0, first, count);
+    key.first_sample = first;
+    const at::Tensor outputs = forward(model, inputs, key);
+    const at::Tensor sum = model.loss
+                               ? model.loss(outputs, targets)
+                               : nn::functional::cross_entropy(outputs, targets) * count;
+    const at::Tensor part = sum / samples;
+    part.backward();
+    mean += part.detach();
+  }
+  return mean;
+}
+
 }  // namespace
 
 Model small_lenet() {
@@ -82,8 +105,9 @@ Model narrow_alexnet() {
   return model;
 }
 
-std::vector<Batch> random_batches(const Model& model, const std::vector<std::int64_t>& samples) {
-  at::Generator generator = at::detail::createCPUGenerator(17);
+std::vector<Batch> random_batches(const Model& model, const std::vector<std::int64_t>& samples,
+                                  std::uint64_t data_seed) {
+  at::Generator generator = at::detail::createCPUGenerator(data_seed);
   std::vector<Batch> batches;
   for (std::int64_t n : samples) {
     std::vector<std::int64_t> shape = model.sample_shape;
@@ -95,7 +119,8 @@ std::vector<Batch> random_batches(const Model& model, const std::vector<std::int
 }
 
 NamedTensors train_plainly(const Model& model, const std::vector<Batch>& batches,
-                           const OptimizerSettings& settings, std::uint64_t seed) {
+                           const OptimizerSettings& settings, std::uint64_t seed,
+                           const Order& order) {
   at::set_num_threads(1);
   std::vector<at::Tensor> parameters;
   for (const auto& [name, tensor] : named_parameters(model)) parameters.push_back(tensor);
@@ -103,17 +128,12 @@ NamedTensors train_plainly(const Model& model, const std::vector<Batch>& batches
   at::Tensor loss;
   for (std::size_t step = 0; step < batches.size(); ++step) {
     optimizer->zero_grad();
-    const Batch& batch = batches[step];
-    const at::Tensor outputs =
-        forward(model, batch.inputs, {seed, static_cast<std::int64_t>(step), 0});
-    loss = model.loss ? model.loss(outputs, batch.targets) / batch.inputs.size(0)
-                      : nn::functional::cross_entropy(outputs, batch.targets);
-    loss.backward();
+    loss = add_gradients(model, batches[step], {seed, static_cast<std::int64_t>(step), 0}, order);
     if (settings.clip_norm > 0) nn::utils::clip_grad_norm_(parameters, settings.clip_norm);
     optimizer->step();
   }
   NamedTensors result = weights_of(model);
-  result["loss"] = loss.detach();
+  result["loss"] = loss;
   return result;
 }
 

@@ -20,23 +20,25 @@ struct Batch {
 
 using NamedTensors = std::map<std::string, at::Tensor>;
 
-/// A model and its batches, the same for every call with the same arguments.
-struct Task {
-  Model model;
-  std::vector<Batch> batches;
-};
-
 /// Layers of LeNet-5's kind: two convolutions with ReLU and pooling, three linear layers, with
 /// dropout before the last ones. `width` scales them; 12 x 12 px, 10 classes.
 Model small_lenet();
 /// Layers of AlexNet's kind, in its order, narrow; 32 x 32 px.
 Model narrow_alexnet();
 
-std::vector<Batch> random_batches(const Model& model, const std::vector<std::int64_t>& samples);
+std::vector<Batch> random_batches(const Model& model, const std::vector<std::int64_t>& samples,
+                                  std::uint64_t data_seed);
+
+/// In what order the arithmetic of a batch is done; the mathematics is the same.
+struct Order {
+  std::int64_t piece = 1 << 30;  ///< samples whose gradients are made at once
+  bool channels_last = false;
+};
 
 /// Weights (and the last loss as "loss") after training on `batches`, step 0, 1, …
 NamedTensors train_plainly(const Model& model, const std::vector<Batch>& batches,
-                           const OptimizerSettings& optimizer, std::uint64_t seed);
+                           const OptimizerSettings& optimizer, std::uint64_t seed,
+                           const Order& order = {});
 
 /// Copies of the model's parameters.
 NamedTensors weights_of(const Model& model);

@@ -26,7 +26,8 @@ using Json = nlohmann::ordered_json;
 RunConfig lasting(RunConfig config, const TrainingData& data) {
   config.data = fs::absolute(data.folder).string();
   if (!config.weights.empty()) config.weights = fs::absolute(config.weights).string();
-  config.plan_file.clear();  // it is in plan.json
+  config.plan_file.clear();  // it is in plan.json, its costs in costs.json
+  config.costs_file.clear();
   return config;
 }
 
