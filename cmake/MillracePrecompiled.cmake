@@ -22,6 +22,7 @@ endfunction()
 function(millrace_include_torch target)
   millrace_reuse_precompiled(${target} torch)
   set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 5)
+  target_compile_options(${target} PRIVATE -Wno-subobject-linkage)  # sources are included there
 endfunction()
 
 if(MILLRACE_TORCH)

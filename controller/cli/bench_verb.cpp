@@ -93,6 +93,7 @@ BenchSetup prepare(const BenchCommand& command, const std::vector<std::string>& 
   BenchSetup setup;
   setup.model = config.model;
   setup.batch = config.batch;
+  setup.classes = classes_of(config);
   setup.cpus = machine.cpus();
   setup.first_cpu = machine.kinds.front().cpus.front();
   setup.folder = folder;
@@ -151,7 +152,8 @@ const char* const kExamples =
     "  millrace bench\n"
     "  millrace bench alexnet-32 --batch 128 --rounds 3 --json\n"
     "  millrace bench alexnet --only plan,libtorch --plan plan.json\n\n"
-    "Entries, each a process of its own, in turn in every round; the same batch, steps and SGD:\n"
+    "Entries, each a process of its own, in turn in every round; the same batch, steps and SGD, on\n"
+    "random images of as many classes as the model has, or the set of --data:\n"
     "  one core            plain LibTorch on one pinned core, one thread in every library, in the\n"
     "                      faster of its layouts (NCHW, NHWC)\n"
     "  libtorch            plain LibTorch on all cores, in the faster of its layouts\n"
@@ -164,7 +166,7 @@ const char* const kExamples =
 void add_bench(CLI::App& program, Action& action) {
   const auto command = std::make_shared<BenchCommand>();
   Verb verb(program, action, "bench", "measures this machine: plain LibTorch against the plan");
-  verb.model().settings({SettingGroup::shared});
+  verb.model().settings({SettingGroup::shared, SettingGroup::data});
   verb.app()
       .add_option("--rounds", command->rounds, "rounds; ratios are taken round by round")
       ->capture_default_str()

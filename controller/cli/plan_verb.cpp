@@ -24,7 +24,7 @@ int plan_of_costs(const PlanCommand& command, const Presentation& presentation) 
 void add_plan(CLI::App& program, Action& action) {
   const auto command = std::make_shared<PlanCommand>();
   Verb verb(program, action, "plan", "searches the best partition for the measured costs");
-  verb.model().settings({SettingGroup::shared});
+  verb.model().settings({SettingGroup::shared, SettingGroup::data});
   verb.app()
       .add_option("--costs", command->costs, "a cost file instead of a model")
       ->type_name("FILE");

@@ -8,6 +8,8 @@
 #include "framework/profile/core_rates.hpp"
 #include "millrace/errors.hpp"
 #include "millrace/units.hpp"
+#include "models/data/dataset.hpp"
+#include "models/zoo_list.hpp"
 
 namespace millrace::cli {
 namespace {
@@ -34,6 +36,13 @@ PlanRequest plan_request(const RunConfig& config) {
   request.recompute = config.recompute;
   request.memory_bytes = config.memory_bytes;
   return request;
+}
+
+std::int64_t classes_of(const RunConfig& config) {
+  if (config.data.empty()) return model_info(config.model).default_classes;
+  const DataSplit split =
+      open_data({.path = config.data, .seed = config.seed, .skip_bad = config.skip_bad_images});
+  return static_cast<std::int64_t>(split.train->class_names().size());
 }
 
 std::map<std::string, std::vector<int>> cpus_by_kind(const Topology& topology) {

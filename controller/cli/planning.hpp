@@ -14,6 +14,9 @@ PlanRequest plan_request(const RunConfig& config);
 /// CPU numbers of each kind as PlanRequest takes them: one for each physical core.
 std::map<std::string, std::vector<int>> cpus_by_kind(const Topology& topology);
 
+/// Classes of --data, else the model's own.
+std::int64_t classes_of(const RunConfig& config);
+
 /// The searched plan, or the plan of config.plan_file after its check.
 /// Throws NoPlanError (reason and nearest feasible request) and ConfigError.
 Plan make_plan(const Profile& profile, const RunConfig& config, const PlanRequest& request);

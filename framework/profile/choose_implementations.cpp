@@ -11,7 +11,7 @@ constexpr double kClearlySlower = 1.2;
 constexpr double kWorthChanging = 0.99;
 constexpr int kRepeats = 2;
 /// Comparing at a sample count takes about this many times what its first two passes took.
-constexpr double kRounds = 6;
+constexpr double kRounds = 8;
 
 /// The chain that uses `name` wherever it exists.
 ChainChoice uniform_chain(const std::vector<std::vector<std::string>>& names,
@@ -42,10 +42,11 @@ struct MeasuredChain {
   ChainChoice chain;
   std::vector<PassTimes> passes;
 
+  /// Of the layers' least times: what disturbs one pass seldom meets the same layer of another.
   double best_ns() const {
-    double best = std::numeric_limits<double>::infinity();
-    for (const PassTimes& pass : passes) best = std::min(best, pass.total_ns());
-    return best;
+    double sum = 0;
+    for (std::size_t layer = 0; layer < chain.size(); ++layer) sum += layer_ns(layer);
+    return sum;
   }
   double layer_ns(std::size_t layer) const {
     double best = std::numeric_limits<double>::infinity();
@@ -69,18 +70,25 @@ ChainChoice fastest_layers(const std::vector<MeasuredChain>& measured) {
   return mixed;
 }
 
-/// Measures chains one after the other, each only as long as it may still win.
+/// Measures chains in turn, so that a machine whose speed drifts treats them alike, and each only as
+/// long as it may still win.
 class Comparison {
  public:
   Comparison(const RunChain& run, std::int64_t samples) : run_(run), samples_(samples) {}
 
   void add(const ChainChoice& chain) {
-    MeasuredChain one = {chain, {run_(chain, samples_)}};
-    if (one.best_ns() < kClearlySlower * best_ns_) {
-      for (int i = 0; i < kRepeats; ++i) one.passes.push_back(run_(chain, samples_));
+    measured_.push_back({chain, {run_(chain, samples_)}});
+    best_ns_ = std::min(best_ns_, measured_.back().best_ns());
+  }
+
+  void repeat() {
+    for (int i = 0; i < kRepeats; ++i) {
+      for (MeasuredChain& one : measured_) {
+        if (one.best_ns() >= kClearlySlower * best_ns_) continue;
+        one.passes.push_back(run_(one.chain, samples_));
+        best_ns_ = std::min(best_ns_, one.best_ns());
+      }
     }
-    best_ns_ = std::min(best_ns_, one.best_ns());
-    measured_.push_back(std::move(one));
   }
 
   /// Of each layer's fastest implementations, conversions between them apart.
@@ -122,8 +130,12 @@ ChainChoice choose_implementations(const std::vector<std::vector<std::string>>& 
   if (chains.size() == 1) return chains.front();
   Comparison comparison(run, affordable_count(chains.front(), run, counts, rules, now));
   for (const ChainChoice& chain : chains) comparison.add(chain);
+  comparison.repeat();
   const ChainChoice mixed = comparison.mixture();
-  if (std::find(chains.begin(), chains.end(), mixed) == chains.end()) comparison.add(mixed);
+  if (std::find(chains.begin(), chains.end(), mixed) == chains.end()) {
+    comparison.add(mixed);
+    comparison.repeat();
+  }
   return comparison.winner();
 }
 

@@ -62,13 +62,8 @@ void check(const Dataset& dataset, const LoaderSettings& settings) {
   require(dataset.size() >= 1, "samples", dataset.size(), "the data set is empty");
 }
 
-/// oneTBB's pool holds one thread less than it may use (the caller's), but runs what is enqueued on
-/// one of its own where that leaves none.
-int arena_width(int threads) {
-  const auto allowed =
-      tbb::global_control::active_value(tbb::global_control::max_allowed_parallelism);
-  const int workers = std::max(1, static_cast<int>(allowed) - 1);
-  return threads > 0 ? std::min(threads, workers) : workers;
+int decoding_threads(int asked) {
+  return asked > 0 ? asked : tbb::this_task_arena::max_concurrency();
 }
 
 /// Rows that were decoded, where some were not.
@@ -86,7 +81,9 @@ struct Loader::Parts {
   Parts(std::shared_ptr<const Dataset> set, LoaderSettings with)
       : dataset(std::move(set)),
         settings(std::move(with)),
-        arena(arena_width(settings.threads), /*reserved_for_masters=*/0) {}
+        pool(tbb::global_control::max_allowed_parallelism,
+             static_cast<std::size_t>(decoding_threads(settings.threads)) + 1),
+        arena(decoding_threads(settings.threads), /*reserved_for_masters=*/0) {}
 
   // ---- called by the owner of the Loader ----
 
@@ -244,6 +241,8 @@ struct Loader::Parts {
   std::deque<Job> jobs;             // guarded by mutex
   std::size_t tickets = 0;          // guarded by mutex: tasks handed to oneTBB that have not ended
   std::set<std::int64_t> broken;    // guarded by mutex: samples
+  /// oneTBB's pool holds one thread less than it may use, the caller's, who does not decode here.
+  tbb::global_control pool;
   tbb::task_arena arena;
 };
 

@@ -20,7 +20,9 @@ struct LoaderSettings {
   /// crops.
   std::optional<Augmentation> augmentation;
   int look_ahead = 2;  ///< batches decoded before they are asked for, at least 1
-  int threads = 0;     ///< decoding at once, at most (and all but one of the CPUs); 0: that many
+  /// Decoding at once; 0: one for each CPU, so that decoding slows all cores alike. One thread would
+  /// keep to one core, and the stages' other cores would wait for that one.
+  int threads = 0;
   /// A broken image is left out with a warning that names it: in training the next good sample
   /// takes its place, so that batches keep their size and a run can be resumed; in validation the
   /// batch is smaller.

@@ -15,7 +15,7 @@ namespace millrace::cli {
 struct BenchSetup {
   std::string model;
   std::int64_t batch = 64;
-  int classes = 1000;
+  std::int64_t classes = 1000;
   std::vector<int> cpus;  ///< those of --cores
   int first_cpu = 0;      ///< one of the fastest kind: "one core"
   int steps = 4, warmup = 1;

@@ -21,13 +21,13 @@ namespace {
 constexpr double kAssumedWriteNsPerByte = 1;
 
 std::string costs_table(const Profile& profile) {
-  std::string text = fmt::format("{:<16} {:<10} {:>10}", "layer", "type", "weights");
+  std::string text = fmt::format("{:<16} {:<19} {:>10}", "layer", "type", "weights");
   for (const DeviceKind& kind : profile.kinds) {
     text += fmt::format("  {:>22}", kind.name + " fwd / bwd");
   }
   text += fmt::format("    ({} samples)\n", profile.samples.back());
   for (const LayerCosts& layer : profile.layers) {
-    text += fmt::format("{:<16} {:<10} {:>10}", layer.name, layer.type,
+    text += fmt::format("{:<16} {:<19} {:>10}", layer.name, layer.type,
                         format_bytes(layer.weights_bytes));
     for (const DeviceKind& kind : profile.kinds) {
       text +=
@@ -62,7 +62,7 @@ std::string present(const Estimate& estimate, bool json) {
 }  // namespace
 
 int run_profile(const ProfileCommand& command, const Presentation& presentation) {
-  const Model model = make_model(command.config.model, 0);
+  const Model model = make_model(command.config.model, classes_of(command.config));
   const MeasuredProfile measured = measure(model, command.config, !command.fresh);
   log_info("profile", measured.reused ? "kept costs, after a probe of each core: " + measured.file
                                       : "measured; kept in " + measured.file);
@@ -73,7 +73,7 @@ int run_profile(const ProfileCommand& command, const Presentation& presentation)
 }
 
 int run_plan(const PlanCommand& command, const Presentation& presentation) {
-  const Model model = make_model(command.config.model, 0);
+  const Model model = make_model(command.config.model, classes_of(command.config));
   const MeasuredProfile measured = measure(model, command.config, true);
   PlanRequest request = plan_request(command.config);
   request.cpus = cpus_by_kind(measured.topology);
@@ -87,7 +87,7 @@ int run_estimate(const EstimateCommand& command, const Presentation& presentatio
   const RunConfig& config = command.config;
   TrainingData data = open_training_data(config);
   const Model model = prepare_model(config, static_cast<std::int64_t>(data.classes().size()));
-  const auto settings = train_settings(model, config, run_steps(config, data.split.train->size()));
+  const auto settings = train_settings(config, run_steps(config, data.split.train->size()));
   ModelSession session(model, settings, std::move(data), config);
   std::int64_t bytes = 0;
   for (const SessionTensor& tensor : session.state()) bytes += tensor.view.bytes;

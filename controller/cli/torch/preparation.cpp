@@ -42,7 +42,7 @@ Model prepare_model(const RunConfig& config, std::int64_t classes) {
   return model;
 }
 
-TrainSettings train_settings(const Model& model, const RunConfig& config, std::int64_t run_steps) {
+TrainSettings train_settings(const RunConfig& config, std::int64_t run_steps) {
   TrainSettings settings;
   settings.machine.list_gpus = false;
   settings.cores = config.cores;

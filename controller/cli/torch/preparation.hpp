@@ -21,7 +21,7 @@ Model prepare_model(const RunConfig& config, std::int64_t classes);
 
 /// What TrainStep::prepare takes. A plan of a file is read, its batch taken.
 /// `run_steps`: the run's length for the cosine schedule, 0 where it is not known.
-TrainSettings train_settings(const Model& model, const RunConfig& config, std::int64_t run_steps);
+TrainSettings train_settings(const RunConfig& config, std::int64_t run_steps);
 
 TrainingEnd end_of(const RunConfig& config);
 

@@ -105,7 +105,7 @@ int train_in(const RunFolder& folder, const RunConfig& config, bool resume,
   TrainingData data = open_training_data(config);
   const Model model = prepare_model(config, static_cast<std::int64_t>(data.classes().size()));
   const TrainSettings step =
-      train_settings(model, config, run_steps(config, data.split.train->size()));
+      train_settings(config, run_steps(config, data.split.train->size()));
   TrainingSettings settings = training_settings(config, data, step);
   settings.resume = resume;
   ModelSession session(model, step, data, config);

@@ -61,7 +61,7 @@ Evaluation evaluate_with(const Model& model, const RunConfig& config, const Trai
                                   " has no images to validate on: put them into val/ "
                                   "beside train/");
   }
-  TrainStep step = TrainStep::prepare(model, train_settings(model, config, 1));
+  TrainStep step = TrainStep::prepare(model, train_settings(config, 1));
   return evaluate_all(step, data, config);
 }
 

@@ -18,6 +18,7 @@ struct FakeChain {
   double conversion_ns = 0;
   double budget_ns = 1e9;
   double now_ns = 0;
+  int slow_after = 1000, count = 0;  ///< passes; the machine is slower from then on
   std::map<ChainChoice, std::vector<std::int64_t>> passes;  ///< sample counts
 
   PassTimes pass(const ChainChoice& chain, std::int64_t samples) {
@@ -29,8 +30,13 @@ struct FakeChain {
       times.forward_ns.push_back(static_cast<double>(samples) * ns);
       times.backward_ns.push_back(0);
     }
+    if (++count > slow_after) times.forward_ns = scaled(times.forward_ns, 1.5);
     now_ns += times.total_ns();
     return times;
+  }
+  static std::vector<double> scaled(std::vector<double> ns, double factor) {
+    for (double& value : ns) value *= factor;
+    return ns;
   }
   ChainChoice choose(const std::vector<std::vector<std::string>>& names) {
     return choose_implementations(
@@ -78,6 +84,12 @@ TEST(ChooseImplementations, GivesAClearLoserOnePassOnly) {
   EXPECT_THAT(chain.choose({{"plain", "slow"}, {"plain", "slow"}}), ElementsAre("plain", "plain"));
   EXPECT_EQ(chain.deciding_passes({"slow", "slow"}), 1);
   EXPECT_GT(chain.deciding_passes({"plain", "plain"}), 1);
+}
+
+TEST(ChooseImplementations, AMachineThatSlowsDownTreatsTheLaterChainsAlike) {
+  FakeChain chain{{{{"plain", 100}, {"fast", 90}}, {{"plain", 100}, {"fast", 90}}}};
+  chain.slow_after = 6;  // three counts tried, one pass of each chain, one repeat
+  EXPECT_THAT(chain.choose(kTwoLayers), ElementsAre("fast", "fast"));
 }
 
 TEST(ChooseImplementations, ComparesAtTheLargestCountThatFitsIntoTheBudget) {

@@ -4,7 +4,6 @@
 #include <ATen/ops/equal.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <tbb/global_control.h>
 
 #include <algorithm>
 #include <numeric>
@@ -19,9 +18,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using namespace millrace::testing;
 using Set = std::shared_ptr<FakeDataset>;
-
-/// Four decoding threads even where there are fewer CPUs.
-const tbb::global_control kFourWorkers(tbb::global_control::max_allowed_parallelism, 5);
 
 LoaderSettings settings(std::int64_t batch, bool training = true) {
   LoaderSettings result;
