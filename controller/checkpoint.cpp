@@ -134,12 +134,19 @@ Checkpoint open_checkpoint(const fs::path& path) {
   return {std::move(info), std::move(file)};
 }
 
-void restore_checkpoint(const Checkpoint& checkpoint, const std::string& model,
+void restore_checkpoint(const Checkpoint& checkpoint, const TrainingFacts& training,
                         const std::vector<SessionTensor>& state) {
-  if (checkpoint.info.facts.model != model) {
+  const TrainingFacts& own = checkpoint.info.facts;
+  if (own.model != training.model) {
     throw ConfigError(kTag, fmt::format("the checkpoint is of {}, this training is of {}: name the "
                                         "same model, or another folder",
-                                        checkpoint.info.facts.model, model));
+                                        own.model, training.model));
+  }
+  if (own.classes != training.classes) {
+    throw ConfigError(kTag,
+                      fmt::format("the checkpoint knows the classes {}, the data set has {}: "
+                                  "continue with the data that it was trained on",
+                                  fmt::join(own.classes, ", "), fmt::join(training.classes, ", ")));
   }
   for (const SessionTensor& tensor : state) check_tensor(tensor, checkpoint.file);
   if (state.size() != checkpoint.file.entries().size()) {
@@ -206,7 +213,8 @@ std::vector<std::int64_t> CheckpointFolder::steps_by_accuracy() const {
     try {
       const auto file = SafetensorsFile::open(path_of(step));
       accuracy = info_from_metadata(file.metadata(), "").accuracy.value_or(-1);
-    } catch (const ConfigError&) {  // a damaged file is never the best
+    } catch (const ConfigError&) {
+      accuracy = -2;  // a damaged file comes after those that were not evaluated
     }
     scored.emplace_back(accuracy, step);
   }
@@ -226,6 +234,13 @@ std::optional<Checkpoint> CheckpointFolder::first_whole(
     }
   }
   return std::nullopt;
+}
+
+void CheckpointFolder::remove_after(std::int64_t step) const {
+  std::error_code error;
+  for (const std::int64_t later : steps()) {
+    if (later > step) fs::remove(path_of(later), error);
+  }
 }
 
 std::optional<Checkpoint> CheckpointFolder::open_last() const {

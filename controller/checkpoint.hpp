@@ -19,7 +19,7 @@ struct TrainingFacts {
   std::vector<std::string> classes;  ///< names, by label
   std::vector<double> mean;          ///< per channel, of the normalisation
   std::vector<double> deviation;
-  std::string configuration;  ///< the caller's own JSON text, kept as it is
+  std::string configuration;  ///< the caller's own text, kept as it is
   bool operator==(const TrainingFacts&) const = default;
 };
 
@@ -47,9 +47,9 @@ void write_checkpoint(const std::filesystem::path& path, const CheckpointInfo& i
 Checkpoint open_checkpoint(const std::filesystem::path& path);
 
 /// Writes the checkpoint's tensors into `state`. Throws ConfigError (tag "checkpoint"), with
-/// nothing written, for another model and for tensors that are missing, too many or of another
-/// shape.
-void restore_checkpoint(const Checkpoint& checkpoint, const std::string& model,
+/// nothing written, for another model, other classes and for tensors that are missing, too many or
+/// of another shape.
+void restore_checkpoint(const Checkpoint& checkpoint, const TrainingFacts& training,
                         const std::vector<SessionTensor>& state);
 
 /// The checkpoints of one run. Not thread-safe.
@@ -72,6 +72,9 @@ class CheckpointFolder {
 
   /// The newest that is whole; absent where there is none.
   std::optional<Checkpoint> open_last() const;
+
+  /// Removes the files of later steps: damaged ones, which would count as the newest.
+  void remove_after(std::int64_t step) const;
 
   std::vector<std::int64_t> steps() const;  ///< ascending
   std::filesystem::path path_of(std::int64_t step) const;

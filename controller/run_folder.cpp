@@ -55,6 +55,15 @@ std::shared_ptr<const int> lock_folder(const fs::path& path) {
   return lock;
 }
 
+void remove_old(const fs::path& path) {
+  std::error_code error;
+  fs::remove_all(path, error);
+  if (!error) return;
+  throw ResourceError(kTag, fmt::format("cannot remove {} of the earlier run: {}: check the "
+                                        "permissions or name another --out",
+                                        path.string(), error.message()));
+}
+
 double probe_ns_per_byte(const fs::path& folder) {
   using Clock = std::chrono::steady_clock;
   const fs::path probe = folder / "write-probe";
@@ -96,8 +105,7 @@ RunFolder RunFolder::open(const fs::path& path) {
 
 void RunFolder::begin(const std::string& config_toml, const std::string& plan_json,
                       const std::string& costs_json) const {
-  std::error_code error;
-  for (const char* name : kFiles) fs::remove_all(path_ / name, error);
+  for (const char* name : kFiles) remove_old(path_ / name);
   write_file_atomically(costs(), costs_json, kTag);
   write_file_atomically(plan(), plan_json, kTag);
   write_file_atomically(config(), config_toml, kTag);

@@ -41,7 +41,6 @@ class TrainingSession {
   virtual std::int64_t steps_per_epoch() const = 0;
   virtual std::int64_t training_samples() const = 0;    ///< per epoch
   virtual std::int64_t validation_samples() const = 0;  ///< per evaluation
-  virtual std::int64_t next_step() const = 0;
   /// Continues before step `step` of the run: data order, masks and learning rate follow from it.
   virtual void seek(std::int64_t step) = 0;
 
@@ -50,6 +49,8 @@ class TrainingSession {
   /// Times a batch was not ready when a step could have begun, and for how long.
   virtual std::int64_t loader_waits() const = 0;
   virtual std::int64_t loader_wait_ns() const = 0;
+  /// Broken images that were left out so far.
+  virtual std::int64_t skipped_images() const = 0;
 };
 
 }  // namespace millrace

@@ -131,7 +131,8 @@ CheckpointInfo TrainingRun::restore() {
                                   folder_.path().string()));
     return start;
   }
-  restore_checkpoint(*checkpoint, settings_.facts.model, session_.state());
+  restore_checkpoint(*checkpoint, settings_.facts, session_.state());
+  checkpoints_.remove_after(checkpoint->info.step);
   session_.seek(checkpoint->info.step);
   return checkpoint->info;
 }
@@ -229,7 +230,8 @@ void TrainingRun::save() {
 }
 
 void TrainingRun::finish() {
-  if (!stopped() && evaluated_step_ != step()) evaluate();
+  const bool ended = calendar_.ended(step(), elapsed_ns());
+  if ((ended || !stopped()) && evaluated_step_ != step()) evaluate();
   save_if_new();
   write_trace();
 }
@@ -284,6 +286,7 @@ TrainingResult TrainingRun::result() const {
   }
   result.loader_waits = session_.loader_waits();
   result.loader_wait_ns = session_.loader_wait_ns();
+  result.skipped_images = session_.skipped_images();
   return result;
 }
 

@@ -44,6 +44,7 @@ struct TrainingResult {
   std::optional<double> error_percent;  ///< |expected - measured| / measured; absent: ended early
   std::int64_t loader_waits = 0;
   std::int64_t loader_wait_ns = 0;
+  std::int64_t skipped_images = 0;  ///< broken ones that were left out
 };
 
 /// Trains `session` in `folder` (config.toml and plan.json are the caller's). After each step comes

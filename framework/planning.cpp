@@ -2,10 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
-#include "framework/profile/core_rates.hpp"
+#include "framework/plan/plan_request.hpp"
+#include "framework/profile/cost_graph.hpp"
 #include "millrace/errors.hpp"
+#include "millrace/units.hpp"
 
 namespace millrace {
 namespace {
@@ -39,18 +42,51 @@ Plan with_measured_kinds(Plan plan, const Topology& machine) {
   return plan;
 }
 
+/// Weights and gradients, and what the optimizer keeps of each weight.
+double bytes_per_weight_byte(const OptimizerSettings& optimizer) {
+  if (optimizer.kind == OptimizerKind::adamw) return 4;
+  return optimizer.momentum > 0 ? 3 : 2;
+}
+
+/// Before anything is measured: the batches alone may be more than the memory.
+void require_room(const Topology& machine, const TrainSettings& settings) {
+  double budget = memory_budget_bytes(machine);  // 0: not known
+  if (settings.plan.memory_bytes) {
+    const auto asked = static_cast<double>(*settings.plan.memory_bytes);
+    budget = budget > 0 ? std::min(budget, asked) : asked;
+  }
+  if (budget <= 0 || settings.reserved_bytes < budget) return;
+  throw NoPlanError(
+      "plan", fmt::format("the batches of {} samples that are decoded ahead need {}, the memory "
+                          "budget is {}: lower --batch or raise --memory",
+                          settings.plan.batch, format_bytes(settings.reserved_bytes),
+                          format_bytes(budget)));
+}
+
+/// The budget of the plan, beside what the caller keeps.
+std::optional<std::int64_t> plan_bytes(const Profile& profile, const TrainSettings& settings) {
+  const auto budget = memory_budget(settings.plan, profile);
+  if (!budget) return std::nullopt;
+  return static_cast<std::int64_t>(std::max(1.0, *budget - settings.reserved_bytes));
+}
+
 }  // namespace
 
 MeasuredProfile chosen_profile(const Model& model, const TrainSettings& settings) {
   const Topology machine = select_cores(discover_topology(settings.machine), settings.cores);
-  if (settings.given_plan && settings.given_costs) return {*settings.given_costs, machine, true, ""};
+  require_room(machine, settings);
+  if (settings.given_plan && settings.given_costs)
+    return {*settings.given_costs, machine, true, ""};
   ProfileRequest request = settings.profile;
   request.batch = settings.plan.batch;
-  return profile_model(model, machine, request);
+  MeasuredProfile measured = profile_model(model, machine, request);
+  measured.profile.bytes_per_weight_byte = bytes_per_weight_byte(settings.optimizer);
+  return measured;
 }
 
 Plan chosen_plan(const MeasuredProfile& measured, const TrainSettings& settings) {
   PlanRequest request = settings.plan;
+  request.memory_bytes = plan_bytes(measured.profile, settings);
   if (settings.given_plan && settings.given_costs) {
     request.cpus = devices_of(*settings.given_plan, measured.topology);
     return check_plan(*settings.given_plan, measured.profile, request);

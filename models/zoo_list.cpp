@@ -1,45 +1,9 @@
 #include "models/zoo_list.hpp"
 
-#include <algorithm>
-#include <numeric>
-
+#include "framework/base/closest.hpp"
 #include "millrace/errors.hpp"
 
 namespace millrace {
-namespace {
-
-/// Levenshtein distance.
-std::size_t distance(const std::string& a, const std::string& b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t{0});
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i + 1;
-    for (std::size_t j = 0; j < b.size(); ++j) {
-      const std::size_t replaced = diagonal + (a[i] == b[j] ? 0 : 1);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({replaced, diagonal + 1, row[j] + 1});
-    }
-  }
-  return row.back();
-}
-
-std::string closest(const std::string& name) {
-  return std::min_element(zoo().begin(), zoo().end(),
-                          [&](const ModelInfo& a, const ModelInfo& b) {
-                            return distance(name, a.name) < distance(name, b.name);
-                          })
-      ->name;
-}
-
-std::string all_names() {
-  std::string names;
-  for (const ModelInfo& info : zoo()) names += (names.empty() ? "" : ", ") + info.name;
-  return names;
-}
-
-}  // namespace
-
 const std::vector<ModelInfo>& zoo() {
   static const std::vector<ModelInfo> models = {
       {"alexnet",
@@ -61,8 +25,9 @@ const ModelInfo& model_info(const std::string& name) {
   for (const ModelInfo& info : zoo()) {
     if (info.name == name) return info;
   }
-  throw ConfigError("model", "there is no model '" + name + "'; the closest is '" + closest(name) +
-                                 "', all are: " + all_names());
+  std::vector<std::string> names;
+  for (const ModelInfo& info : zoo()) names.push_back(info.name);
+  throw ConfigError("model", "there is no model '" + name + "'" + suggestion(name, names));
 }
 
 }  // namespace millrace

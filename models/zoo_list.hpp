@@ -18,7 +18,7 @@ struct ModelInfo {
 /// Every model of the zoo, the largest first.
 const std::vector<ModelInfo>& zoo();
 
-/// Throws ConfigError (tag "model") that names the closest model and lists all.
+/// Throws ConfigError (tag "model") that names the closest model, or all where none is close.
 const ModelInfo& model_info(const std::string& name);
 
 }  // namespace millrace

@@ -4,10 +4,10 @@
 #include <algorithm>
 
 #include "controller/cli/bench/entries.hpp"
-#include "controller/cli/closest.hpp"
 #include "controller/cli/output.hpp"
 #include "controller/cli/planning.hpp"
 #include "controller/cli/verbs.hpp"
+#include "framework/base/closest.hpp"
 #include "framework/base/file.hpp"
 #include "millrace/errors.hpp"
 #include "millrace/log.hpp"
@@ -68,8 +68,9 @@ bool is_planned(const std::string& entry) {
   return entry == "plan" || entry == "even data parallel";
 }
 
-/// Searches the plan once, so that every round trains through the same one.
-void prepare_plans(const BenchSetup& setup, const RunConfig& config) {
+/// Searches the plan once, so that every round trains through the same one. Returns why the even
+/// plan is not possible, or "".
+std::string prepare_plans(const BenchSetup& setup, const RunConfig& config) {
   const auto costs = setup.folder / "costs.json";
   const Profile profile = profile_from_json(read_file(costs, "bench"), costs.string());
   const Topology topology = topology_from_json(read_file(setup.folder / "topology.json", "bench"));
@@ -77,8 +78,13 @@ void prepare_plans(const BenchSetup& setup, const RunConfig& config) {
   request.cpus = cpus_by_kind(topology);
   const Plan plan = make_plan(profile, config, request);
   write_file_atomically(plan_file(setup, "plan"), to_json(plan), "bench");
-  write_file_atomically(plan_file(setup, "even data parallel"),
-                        to_json(even_plan(profile, request)), "bench");
+  try {
+    write_file_atomically(plan_file(setup, "even data parallel"),
+                          to_json(even_plan(profile, request)), "bench");
+  } catch (const ConfigError& impossible) {
+    return impossible.what();
+  }
+  return "";
 }
 
 bool any(const std::vector<std::string>& entries, bool (*matches)(const std::string&)) {
@@ -102,7 +108,7 @@ BenchSetup prepare(const BenchCommand& command, const std::vector<std::string>& 
   setup.steps =
       command.steps.value_or(default_steps(flops_per_image * static_cast<double>(setup.batch)));
   setup.warmup = std::clamp(setup.steps / 4, 1, 20);
-  if (planned) prepare_plans(setup, config);
+  if (planned) setup.no_even_plan = prepare_plans(setup, config);
   if (any(entries, [](const std::string& name) { return name == "one core"; })) {
     setup.layout_one_core = faster_layout(setup, true);
   }
@@ -119,15 +125,18 @@ BenchEntry empty_entry(const BenchSetup& setup, const std::string& name) {
   return entry;
 }
 
-bool measurable(const std::string& entry) {
-  return entry != "libtorch tuned" || find_tuned_libraries().has_value();
+/// Why the entry cannot be measured, or "".
+std::string obstacle(const BenchSetup& setup, const std::string& entry) {
+  if (entry == "even data parallel") return setup.no_even_plan;
+  if (entry != "libtorch tuned" || find_tuned_libraries()) return "";
+  return "needs the packages libtcmalloc-minimal4 and libopenblas0-openmp";
 }
 
 void measure_round(const BenchSetup& setup, BenchReport& report) {
   report.matrix_rates.push_back(measure_matrix_rate(setup));
   for (BenchEntry& entry : report.entries) {
-    if (!measurable(entry.name)) {
-      entry.note = "needs the packages libtcmalloc-minimal4 and libopenblas0-openmp";
+    if (const std::string why = obstacle(setup, entry.name); !why.empty()) {
+      entry.note = why;
       continue;
     }
     entry.rounds.push_back(measure_entry(setup, entry.name));
@@ -152,7 +161,8 @@ const char* const kExamples =
     "  millrace bench\n"
     "  millrace bench alexnet-32 --batch 128 --rounds 3 --json\n"
     "  millrace bench alexnet --only plan,libtorch --plan plan.json\n\n"
-    "Entries, each a process of its own, in turn in every round; the same batch, steps and SGD, on\n"
+    "Entries, each a process of its own, in turn in every round; the same batch, steps and SGD, "
+    "on\n"
     "random images of as many classes as the model has, or the set of --data:\n"
     "  one core            plain LibTorch on one pinned core, one thread in every library, in the\n"
     "                      faster of its layouts (NCHW, NHWC)\n"

@@ -1,8 +1,8 @@
 #include <fmt/ranges.h>
 
-#include "controller/cli/closest.hpp"
 #include "controller/cli/output.hpp"
 #include "controller/cli/verbs.hpp"
+#include "framework/base/closest.hpp"
 #include "millrace/errors.hpp"
 #include "models/zoo_list.hpp"
 

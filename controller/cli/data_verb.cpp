@@ -12,11 +12,10 @@ namespace {
 int make_data(const std::string& folder, const SceneSettings& settings, bool json) {
   const bool made = make_scenes(folder, settings);
   const auto images = static_cast<std::int64_t>(scene_names().size()) * settings.per_class;
-  print(json ? nlohmann::ordered_json{{"folder", folder},
-                                      {"images", images},
-                                      {"classes", scene_names()},
-                                      {"made", made}}
-                   .dump(2)
+  print(json ? json_text({{"folder", folder},
+                          {"images", images},
+                          {"classes", scene_names()},
+                          {"made", made}})
              : fmt::format("{}: {} photos of {} kinds of scenes{}", folder, images,
                            scene_names().size(), made ? "" : ", complete already"));
   return 0;

@@ -18,7 +18,7 @@ std::string models_json() {
                       {"parameters", info.parameters},
                       {"description", info.description}});
   }
-  return nlohmann::ordered_json{{"models", models}}.dump(2);
+  return json_text({{"models", models}});
 }
 
 std::string models_text() {

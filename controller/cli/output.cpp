@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <nlohmann/json.hpp>
 
 #include "framework/base/file.hpp"
 #include "millrace/errors.hpp"
@@ -18,6 +19,10 @@ void print(std::string_view text) {
     throw ResourceError("output",
                         std::string("cannot write to standard output: ") + std::strerror(errno));
   }
+}
+
+std::string json_text(const nlohmann::ordered_json& json) {
+  return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
 void save(const std::string& file, std::string_view text) {

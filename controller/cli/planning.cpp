@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "framework/base/file.hpp"
-#include "framework/profile/core_rates.hpp"
 #include "millrace/errors.hpp"
 #include "millrace/units.hpp"
 #include "models/data/dataset.hpp"

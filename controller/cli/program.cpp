@@ -3,11 +3,12 @@
 #include <fmt/format.h>
 
 #include <exception>
+#include <filesystem>
 #include <new>
 
-#include "controller/cli/closest.hpp"
 #include "controller/cli/output.hpp"
 #include "controller/cli/verbs.hpp"
+#include "framework/base/closest.hpp"
 #include "millrace/errors.hpp"
 #include "millrace/log.hpp"
 
@@ -99,6 +100,9 @@ int run_program(int argc, const char* const* argv) {
     return parse_and_run(argc, argv);
   } catch (const Error& error) {
     return fail(error.code(), error.what());
+  } catch (const std::filesystem::filesystem_error& error) {
+    return fail(ExitCode::resource, std::string("[files] ") + error.what() +
+                                        ": check the name, the permissions and the free space");
   } catch (const std::bad_alloc&) {
     return fail(ExitCode::resource,
                 "[memory] the system has no more memory: lower --batch, or give "

@@ -7,7 +7,7 @@
 #include <limits>
 #include <map>
 
-#include "controller/cli/closest.hpp"
+#include "framework/base/closest.hpp"
 #include "millrace/errors.hpp"
 #include "millrace/schedule.hpp"
 #include "millrace/units.hpp"
@@ -203,10 +203,10 @@ std::vector<Setting> plan_settings() {
   schedules.insert(schedules.begin(), "auto");
   return {
       integer_row({"plan.batch", "--batch", "N|auto", "samples of a step", group}, PLACE(batch), 1,
-                  1'000'000),
+                  kLargestBatch),
       integer_row(
           {"plan.micro_batch", "--micro-batch", "N|auto", "samples of a micro-batch", group},
-          PLACE(micro_batch), 1, 1'000'000),
+          PLACE(micro_batch), 1, kLargestBatch),
       text_row({"plan.schedule", "--schedule", "auto|fill-drain|1f1b", "order of the micro-batches",
                 group},
                PLACE(schedule), schedules),
@@ -236,7 +236,8 @@ std::vector<Setting> training_settings() {
   const auto shared = SettingGroup::shared, data = SettingGroup::data;
   const auto training = SettingGroup::training;
   return {
-      text_row({"data.folder", "--data", "DIR", "data set (training: by default the generated set)", data},
+      text_row({"data.folder", "--data", "DIR", "data set (training: by default the generated set)",
+                data},
                PLACE(data)),
       switch_row({"data.skip_bad_images", "--skip-bad-images", "",
                   "leave out images that cannot be read instead of stopping", data},

@@ -78,6 +78,12 @@ void Verb::runs(std::function<int(const SettingLayers&, const Presentation&)> ru
 
 RunConfig resolved(const SettingLayers& layers, RunConfig base) {
   RunConfig config = settle_plan(resolve(layers, std::move(base)));
+  if (config.micro_batch && *config.micro_batch > config.batch) {
+    throw ConfigError("plan",
+                      fmt::format("--micro-batch {} is more than the batch of {}: lower it, "
+                                  "or raise --batch",
+                                  *config.micro_batch, config.batch));
+  }
   log_debug("config", "resolved configuration:\n" + to_toml(config));
   return config;
 }

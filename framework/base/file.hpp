@@ -34,6 +34,7 @@ class AtomicFile {
   std::filesystem::path path_, temporary_;
   std::string tag_;
   int descriptor_ = -1;
+  bool renamed_ = false;
 };
 
 }  // namespace millrace

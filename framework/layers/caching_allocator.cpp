@@ -2,6 +2,8 @@
 
 #include <c10/core/CPUAllocator.h>
 #include <c10/core/impl/alloc_cpu.h>
+#include <c10/util/Exception.h>
+#include <fmt/format.h>
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -12,6 +14,9 @@
 #include <shared_mutex>
 #include <unordered_map>
 #include <vector>
+
+#include "millrace/errors.hpp"
+#include "millrace/units.hpp"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
@@ -201,10 +206,20 @@ void deallocate(void* address) {
   block.arena->give(address, block.size);
 }
 
+void* from_system(std::size_t bytes) {
+  try {
+    return c10::alloc_cpu(bytes);
+  } catch (const c10::Error&) {
+    throw ResourceError("memory", fmt::format("the system refuses {}: lower --batch, or give a "
+                                              "--memory budget that fits",
+                                              format_bytes(static_cast<double>(bytes))));
+  }
+}
+
 struct CachingAllocator final : c10::Allocator {
   c10::DataPtr allocate(std::size_t bytes) const override {
     void* data = bytes >= kSmallestCachedBlock ? allocate_cached(bytes) : nullptr;
-    if (data == nullptr) data = c10::alloc_cpu(bytes);  // throws where there is no memory
+    if (data == nullptr) data = from_system(bytes);
     return {data, data, &deallocate, c10::Device(c10::DeviceType::CPU)};
   }
   c10::DeleterFnPtr raw_deleter() const override { return &deallocate; }

@@ -12,7 +12,6 @@ namespace millrace {
 namespace {
 
 /// A step of more samples is a mistake.
-constexpr std::int64_t kLargestBatch = 65536;
 
 /// Up to this batch every micro-batch size is tried; above, the smallest for each number of
 /// micro-batches.

@@ -5,19 +5,12 @@
 #include <utility>
 
 #include "framework/profile/measuring.hpp"
+#include "framework/topology/core_kinds.hpp"
 
 namespace millrace {
 namespace {
 
 constexpr double kLargestCorrection = 1.5;
-
-/// The SMT siblings of `cpu`, itself included.
-std::vector<int> siblings_of(const Topology& topology, int cpu) {
-  for (const auto& core : topology.cores) {
-    if (std::find(core.begin(), core.end(), cpu) != core.end()) return core;
-  }
-  return {cpu};
-}
 
 double fastest(const std::vector<int>& cpus, const CoreRates& rates) {
   double best = 0;
@@ -50,21 +43,13 @@ CoreKind part_of_kind(const Topology& topology, const CoreKind& kind,
   CoreKind part = kind;
   part.cpus.clear();
   for (const int cpu : kind.cpus) {
-    const std::vector<int> siblings = siblings_of(topology, cpu);
+    const std::vector<int> siblings = core_of(topology, cpu);
     const bool inside = std::any_of(devices.begin(), devices.end(), [&](int device) {
       return std::find(siblings.begin(), siblings.end(), device) != siblings.end();
     });
     if (inside) part.cpus.push_back(cpu);
   }
   return part;
-}
-
-std::string kind_name(std::size_t rank, std::size_t kinds) {
-  if (kinds == 1) return "core";
-  if (rank == 0) return "big";
-  if (kinds == 2) return "little";
-  if (rank == 1) return "medium";
-  return rank == 2 ? "little" : "kind" + std::to_string(rank + 1);
 }
 
 void order_and_name(std::vector<CoreKind>& kinds, const CoreRates& rates) {
@@ -77,18 +62,6 @@ void order_and_name(std::vector<CoreKind>& kinds, const CoreRates& rates) {
 }
 
 }  // namespace
-
-std::vector<int> device_cpus(const Topology& topology, const CoreKind& kind) {
-  std::vector<int> cpus;
-  for (const int cpu : kind.cpus) {
-    const std::vector<int> siblings = siblings_of(topology, cpu);
-    const bool has_sibling = std::any_of(cpus.begin(), cpus.end(), [&](int earlier) {
-      return std::find(siblings.begin(), siblings.end(), earlier) != siblings.end();
-    });
-    if (!has_sibling) cpus.push_back(cpu);
-  }
-  return cpus;
-}
 
 bool kinds_differ(const Topology& topology, const CoreRates& rates) {
   return std::any_of(topology.kinds.begin(), topology.kinds.end(), [&](const CoreKind& kind) {

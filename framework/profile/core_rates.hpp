@@ -14,9 +14,6 @@ using CoreRates = std::map<int, double>;
 /// Cores of one kind differ by less; a larger difference makes kinds of their own.
 constexpr double kKindTolerance = 0.05;
 
-/// One CPU of every physical core of `kind`, in the kind's order: the devices that a plan uses.
-std::vector<int> device_cpus(const Topology& topology, const CoreKind& kind);
-
 /// True where a core of some kind is slower than the fastest of its kind by more than the
 /// tolerance.
 bool kinds_differ(const Topology& topology, const CoreRates& rates);

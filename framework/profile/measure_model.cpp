@@ -67,13 +67,14 @@ class Measuring {
   std::int64_t most_samples_;
   BudgetShares shares_;
   ScratchWeights weights_;
+  ChainChoice choice_;  ///< the fastest kind's; the replicas of a stage compute alike on every kind
   double last_report_ns_ = 0;
 };
 
 std::vector<double> Measuring::share_weights(const Topology& topology) {
-  std::vector<double> weights;
+  std::vector<double> weights = {kChoiceWeight};
   for (const CoreKind& kind : topology.kinds) {
-    weights.insert(weights.end(), {kChoiceWeight, kAloneWeight});
+    weights.push_back(kAloneWeight);
     const auto cores = static_cast<int>(device_cpus(topology, kind).size());
     for (std::size_t width = 0; width < team_widths(cores).size(); ++width) {
       weights.insert(weights.end(), {kThreadsWeight, kFeaturesWeight});
@@ -137,7 +138,8 @@ KindTimes Measuring::measure_kind(const CoreKind& kind) {
   KindTimes times;
   {
     PinnedThread core({cpus.back()});  // the first CPUs take most interrupts
-    times.choice = choose(kind.name, core);
+    if (choice_.empty()) choice_ = choose(kind.name, core);
+    times.choice = choice_;
     LayerChain chain(job_.model, job_.facts, times.choice, weights_);
     times.alone = measure_chain(kind.name, core, chain, /*update=*/true);
     times.workspace_bytes = chain.workspace_bytes();

@@ -1,14 +1,12 @@
 #include "framework/profile/pinned_thread.hpp"
 
-#include <ATen/Parallel.h>
-#include <ATen/core/grad_mode.h>
-
 #include <condition_variable>
 #include <mutex>
 #include <thread>
 #include <utility>
 
 #include "framework/affinity/affinity.hpp"
+#include "framework/layers/compute_thread.hpp"
 
 namespace millrace {
 
@@ -45,9 +43,7 @@ PinnedThread::PinnedThread(std::vector<int> cpus) : shared_(std::make_unique<Sha
   try {
     run([&cpus] {
       bind_this_thread(cpus);
-      at::init_num_threads();  // would otherwise set the width anew at the first operator
-      set_team_width(static_cast<int>(cpus.size()));
-      at::GradMode::set_enabled(false);
+      compute_with(static_cast<int>(cpus.size()));
     });
   } catch (...) {
     stop();

@@ -15,10 +15,10 @@ namespace {
 
 using SteadyClock = std::chrono::steady_clock;
 
-constexpr auto kProbeTime = std::chrono::milliseconds(200);
+constexpr auto kProbeTime = std::chrono::milliseconds(100);
 constexpr std::int64_t kMatrix = 256;            // 33.6 MFLOP a product
 constexpr std::int64_t kElements = 1024 * 1024;  // 4 MiB read, 4 MiB written
-constexpr int kMostProbes = 5;
+constexpr int kMostProbes = 4;
 
 /// Runs on the probed core.
 double rounds_per_second() {

@@ -1,11 +1,8 @@
 #include "framework/stages/torch_stage.hpp"
 
-#include <ATen/Parallel.h>
-#include <ATen/core/grad_mode.h>
-
 #include <utility>
 
-#include "framework/affinity/affinity.hpp"
+#include "framework/layers/compute_thread.hpp"
 
 namespace millrace {
 namespace {
@@ -59,12 +56,7 @@ void TorchStage::begin_step() {
   }
 }
 
-void TorchStage::enter(int) {
-  at::init_num_threads();
-  set_team_width(plan_.threads_each());  // init_num_threads() takes the process's last width
-  limit_blas_threads(1);
-  at::GradMode::set_enabled(false);
-}
+void TorchStage::enter(int) { compute_with(plan_.threads_each()); }
 
 Payload TorchStage::forward(int index, int micro_batch, const std::vector<Payload>& inputs) {
   Worker& worker = workers_[at_index(index)];

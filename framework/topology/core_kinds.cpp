@@ -175,12 +175,16 @@ std::vector<Candidate> merge_within_ten_percent(const std::vector<Candidate>& ca
   return result;
 }
 
-std::string name_of(std::size_t index, std::size_t count) {
+}  // namespace
+
+std::string kind_name(std::size_t index, std::size_t count) {
   if (count == 1) return "core";
   if (index == 0) return "big";
   if (index == 1) return count == 2 ? "little" : "medium";
   return index == 2 ? "little" : fmt::format("kind{}", index);
 }
+
+namespace {
 
 std::vector<int> first_of_each_core_first(std::vector<int> cpus,
                                           const std::vector<std::vector<int>>& cores) {
@@ -210,7 +214,7 @@ CoreKinds form_core_kinds(const std::vector<RawKind>& raw, const std::vector<int
   candidates = merge_within_ten_percent(candidates);
   for (std::size_t index = 0; index < candidates.size(); ++index) {
     Candidate& candidate = candidates[index];
-    result.kinds.push_back({name_of(index, candidates.size()),
+    result.kinds.push_back({kind_name(index, candidates.size()),
                             first_of_each_core_first(std::move(candidate.cpus), cores),
                             candidate.speed / candidates.front().speed, candidate.model});
   }

@@ -1,12 +1,16 @@
 #pragma once
 // Core kinds to plan with, made of what hwloc reports: too many kinds, or some cores in none.
 
+#include <string>
 #include <vector>
 
 #include "framework/topology/machine.hpp"
 #include "millrace/topology.hpp"
 
 namespace millrace {
+
+/// Name of kind `index` of `count`, the fastest being 0: topology.hpp says which.
+std::string kind_name(std::size_t index, std::size_t count);
 
 struct CoreKinds {
   std::vector<CoreKind> kinds;  ///< the fastest first, named, each CPU of `usable` in one

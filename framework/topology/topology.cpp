@@ -61,8 +61,27 @@ Topology discover_board(const std::string& name, bool with_gpus) {
                            format_cpu_list(missing) + (missing.size() == 1 ? " is" : " are")));
 }
 
+/// Of no more cores than the control group's quota pays for, the fastest kinds first: threads
+/// beyond it would be stopped in turn.
+std::vector<int> affordable_cpus(const Topology& topology) {
+  const auto quota = topology.limits.cpu_quota;
+  if (!quota || *quota >= static_cast<double>(topology.cores.size())) return topology.cpus();
+  const auto most = std::max<std::size_t>(1, static_cast<std::size_t>(*quota));
+  std::vector<std::vector<int>> cores;
+  for (const CoreKind& kind : topology.kinds) {
+    for (const auto& core : topology.cores) {
+      const bool of_kind = topology.kind_of(core.front()) == &kind;
+      if (of_kind && cores.size() < most) cores.push_back(core);
+    }
+  }
+  std::vector<int> cpus;
+  for (const auto& core : cores) cpus.insert(cpus.end(), core.begin(), core.end());
+  std::sort(cpus.begin(), cpus.end());
+  return cpus;
+}
+
 std::vector<int> selected_cpus(const Topology& topology, const std::string& selection) {
-  if (selection == "all") return topology.cpus();
+  if (selection == "all") return affordable_cpus(topology);
   if (selection == "big") return topology.kinds.front().cpus;
   if (selection == "little") return topology.kinds.back().cpus;
   if (selection.find_first_of("0123456789") == std::string::npos) {
@@ -108,6 +127,25 @@ std::vector<int> Topology::cpus() const {
   return all;
 }
 
+std::vector<int> core_of(const Topology& topology, int cpu) {
+  for (const auto& core : topology.cores) {
+    if (std::find(core.begin(), core.end(), cpu) != core.end()) return core;
+  }
+  return {cpu};
+}
+
+std::vector<int> device_cpus(const Topology& topology, const CoreKind& kind) {
+  std::vector<int> cpus;
+  for (const int cpu : kind.cpus) {
+    const std::vector<int> siblings = core_of(topology, cpu);
+    const bool has_sibling = std::any_of(cpus.begin(), cpus.end(), [&](int earlier) {
+      return std::find(siblings.begin(), siblings.end(), earlier) != siblings.end();
+    });
+    if (!has_sibling) cpus.push_back(cpu);
+  }
+  return cpus;
+}
+
 Topology discover_topology(const TopologyRequest& request) {
   if (request.xml_file && request.board) {
     throw ConfigError("topology",
@@ -136,7 +174,7 @@ Topology select_cores(const Topology& topology, const std::string& selection) {
   for (auto& core : result.cores) keep(core, selected);
   std::erase_if(result.cores, [](const auto& core) { return core.empty(); });
   result.limits.allowed_cpus = result.cpus();
-  renew_core_warnings(result);
+  if (selection != "all") renew_core_warnings(result);
   return result;
 }
 

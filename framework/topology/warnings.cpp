@@ -19,11 +19,11 @@ std::optional<Warning> quota_warning(const Topology& topology) {
   const auto quota = topology.limits.cpu_quota;
   const std::size_t cpus = topology.cpus().size();
   if (!quota || *quota >= static_cast<double>(cpus)) return std::nullopt;
-  return Warning{"quota",
-                 fmt::format("the control group grants {:.4g} CPUs' worth of time, {} CPUs are "
-                             "allowed: threads beyond the quota are stopped in turn. Use --cores "
-                             "with at most {} CPUs, or raise the quota",
-                             *quota, cpus, std::max(1, static_cast<int>(std::floor(*quota))))};
+  return Warning{
+      "quota", fmt::format("the control group grants {:.4g} CPUs' worth of time, {} CPUs are "
+                           "allowed: threads beyond the quota are stopped in turn, so --cores all "
+                           "takes {}; raise the quota for more",
+                           *quota, cpus, std::max(1, static_cast<int>(std::floor(*quota))))};
 }
 
 std::optional<Warning> smt_warning(const Topology& topology) {

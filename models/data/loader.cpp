@@ -6,6 +6,7 @@
 #include <ATen/ops/tensor.h>
 #include <tbb/global_control.h>
 #include <tbb/task_arena.h>
+#include <tbb/task_scheduler_observer.h>
 
 #include <algorithm>
 #include <chrono>
@@ -15,6 +16,7 @@
 #include <numeric>
 #include <set>
 
+#include "framework/affinity/affinity.hpp"
 #include "millrace/errors.hpp"
 #include "millrace/log.hpp"
 #include "models/data/draws.hpp"
@@ -62,9 +64,31 @@ void check(const Dataset& dataset, const LoaderSettings& settings) {
   require(dataset.size() >= 1, "samples", dataset.size(), "the data set is empty");
 }
 
-int decoding_threads(int asked) {
-  return asked > 0 ? asked : tbb::this_task_arena::max_concurrency();
+int decoding_threads(const LoaderSettings& settings) {
+  if (settings.threads > 0) return settings.threads;
+  if (!settings.cpus.empty()) return static_cast<int>(settings.cpus.size());
+  return tbb::this_task_arena::max_concurrency();
 }
+
+/// Binds oneTBB's threads to the CPUs while they are in the arena.
+class ArenaBinding : public tbb::task_scheduler_observer {
+ public:
+  ArenaBinding(tbb::task_arena& arena, std::vector<int> cpus)
+      : task_scheduler_observer(arena), cpus_(std::move(cpus)) {
+    if (!cpus_.empty()) observe(true);
+  }
+  ~ArenaBinding() override { observe(false); }
+
+  void on_scheduler_entry(bool) override { bound().emplace(cpus_); }
+  void on_scheduler_exit(bool) override { bound().reset(); }
+
+ private:
+  static std::optional<ScopedBinding>& bound() {
+    static thread_local std::optional<ScopedBinding> binding;
+    return binding;
+  }
+  std::vector<int> cpus_;
+};
 
 /// Rows that were decoded, where some were not.
 Batch without_rows(const Batch& batch, std::vector<std::int64_t> broken) {
@@ -82,8 +106,9 @@ struct Loader::Parts {
       : dataset(std::move(set)),
         settings(std::move(with)),
         pool(tbb::global_control::max_allowed_parallelism,
-             static_cast<std::size_t>(decoding_threads(settings.threads)) + 1),
-        arena(decoding_threads(settings.threads), /*reserved_for_masters=*/0) {}
+             static_cast<std::size_t>(decoding_threads(settings)) + 1),
+        arena(decoding_threads(settings), /*reserved_for_masters=*/0),
+        binding(arena, settings.cpus) {}
 
   // ---- called by the owner of the Loader ----
 
@@ -244,6 +269,7 @@ struct Loader::Parts {
   /// oneTBB's pool holds one thread less than it may use, the caller's, who does not decode here.
   tbb::global_control pool;
   tbb::task_arena arena;
+  ArenaBinding binding;
 };
 
 Loader::Loader(std::shared_ptr<const Dataset> dataset, LoaderSettings settings) {

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "millrace/train_step.hpp"
 #include "models/data/augment.hpp"
@@ -19,9 +20,10 @@ struct LoaderSettings {
   /// Training: shuffled and augmented, without end. Absent: the whole set once, in order, middle
   /// crops.
   std::optional<Augmentation> augmentation;
-  int look_ahead = 2;  ///< batches decoded before they are asked for, at least 1
-  /// Decoding at once; 0: one for each CPU, so that decoding slows all cores alike. One thread would
-  /// keep to one core, and the stages' other cores would wait for that one.
+  int look_ahead = 2;     ///< batches decoded before they are asked for, at least 1
+  std::vector<int> cpus;  ///< where decoding may run; empty: wherever the process may
+  /// Decoding at once; 0: one for each of these CPUs, so that decoding slows all cores alike. One
+  /// thread would keep to one core, and the stages' other cores would wait for that one.
   int threads = 0;
   /// A broken image is left out with a warning that names it: in training the next good sample
   /// takes its place, so that batches keep their size and a run can be resumed; in validation the
@@ -66,8 +68,5 @@ double loader_ns_per_sample(const Dataset& dataset, const LoaderSettings& settin
 
 /// One image file as a batch of one, as validation sees it. Throws as read_image does.
 at::Tensor load_image(const std::string& file, const SampleFormat& format);
-
-/// A batch without files, for measuring: values of a normal distribution, labels in turn.
-Batch generated_batch(const Model& model, std::int64_t samples, std::uint64_t seed);
 
 }  // namespace millrace

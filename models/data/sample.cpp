@@ -1,11 +1,7 @@
 #include "models/data/sample.hpp"
 
-#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/core/Tensor.h>
-#include <ATen/ops/arange.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/randn.h>
-#include <ATen/ops/remainder.h>
 #include <time.h>
 
 #include <algorithm>
@@ -73,14 +69,6 @@ at::Tensor load_image(const std::string& file, const SampleFormat& format) {
   render_sample(image, centre_crop(format, image.full_width, image.full_height), format,
                 result.data_ptr<float>());
   return result;
-}
-
-Batch generated_batch(const Model& model, std::int64_t samples, std::uint64_t seed) {
-  std::vector<std::int64_t> shape = model.sample_shape;
-  shape.insert(shape.begin(), samples);
-  const auto generator = at::make_generator<at::CPUGeneratorImpl>(seed);
-  return {at::randn(shape, generator),
-          at::remainder(at::arange(samples, at::kLong), std::max<std::int64_t>(model.classes, 1))};
 }
 
 }  // namespace millrace

@@ -69,7 +69,30 @@ TEST_F(BadTraining, MemoryBelowTheWeights) {
   expect_refused(training(folder_ / "out", {"--steps", "2", "--memory", "100K"}), 3, "100 KiB");
 }
 
+TEST_F(BadTraining, MoreMemoryThanThereIs) {
+  auto arguments = on(data());
+  arguments.insert(arguments.end(), {"--batch", "5000", "--memory", "2M"});
+  expect_refused(arguments, 3, "lower --batch");
+}
+
+TEST_F(BadTraining, NumbersThatOnlyTheRunWouldNotice) {
+  const auto refused = [&](const std::vector<std::string>& flags, const std::string& text) {
+    auto arguments = on(data());
+    arguments.insert(arguments.end(), flags.begin(), flags.end());
+    expect_refused(arguments, 2, text);
+  };
+  refused({"--batch", "20", "--micro-batch", "21"},
+          "--micro-batch 21 is more than the batch of 20");
+  refused({"--batch", "65537"}, "65537");
+  refused({"--set", "optimizer.nesterov=true", "--set", "optimizer.momentum=0"}, "nesterov");
+  refused({"--schedule-lr", "cosine", "--set", "learning_rate.warmup_steps=9"}, "cosine");
+}
+
 TEST_F(BadTraining, PlanOfAnotherModelOrNone) {
+  const std::string mlp = folder_ / "mlp.json";
+  ASSERT_EQ(run({"plan", "mlp", "--batch", "20", "-o", mlp, "-q"}).exit_code, 0);
+  expect_refused(training(folder_ / "out", {"--steps", "2", "--plan", mlp}), 2,
+                 "is a plan for mlp, this is lenet5");
   expect_refused(training(folder_ / "out", {"--steps", "2", "--plan", "/nowhere/plan.json"}), 2,
                  "/nowhere/plan.json");
   const std::string plan = folder_.write("plan.json", "{}");

@@ -51,8 +51,8 @@ TEST_F(Training, LearnsWhatIsEasy) {
 TEST_F(Training, RepeatsBitByBitUnderTheSamePlan) {
   const std::string first = folder_ / "first", second = folder_ / "second";
   ASSERT_EQ(run(training(first, {"--steps", "20"})).exit_code, 0);
-  const ProgramResult again = run(training(second, {"--steps", "20", "--plan", first + "/plan.json",
-                                                    "--costs", first + "/costs.json"}));
+  const ProgramResult again = run(training(
+      second, {"--steps", "20", "--plan", first + "/plan.json", "--costs", first + "/costs.json"}));
   ASSERT_EQ(again.exit_code, 0) << again.err;
   EXPECT_EQ(exported(first), exported(second));
   const std::string third = folder_ / "third";
@@ -111,6 +111,24 @@ TEST_F(Trained, IsEvaluatedFromTheRunAndFromItsExport) {
   EXPECT_NEAR(of_file.at("loss").get<double>(), of_run.at("loss").get<double>(), 1e-4);
 }
 
+TEST_F(Training, ACosineScheduleIsOverWhereEvaluationBegins) {
+  const std::string out = folder_ / "cosine";
+  ASSERT_EQ(run(training(out, {"--steps", "9", "--schedule-lr", "cosine", "--set",
+                               "learning_rate.warmup_steps=3"}))
+                .exit_code,
+            0);
+  EXPECT_EQ(parsed(run({"eval", out, "--data", data(), "--json"})).at("samples"), 50);
+}
+
+TEST_F(Training, AResumeRefusesThePlanOfAnotherBatch) {
+  const std::string out = folder_ / "run", plan = folder_ / "plan.json";
+  ASSERT_EQ(run(training(out, {"--steps", "2"})).exit_code, 0);
+  ASSERT_EQ(run({"plan", "lenet5", "--batch", "10", "-o", plan, "-q"}).exit_code, 0);
+  const ProgramResult result = run({"resume", out, "--plan", plan});
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_THAT(result.err, HasSubstr("for a batch of 10"));
+}
+
 TEST_F(Trained, PredictsTheLabelsOfImages) {
   std::vector<std::string> arguments = {"predict", run_};
   for (const int label : {3, 8}) {
@@ -124,6 +142,12 @@ TEST_F(Trained, PredictsTheLabelsOfImages) {
   EXPECT_EQ(predictions.at(0).at("label"), "3");
   EXPECT_EQ(predictions.at(1).at("label"), "8");
   EXPECT_GT(predictions.at(0).at("probability").get<double>(), 0.5);
+}
+
+TEST_F(Trained, PredictsImagesWhoseNamesAreNoText) {
+  const std::string image = folder_ / "\xff.jpg";
+  write_digit_jpeg(image, 3);
+  EXPECT_EQ(parsed(run({"predict", run_, image, "--json"})).at("predictions").size(), 1U);
 }
 
 TEST_F(Trained, ExportsTheSameBytesAgainUnderTorchvisionsNames) {

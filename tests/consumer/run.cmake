@@ -1,4 +1,5 @@
-# Installs BUILD into WORK/prefix, builds SOURCE against it and checks that its loss falls.
+# Installs BUILD into WORK/prefix, builds SOURCE against it and checks that its loss falls. README shows
+# the same program.
 file(REMOVE_RECURSE ${WORK})
 function(run)
   execute_process(COMMAND ${ARGN} RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
@@ -7,6 +8,13 @@ function(run)
   endif()
   set(output "${output}" PARENT_SCOPE)
 endfunction()
+
+file(READ ${SOURCE}/main.cpp example)
+file(READ ${README} readme)
+string(FIND "${readme}" "${example}" place)
+if(place LESS 0)
+  message(FATAL_ERROR "README.md does not show ${SOURCE}/main.cpp as it is: copy it there")
+endif()
 
 run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${WORK}/prefix)
 run(${CMAKE_COMMAND} -G Ninja -S ${SOURCE} -B ${WORK}/build -DCMAKE_BUILD_TYPE=Release

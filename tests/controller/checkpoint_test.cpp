@@ -52,7 +52,7 @@ TEST_F(CheckpointTest, HoldsWeightsOptimizerAndFacts) {
   const Checkpoint read = open_checkpoint(file_);
   EXPECT_EQ(read.info, info);
   FakeSession other;
-  restore_checkpoint(read, "fake", other.state());
+  restore_checkpoint(read, info.facts, other.state());
   EXPECT_EQ(other.weights(), session_.weights());
   EXPECT_EQ(other.momentum(), session_.momentum());
 }
@@ -101,7 +101,9 @@ TEST_F(CheckpointTest, AnotherTrainingIsRefusedWithNothingWritten) {
   FakeSession other;
   const auto before = other.weights();
   const auto refused = [&](const std::string& model, std::vector<SessionTensor> state) {
-    const std::string message = error_of([&] { restore_checkpoint(read, model, state); });
+    TrainingFacts facts = read.info.facts;
+    facts.model = model;
+    const std::string message = error_of([&] { restore_checkpoint(read, facts, state); });
     EXPECT_EQ(other.weights(), before);
     return message;
   };
@@ -116,6 +118,11 @@ TEST_F(CheckpointTest, AnotherTrainingIsRefusedWithNothingWritten) {
   state = other.state();
   state.pop_back();
   EXPECT_THAT(refused("fake", state), HasSubstr("holds 2 tensors, this training has 1"));
+  TrainingFacts renamed = read.info.facts;
+  renamed.classes = {"night", "day"};
+  EXPECT_THAT(error_of([&] { restore_checkpoint(read, renamed, other.state()); }),
+              HasSubstr("the data set has night, day"));
+  EXPECT_EQ(other.weights(), before);
 }
 
 TEST_F(CheckpointTest, KeepsTheNewestAndTheBest) {
@@ -152,6 +159,20 @@ TEST_F(CheckpointTest, DamagedOnesArePassedOver) {
   EXPECT_NE(error_of([&] { folder_.open("2"); }), "");
   fs::resize_file(folder_.path_of(1), 3);
   EXPECT_FALSE(folder_.open_last().has_value());
+}
+
+TEST_F(CheckpointTest, DamagedOnesDoNotPushOutGoodOnes) {
+  const CheckpointFolder one(scratch_ / "checkpoints", 1);
+  one.prepare();
+  for (const std::int64_t step : {200, 400})
+    write_checkpoint(one.path_of(step), info_at(step), session_.state());
+  fs::resize_file(one.path_of(400), 100);
+  one.save(info_at(100), session_.state());
+  EXPECT_EQ(one.open("best").info.step, 200) << "a damaged file is not the best";
+  one.remove_after(one.open_last()->info.step);
+  one.save(info_at(300), session_.state());
+  EXPECT_THAT(one.steps(), ElementsAre(300));
+  EXPECT_EQ(one.open("last").info.step, 300);
 }
 
 TEST_F(CheckpointTest, WhatIsNotThereIsNamedWithWhatIs) {

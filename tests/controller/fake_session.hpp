@@ -38,12 +38,13 @@ class FakeSession : public TrainingSession {
     return (steps_per_epoch_ - 1) * kBatch + last_samples_;
   }
   std::int64_t validation_samples() const override { return validation; }
-  std::int64_t next_step() const override { return step_; }
   void seek(std::int64_t step) override { step_ = step; }
   std::vector<SessionTensor> state() override;
   std::int64_t loader_waits() const override { return 3; }
   std::int64_t loader_wait_ns() const override { return 40; }
+  std::int64_t skipped_images() const override { return 5; }
 
+  std::int64_t trained() const { return step_; }  ///< steps
   const std::vector<float>& weights() const { return weights_; }
   const std::vector<float>& momentum() const { return momentum_; }
   std::vector<std::int64_t> evaluations;  ///< steps at which evaluate() was called

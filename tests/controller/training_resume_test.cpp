@@ -181,7 +181,7 @@ void train_until_killed(const RunFolder& folder, const TrainingSettings& setting
   if (child == 0) {
     std::signal(SIGXFSZ, kill_this_process);
     session.on_state = [&] {
-      if (session.next_step() != step) return;
+      if (session.trained() != step) return;
       const rlimit limit{bytes, RLIM_INFINITY};
       ::setrlimit(RLIMIT_FSIZE, &limit);
     };

@@ -43,7 +43,6 @@ class TrainingRunTest : public ScratchFolder {
 TEST_F(TrainingRunTest, EndsAfterTheSteps) {
   const TrainingResult result = run(fake_settings(session_, 6));
   EXPECT_EQ(result.outcome, TrainingOutcome::finished);
-  EXPECT_EQ(session_.next_step(), 6);
   EXPECT_EQ(result.steps, 6);
   EXPECT_EQ(result.steps_here, 6);
   EXPECT_EQ(observer_.steps.size(), 6u);
@@ -100,7 +99,7 @@ TEST_F(TrainingRunTest, EpochsAreSavedWhileThatTakesATenthOfTheTime) {
   TrainingSettings settings = fake_settings(session_, 400);
   session_.validation = 0;
   // The state is asked for twice per run before the first step, then once per checkpoint.
-  session_.on_state = [&] { session_.clock_ns += session_.next_step() > 0 ? 4000 : 0; };
+  session_.on_state = [&] { session_.clock_ns += session_.trained() > 0 ? 4000 : 0; };
   settings.checkpoint_every_steps = 0;
   run(settings);
   const double saving = 4000.0 * static_cast<double>(observer_.saved_steps.size());
@@ -173,6 +172,7 @@ TEST_F(TrainingRunTest, ComparesTheEstimateWithWhatWasMeasured) {
   EXPECT_GT(result.loss.value(), 0);
   EXPECT_EQ(result.loader_waits, 3);
   EXPECT_EQ(result.loader_wait_ns, 40);
+  EXPECT_EQ(result.skipped_images, 5);
 }
 
 class TrainingRunStops : public TrainingRunTest, public testing::WithParamInterface<int> {};
@@ -191,6 +191,15 @@ TEST_P(TrainingRunStops, AfterTheStepWithACheckpoint) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Signals, TrainingRunStops, testing::Values(SIGINT, SIGTERM));
+
+TEST_F(TrainingRunTest, ASignalInTheLastStepStillGetsItsEvaluation) {
+  session_.before_step = [](std::int64_t step) {
+    if (step == 5) std::raise(SIGINT);
+  };
+  const TrainingResult result = run(fake_settings(session_, 6));
+  EXPECT_EQ(result.outcome, TrainingOutcome::finished);
+  EXPECT_THAT(session_.evaluations, ElementsAre(4, 6));
+}
 
 TEST_F(TrainingRunTest, SavesOnHangUpAndGoesOn) {
   session_.before_step = [](std::int64_t step) {

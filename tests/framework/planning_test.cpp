@@ -88,6 +88,18 @@ TEST(Planning, RefusesCpusThatAreNotAllowed) {
   }
 }
 
+TEST(Planning, LeavesRoomForTheCallersBatches) {
+  MeasuredProfile measured = two_kinds();
+  measured.profile.shared_memory_bytes = 1000;
+  measured.profile.layers[0].weights_bytes = 100;  // three times with gradients and momentum
+  TrainSettings settings;
+  settings.plan.batch = 8;
+  settings.reserved_bytes = 600;
+  EXPECT_LE(chosen_plan(measured, settings).memory_bytes, 400);
+  settings.reserved_bytes = 800;
+  EXPECT_THROW(chosen_plan(measured, settings), NoPlanError) << "the plan does not fit beside them";
+}
+
 TEST(Planning, SearchesWhereNoPlanIsGiven) {
   TrainSettings settings;
   settings.plan.batch = 8;

@@ -21,6 +21,7 @@ struct BenchSetup {
   int steps = 4, warmup = 1;
   std::filesystem::path folder;  ///< plans and costs of this benchmark
   std::string layout_one_core = "nchw", layout_all_cores = "nchw";
+  std::string no_even_plan;  ///< why "even data parallel" is not possible; "": it is
 };
 
 /// Where the tuned entry's libraries lie; absent where one of the packages is.

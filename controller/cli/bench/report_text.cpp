@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "controller/cli/bench/report.hpp"
+#include "controller/cli/output.hpp"
 #include "millrace/topology.hpp"
 #include "millrace/units.hpp"
 
@@ -104,7 +105,7 @@ std::string to_json(const BenchReport& report) {
                {"roof_fraction", or_null(own.roof_fraction)},
                {"estimate", estimate_json(report)}};
   for (const BenchEntry& entry : report.entries) json["entries"].push_back(entry_json(entry));
-  return json.dump(2);
+  return json_text(json);
 }
 
 std::string to_table(const BenchReport& report) {

@@ -19,9 +19,8 @@ ModelSession::ModelSession(const Model& model, const TrainSettings& settings, Tr
     : data_(std::move(data)),
       config_(config),
       step_(TrainStep::prepare(model, settings)),
-      profile_(with_loader_cost(step_.profile(), data_,
-                                training_loader(data_, config_, step_.plan().batch))),
-      loader_(data_.split.train, training_loader(data_, config_, step_.plan().batch)) {}
+      profile_(with_loader_cost(step_.profile(), data_, training_loader(data_, config_, step_))),
+      loader_(data_.split.train, training_loader(data_, config_, step_)) {}
 
 StepReport ModelSession::train_next() { return step_.step(*loader_.next()); }
 
@@ -50,7 +49,7 @@ Evaluation evaluate_all(TrainStep& step, const TrainingData& data, const RunConf
   Evaluation total;
   if (!data.split.validation) return total;
   const auto begin = std::chrono::steady_clock::now();
-  Loader loader(data.split.validation, validation_loader(data, config, step.plan().batch));
+  Loader loader(data.split.validation, validation_loader(data, config, step));
   double loss_sum = 0;
   std::int64_t correct = 0;
   while (const auto batch = loader.next()) {

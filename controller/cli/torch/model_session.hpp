@@ -26,12 +26,12 @@ class ModelSession : public TrainingSession {
   std::int64_t steps_per_epoch() const override { return loader_.steps_per_epoch(); }
   std::int64_t training_samples() const override { return data_.split.train->size(); }
   std::int64_t validation_samples() const override;
-  std::int64_t next_step() const override { return step_.next_step(); }
   void seek(std::int64_t step) override;
 
   std::vector<SessionTensor> state() override;
   std::int64_t loader_waits() const override { return loader_.waits(); }
   std::int64_t loader_wait_ns() const override { return loader_.wait_ns(); }
+  std::int64_t skipped_images() const override { return loader_.skipped(); }
 
   TrainStep& step() { return step_; }
 

@@ -45,11 +45,10 @@ nlohmann::ordered_json to_json(const TimeEstimate& estimate) {
 
 std::string present(const Estimate& estimate, bool json) {
   if (json) {
-    return nlohmann::ordered_json{{"step", to_json(estimate.step)},
-                                  {"run", to_json(estimate.run)},
-                                  {"confidence", estimate.confidence},
-                                  {"images_per_second", estimate.images_per_second}}
-        .dump(2);
+    return json_text({{"step", to_json(estimate.step)},
+                      {"run", to_json(estimate.run)},
+                      {"confidence", estimate.confidence},
+                      {"images_per_second", estimate.images_per_second}});
   }
   return fmt::format(
       "a step takes {} (latest {}), {:.1f} img/s\nthe run takes {} (latest {}, with "

@@ -2,13 +2,18 @@
 
 #include <fmt/format.h>
 
+#include <functional>
+#include <numeric>
+
 #include "controller/cli/planning.hpp"
 #include "controller/cli/torch/profile_bar.hpp"
 #include "framework/base/file.hpp"
 #include "millrace/errors.hpp"
 #include "millrace/log.hpp"
+#include "models/data/loader.hpp"
 #include "models/weights.hpp"
 #include "models/zoo.hpp"
+#include "models/zoo_list.hpp"
 
 namespace millrace::cli {
 namespace {
@@ -21,12 +26,19 @@ ProfileRequest profile_request(const RunConfig& config, bool reuse) {
   return request;
 }
 
+/// Of the batches that are decoded ahead, and the one that is trained.
+double decoded_bytes(const RunConfig& config) {
+  const auto& shape = model_info(config.model).sample_shape;
+  const auto sample = std::accumulate(shape.begin(), shape.end(), 4.0, std::multiplies<>());
+  return sample * static_cast<double>(config.batch) * (LoaderSettings().look_ahead + 1);
+}
+
 }  // namespace
 
 Topology allowed_machine(const RunConfig& config) {
-  const Topology machine = discover_topology({.list_gpus = false});
+  const Topology machine = select_cores(discover_topology({.list_gpus = false}), config.cores);
   for (const Warning& warning : machine.warnings) log_warning(warning.tag, warning.message);
-  return select_cores(machine, config.cores);
+  return machine;
 }
 
 MeasuredProfile measure(const Model& model, const RunConfig& config, bool reuse) {
@@ -43,6 +55,7 @@ Model prepare_model(const RunConfig& config, std::int64_t classes) {
 }
 
 TrainSettings train_settings(const RunConfig& config, std::int64_t run_steps) {
+  allowed_machine(config);  // says what is wrong with it, before anything is measured
   TrainSettings settings;
   settings.machine.list_gpus = false;
   settings.cores = config.cores;
@@ -52,11 +65,14 @@ TrainSettings train_settings(const RunConfig& config, std::int64_t run_steps) {
   settings.learning_rate = config.learning_rate;
   settings.learning_rate.total_steps = run_steps;
   settings.seed = config.seed;
+  settings.reserved_bytes = decoded_bytes(config);
+  check(settings.optimizer);
   if (config.learning_rate.name == "cosine" && run_steps == 0) {
     throw ConfigError("optimizer",
                       "the cosine schedule needs the number of steps, --time leaves it "
                       "open: use --steps, --epochs or --schedule-lr constant");
   }
+  check(settings.learning_rate);
   if (!config.plan_file.empty()) {
     settings.given_plan = plan_from_json(read_file(config.plan_file, "plan"), config.plan_file);
   }

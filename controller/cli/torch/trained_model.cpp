@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "controller/cli/planning.hpp"
 #include "framework/base/file.hpp"
 #include "millrace/errors.hpp"
 #include "models/zoo.hpp"
@@ -63,7 +64,7 @@ TrainedModel open_trained(const std::string& folder, const std::string& checkpoi
 RunConfig config_of_run(const std::string& folder, const SettingLayers& layers) {
   const auto file = fs::path(folder) / "config.toml";
   const RunConfig kept = apply_toml({}, read_file(file, "run"), file.string());
-  RunConfig config = resolve(layers, kept);
+  RunConfig config = settle_plan(resolve(layers, kept));
   if (config.batch != kept.batch || config.model != kept.model || config.seed != kept.seed) {
     throw ConfigError("run", fmt::format("{} has model {}, batch {} and seed {}: leave these flags "
                                          "out, or train anew",

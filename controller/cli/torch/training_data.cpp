@@ -57,18 +57,19 @@ TrainingData open_training_data(const RunConfig& config, const TrainingFacts* fa
 }
 
 LoaderSettings validation_loader(const TrainingData& data, const RunConfig& config,
-                                 std::int64_t batch) {
+                                 const TrainStep& step) {
   LoaderSettings settings;
   settings.format = data.format;
-  settings.batch = batch;
+  settings.batch = step.plan().batch;
+  settings.cpus = step.topology().cpus();
   settings.seed = config.seed;
   settings.skip_bad = config.skip_bad_images;
   return settings;
 }
 
 LoaderSettings training_loader(const TrainingData& data, const RunConfig& config,
-                               std::int64_t batch) {
-  LoaderSettings settings = validation_loader(data, config, batch);
+                               const TrainStep& step) {
+  LoaderSettings settings = validation_loader(data, config, step);
   settings.augmentation = default_augmentation(*data.split.train, data.format);
   return settings;
 }
@@ -81,6 +82,7 @@ TrainingFacts facts_of(const RunConfig& config, const TrainingData& data) {
   TrainingFacts facts;
   facts.model = config.model;
   facts.seed = config.seed;
+  facts.configuration = to_toml(config);
   facts.classes = data.classes();
   const Normalisation& own = data.format.normalisation;
   facts.mean = {own.mean.begin(), own.mean.end()};

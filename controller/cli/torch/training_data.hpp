@@ -24,11 +24,12 @@ struct TrainingData {
 /// Throws ConfigError (tag "data").
 TrainingData open_training_data(const RunConfig& config, const TrainingFacts* facts = nullptr);
 
-/// For training (shuffled, augmented) and for validation (in order, middle crops).
+/// For training (shuffled, augmented) and for validation (in order, middle crops): `step`'s batch,
+/// decoded on its cores.
 LoaderSettings training_loader(const TrainingData& data, const RunConfig& config,
-                               std::int64_t batch);
+                               const TrainStep& step);
 LoaderSettings validation_loader(const TrainingData& data, const RunConfig& config,
-                                 std::int64_t batch);
+                                 const TrainStep& step);
 
 /// The normalisation that a checkpoint keeps, and back.
 Normalisation normalisation_of(const TrainingFacts& facts);

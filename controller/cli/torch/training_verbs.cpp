@@ -52,19 +52,20 @@ std::optional<double> accuracy_of(const TrainingResult& result) {
 }
 
 std::string json_of(const TrainingResult& result, const fs::path& folder) {
-  return Json{{"outcome", name_of(result.outcome)},
-              {"folder", folder.string()},
-              {"steps", result.steps},
-              {"images_per_second", result.images_per_second},
-              {"loss", or_null(result.loss)},
-              {"accuracy", or_null(accuracy_of(result))},
-              {"estimate",
-               {{"first_expected_ns", result.first_expected_ns},
-                {"first_latest_ns", result.first_latest_ns},
-                {"measured_ns", result.measured_ns},
-                {"error_percent", or_null(result.error_percent)}}},
-              {"loader", {{"waits", result.loader_waits}, {"wait_ns", result.loader_wait_ns}}}}
-      .dump(2);
+  return json_text(
+      {{"outcome", name_of(result.outcome)},
+       {"folder", folder.string()},
+       {"steps", result.steps},
+       {"images_per_second", result.images_per_second},
+       {"loss", or_null(result.loss)},
+       {"accuracy", or_null(accuracy_of(result))},
+       {"estimate",
+        {{"first_expected_ns", result.first_expected_ns},
+         {"first_latest_ns", result.first_latest_ns},
+         {"measured_ns", result.measured_ns},
+         {"error_percent", or_null(result.error_percent)}}},
+       {"loader", {{"waits", result.loader_waits}, {"wait_ns", result.loader_wait_ns}}},
+       {"skipped_images", result.skipped_images}});
 }
 
 std::string text_of(const TrainingResult& result, const fs::path& folder) {
@@ -73,6 +74,9 @@ std::string text_of(const TrainingResult& result, const fs::path& folder) {
   if (result.loss) text += fmt::format(", loss {:.4f}", *result.loss);
   if (const auto accuracy = accuracy_of(result)) {
     text += fmt::format(", accuracy {:.1f} %", 100 * *accuracy);
+  }
+  if (result.skipped_images > 0) {
+    text += fmt::format("\n{} broken images were left out", result.skipped_images);
   }
   if (result.error_percent) {
     text += fmt::format("\nestimated {} (latest {}), measured {}: {:.1f} % off",
@@ -104,8 +108,7 @@ int train_in(const RunFolder& folder, const RunConfig& config, bool resume,
              const Presentation& presentation) {
   TrainingData data = open_training_data(config);
   const Model model = prepare_model(config, static_cast<std::int64_t>(data.classes().size()));
-  const TrainSettings step =
-      train_settings(config, run_steps(config, data.split.train->size()));
+  const TrainSettings step = train_settings(config, run_steps(config, data.split.train->size()));
   TrainingSettings settings = training_settings(config, data, step);
   settings.resume = resume;
   ModelSession session(model, step, data, config);

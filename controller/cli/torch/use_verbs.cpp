@@ -55,12 +55,14 @@ std::string text_of(const std::vector<Prediction>& predictions) {
   return text;
 }
 
-Evaluation evaluate_with(const Model& model, const RunConfig& config, const TrainingData& data) {
+Evaluation evaluate_with(const Model& model, RunConfig config, const TrainingData& data) {
   if (!data.split.validation) {
     throw ConfigError("data", data.folder +
                                   " has no images to validate on: put them into val/ "
                                   "beside train/");
   }
+  config.optimizer = {};  // nothing is learnt
+  config.learning_rate = {};
   TrainStep step = TrainStep::prepare(model, train_settings(config, 1));
   return evaluate_all(step, data, config);
 }
@@ -101,7 +103,7 @@ Json json_of(const Evaluation& evaluation) {
 int run_eval(const EvalCommand& command, const Presentation& presentation) {
   const Evaluation evaluation =
       fs::is_directory(command.source) ? evaluate_run(command) : evaluate_file(command);
-  print(presentation.json ? json_of(evaluation).dump(2) : text_of(evaluation));
+  print(presentation.json ? json_text(json_of(evaluation)) : text_of(evaluation));
   return 0;
 }
 
@@ -113,7 +115,7 @@ int run_predict(const PredictCommand& command, const Presentation& presentation)
   for (const std::string& image : command.images) {
     predictions.push_back(predict(trained, format, image));
   }
-  print(presentation.json ? json_of(predictions).dump(2) : text_of(predictions));
+  print(presentation.json ? json_text(json_of(predictions)) : text_of(predictions));
   return 0;
 }
 
@@ -122,9 +124,8 @@ int run_export(const ExportCommand& command, const Presentation& presentation) {
   write_safetensors(command.output, weights_of(trained.model), {{"format", "pt"}});
   log_info("export", fmt::format("wrote {} (step {})", command.output, trained.step));
   if (presentation.json) {
-    print(
-        Json{{"file", command.output}, {"model", trained.facts.model}, {"step", trained.step}}.dump(
-            2));
+    print(json_text(
+        {{"file", command.output}, {"model", trained.facts.model}, {"step", trained.step}}));
   }
   return 0;
 }

@@ -96,6 +96,8 @@ std::int64_t samples_in(const Plan& plan, std::int64_t micro_batch_index);
 
 enum class RecomputePolicy { automatic, none, all };
 
+inline constexpr std::int64_t kLargestBatch = 65536;
+
 struct PlanRequest {
   std::int64_t batch = 64;
   std::optional<std::int64_t> micro_batch;  ///< absent: searched

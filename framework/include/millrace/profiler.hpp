@@ -37,8 +37,8 @@ struct MeasuredProfile {
 /// update, alone and with the other cores busy, several sample counts, threads and feature slices
 /// where the layer allows them. The weights of `model` are read only.
 ///
-/// First every physical core is probed for 0.2 s, all at once; a doubtful probe is repeated before
-/// it is believed. Cores that are slower than others of their kind by more than 5 % become a kind
+/// First every physical core is probed for 0.1 s, all at once; a doubtful probe is repeated, at
+/// most three times. Cores that are slower than others of their kind by more than 5 % become a kind
 /// of their own, with a line in the log. A kept profile of the same machine, model, batch, build
 /// and libraries is used where every core still runs at the speed of then; scaled where all cores
 /// changed by the same factor; else measured again. Both with a line in the log.

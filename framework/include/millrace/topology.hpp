@@ -133,6 +133,12 @@ std::vector<Warning> environment_warnings();
 /// Throws ConfigError (tag "cores") where a CPU is not there or not allowed.
 Topology select_cores(const Topology& topology, const std::string& selection);
 
+/// The CPUs of `cpu`'s physical core (SMT siblings), itself included.
+std::vector<int> core_of(const Topology& topology, int cpu);
+
+/// One CPU of every physical core of `kind`, in the kind's order: the devices that a plan uses.
+std::vector<int> device_cpus(const Topology& topology, const CoreKind& kind);
+
 /// CPU numbers as taskset takes them: "0,2-3", "0-7:2". Ascending, each once.
 /// Throws ConfigError (tag "cores").
 std::vector<int> parse_cpu_list(std::string_view text);

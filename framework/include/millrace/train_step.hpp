@@ -34,6 +34,7 @@ struct TrainSettings {
   std::optional<Plan> given_plan;  ///< trained as it is, after check_plan
   /// With given_plan: the costs that it was made for. Nothing is measured then.
   std::optional<Profile> given_costs;
+  double reserved_bytes = 0;  ///< of the memory budget: what the caller keeps, such as batches
   OptimizerSettings optimizer;
   LearningRateSchedule learning_rate;
   std::uint64_t seed = 1;  ///< of the random layers' masks; weights are the model's own

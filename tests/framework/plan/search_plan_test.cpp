@@ -117,9 +117,15 @@ TEST(SearchPlan, UsesTheCpusOfTheRequest) {
   const Plan plan = plan_of(alexnet({{"big", 4, 30}, {"little", 4, 20}, {"gpu", 1, 25}}), request);
   for (const auto& stage : plan.stages) {
     for (const auto& device : stage.devices) {
-      if (device.kind == "big") EXPECT_TRUE(device.cpu == 6 || device.cpu == 7);
-      if (device.kind == "little") EXPECT_TRUE(device.cpu >= 1 && device.cpu <= 3);
-      if (device.kind == "gpu") EXPECT_EQ(device.cpu, 0);  // the first number that is free
+      if (device.kind == "big") {
+        EXPECT_TRUE(device.cpu == 6 || device.cpu == 7);
+      }
+      if (device.kind == "little") {
+        EXPECT_TRUE(device.cpu >= 1 && device.cpu <= 3);
+      }
+      if (device.kind == "gpu") {
+        EXPECT_EQ(device.cpu, 0);  // the first number that is free
+      }
     }
   }
 }

@@ -121,7 +121,7 @@ TEST(SettledRates, ASlowCoreIsBelievedInTheEnd) {
         return CoreRates{{0, 100}, {1, 40}};
       },
       [](const CoreRates& best) { return best.at(1) < 95; });
-  EXPECT_EQ(probes, 5);
+  EXPECT_EQ(probes, 4);
   EXPECT_DOUBLE_EQ(rates.at(1), 40);
 }
 

@@ -133,7 +133,7 @@ TEST_F(Assemble, ReadsTheQuotaAndWarnsOfIt) {
   EXPECT_THAT(tags(topology), ElementsAre("quota"));
   EXPECT_THAT(topology.warnings[0].message,
               HasSubstr("1.5 CPUs' worth of time, 4 CPUs are allowed"));
-  EXPECT_THAT(topology.warnings[0].message, HasSubstr("at most 1 CPUs"));
+  EXPECT_THAT(topology.warnings[0].message, HasSubstr("--cores all takes 1;"));
 }
 
 TEST_F(Assemble, DoesNotWarnOfAQuotaThatIsEnough) {

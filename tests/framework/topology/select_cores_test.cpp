@@ -28,11 +28,32 @@ TEST(Topology, FindsTheKindOfACpu) {
   EXPECT_THAT(topology.cpus(), ElementsAre(0, 1, 4, 5, 6, 7));
 }
 
+TEST(DeviceCpus, AreOnePerPhysicalCore) {
+  Topology smt;
+  smt.kinds = {{"core", {0, 1, 2, 3}, 1.0, ""}};
+  smt.cores = {{0, 2}, {1, 3}};
+  EXPECT_THAT(device_cpus(smt, smt.kinds[0]), ElementsAre(0, 1));
+  EXPECT_THAT(core_of(smt, 3), ElementsAre(1, 3));
+  smt.cores = {{0}, {1}, {2}, {3}};
+  EXPECT_THAT(device_cpus(smt, smt.kinds[0]), ElementsAre(0, 1, 2, 3));
+}
+
 TEST(SelectCores, AllIsTheSame) {
   Topology topology = big_little();
   topology.cores = {{0}, {1}, {4}, {5}, {6}, {7}};
   topology.limits.cpu_quota = std::nullopt;
   EXPECT_EQ(select_cores(topology, "all"), topology);
+}
+
+TEST(SelectCores, AllIsNoMoreThanTheQuotaPaysFor) {
+  Topology topology = big_little();  // four cores, a quota of three
+  const Topology three = select_cores(topology, "all");
+  EXPECT_THAT(three.cores, ElementsAre(ElementsAre(0), ElementsAre(4, 5), ElementsAre(6, 7)));
+  topology.limits.cpu_quota = 1.5;
+  EXPECT_THAT(select_cores(topology, "all").cpus(), ElementsAre(4, 5)) << "one, the fastest";
+  topology.limits.cpu_quota = 0.4;
+  EXPECT_THAT(select_cores(topology, "all").cpus(), ElementsAre(4, 5)) << "one at the least";
+  EXPECT_THAT(select_cores(topology, "0,1").cpus(), ElementsAre(0, 1)) << "asked for by number";
 }
 
 TEST(SelectCores, BigAndLittleAreTheFastestAndTheSlowestKind) {

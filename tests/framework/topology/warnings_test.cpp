@@ -90,7 +90,7 @@ TEST_F(MachineWarnings, OfAQuotaNameBothValues) {
   ASSERT_THAT(read(), SizeIs(1));
   EXPECT_EQ(read()[0].tag, "quota");
   EXPECT_THAT(read()[0].message, AllOf(HasSubstr("0.25 CPUs"), HasSubstr("4 CPUs are allowed"),
-                                       HasSubstr("at most 1 CPUs")));
+                                       HasSubstr("--cores all takes 1;")));
   topology_.limits.cpu_quota = 4.0;
   EXPECT_THAT(read(), IsEmpty());
 }

@@ -6,8 +6,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <mutex>
 #include <numeric>
 
+#include "framework/affinity/affinity.hpp"
 #include "models/zoo.hpp"
 #include "tests/models/data/fake_dataset.hpp"
 
@@ -294,6 +296,24 @@ TEST(LoadImage, IsWhatValidationSees) {
   EXPECT_THROW(load_image(folder / "missing.jpg", photo.format), ConfigError);
 }
 
+TEST(Loader, DecodesOnTheCpusThatItIsGiven) {
+  const std::vector<int> allowed = {this_thread_cpus().back()};
+  const Set set = make_set(20);
+  std::mutex mutex;
+  std::set<std::vector<int>> seen;
+  set->on_decode = [&](std::int64_t) {
+    const std::scoped_lock lock(mutex);
+    seen.insert(this_thread_cpus());
+  };
+  LoaderSettings bound = settings(10);
+  bound.cpus = allowed;
+  Loader loader(set, bound);
+  loader.next();
+  loader.next();
+  const std::scoped_lock lock(mutex);
+  EXPECT_THAT(seen, ElementsAre(allowed));
+}
+
 TEST(DefaultAugmentation, FitsSizeAndSet) {
   const FakeDataset set(4);
   const auto photo = default_augmentation(set, {3, 224, 224, {}});
@@ -302,17 +322,6 @@ TEST(DefaultAugmentation, FitsSizeAndSet) {
   const auto small = default_augmentation(set, {3, 32, 32, {}});
   EXPECT_EQ(small.crop, CropKind::padded);
   EXPECT_EQ(small.padding, 4);
-}
-
-TEST(GeneratedBatch, FitsTheModelAndItsSeed) {
-  const Model model = make_model("lenet5", 7);
-  const Batch a = generated_batch(model, 9, 1), b = generated_batch(model, 9, 1),
-              c = generated_batch(model, 9, 2);
-  EXPECT_EQ(a.inputs.sizes().vec(), (std::vector<std::int64_t>{9, 1, 28, 28}));
-  EXPECT_TRUE(at::equal(a.inputs, b.inputs));
-  EXPECT_FALSE(at::equal(a.inputs, c.inputs));
-  EXPECT_EQ(a.targets.max().item<std::int64_t>(), 6);
-  EXPECT_EQ(a.targets[8].item<std::int64_t>(), 1);
 }
 
 }  // namespace

@@ -1,10 +1,11 @@
-#include "controller/cli/closest.hpp"
+#include "framework/base/closest.hpp"
 
+#include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <algorithm>
 
-namespace millrace::cli {
+namespace millrace {
 namespace {
 
 /// Optimal string alignment distance.
@@ -45,4 +46,4 @@ std::string suggestion(const std::string& word, const std::vector<std::string>& 
   return fmt::format(": one of {}", fmt::join(candidates, ", "));
 }
 
-}  // namespace millrace::cli
+}  // namespace millrace
