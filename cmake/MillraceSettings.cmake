@@ -19,7 +19,8 @@ if(MILLRACE_CCACHE)
 endif()
 
 add_library(millrace_warnings INTERFACE)
-target_compile_options(millrace_warnings INTERFACE -Wall -Wextra -Wshadow -Wno-missing-field-initializers)
+target_compile_options(millrace_warnings INTERFACE -Wall -Wextra -Wshadow -Wno-missing-field-initializers
+  -Wno-restrict)  # GCC 12 is wrong about text + std::string (GCC bug 105651)
 
 set(MILLRACE_SANITIZE "" CACHE STRING "Sanitizers for every target: address,undefined or thread")
 if(MILLRACE_SANITIZE)
