@@ -42,10 +42,21 @@ Plan with_measured_kinds(Plan plan, const Topology& machine) {
   return plan;
 }
 
-/// Weights and gradients, and what the optimizer keeps of each weight.
-double bytes_per_weight_byte(const OptimizerSettings& optimizer) {
-  if (optimizer.kind == OptimizerKind::adamw) return 4;
-  return optimizer.momentum > 0 ? 3 : 2;
+/// What the optimizer keeps of each weight.
+int state_tensors(const OptimizerSettings& optimizer) {
+  if (optimizer.kind == OptimizerKind::adamw) return 2;
+  return optimizer.momentum > 0 ? 1 : 0;
+}
+
+/// Measured were updates by SGD with momentum. An update takes the time of its memory traffic: it
+/// reads the gradient, and reads and writes the weight and each state tensor.
+void fit_to_optimizer(Profile& profile, const OptimizerSettings& optimizer) {
+  const int states = state_tensors(optimizer);
+  profile.bytes_per_weight_byte = 2 + states;
+  const double traffic = (1 + 2 * (1 + states)) / 5.0;
+  for (LayerCosts& layer : profile.layers) {
+    for (auto& [kind, ns] : layer.update_ns) ns *= traffic;
+  }
 }
 
 /// Before anything is measured: the batches alone may be more than the memory.
@@ -80,7 +91,7 @@ MeasuredProfile chosen_profile(const Model& model, const TrainSettings& settings
   ProfileRequest request = settings.profile;
   request.batch = settings.plan.batch;
   MeasuredProfile measured = profile_model(model, machine, request);
-  measured.profile.bytes_per_weight_byte = bytes_per_weight_byte(settings.optimizer);
+  fit_to_optimizer(measured.profile, settings.optimizer);
   return measured;
 }
 

@@ -3,7 +3,6 @@
 #include <numeric>
 
 #include "controller/estimate/quantile.hpp"
-#include "controller/estimate/stage_work.hpp"
 #include "millrace/errors.hpp"
 #include "millrace/estimate.hpp"
 #include "millrace/schedule.hpp"
@@ -22,7 +21,9 @@ constexpr double kSimulationError = 0.02;
 /// Of a layer whose spread was not measured.
 constexpr double kUnknownSpread = 0.05;
 
-double sum(const std::vector<double>& values) {
+/// Over the micro-batches, which may have one entry for all.
+double sum(const std::vector<double>& values, int micro_batches) {
+  if (values.size() == 1) return micro_batches * values.front();
   return std::accumulate(values.begin(), values.end(), 0.0);
 }
 
@@ -41,14 +42,15 @@ bool is_core(const Profile& profile, const PlannedDevice& device) {
 
 /// Core time that the stages use; waiting in bubbles is none.
 double busy_ns(const Profile& profile, const Plan& plan, const std::vector<StageTimes>& times,
-               bool training) {
+               int micro_batches, bool training) {
   double busy = 0;
   for (std::size_t s = 0; s < times.size(); ++s) {
     const auto& devices = plan.stages[s].devices;
     const auto cores = std::count_if(devices.begin(), devices.end(),
                                      [&](const auto& device) { return is_core(profile, device); });
-    const double learning = sum(times[s].backward_ns) + times[s].update_ns;
-    busy += static_cast<double>(cores) * (sum(times[s].forward_ns) + (training ? learning : 0));
+    const double forward = sum(times[s].forward_ns, micro_batches);
+    const double learning = sum(times[s].backward_ns, micro_batches) + times[s].update_ns;
+    busy += static_cast<double>(cores) * (forward + (training ? learning : 0));
   }
   return busy;
 }
@@ -63,13 +65,12 @@ double with_loader_ns(const Profile& profile, double step_ns, double busy_core_n
 }
 
 double pass_ns(const Profile& profile, const Plan& plan, std::int64_t samples, bool training) {
-  const auto micro_batches = micro_batches_of(plan, samples);
-  const auto times = stage_times(profile, plan, micro_batches);
-  const Schedule schedule =
-      make_schedule(training ? plan.schedule : "forward-only", static_cast<int>(plan.stages.size()),
-                    static_cast<int>(micro_batches.size()));
+  const auto times = predicted_times(plan, profile, samples);
+  const auto micro_batches = static_cast<int>((samples + plan.micro_batch - 1) / plan.micro_batch);
+  const Schedule schedule = make_schedule(training ? plan.schedule : "forward-only",
+                                          static_cast<int>(times.size()), micro_batches);
   return with_loader_ns(profile, simulate_makespan_ns(schedule, times),
-                        busy_ns(profile, plan, times, training), samples);
+                        busy_ns(profile, plan, times, micro_batches, training), samples);
 }
 
 /// The layers' measured spreads, weighted by what each costs at the largest sample count.
@@ -124,7 +125,7 @@ Estimate estimate_run(const Profile& profile, const Plan& plan, const RunShape& 
   const double computing =
       full_steps * step + static_cast<double>(short_steps) * short_step + evaluation;
   estimate.run.expected_ns =
-      computing + shape.startup_ns + static_cast<double>(shape.checkpoints) * shape.checkpoint_ns;
+      computing + static_cast<double>(shape.checkpoints) * shape.checkpoint_ns;
   const double together = spread.common * estimate.run.expected_ns;
   const double apart =
       spread.independent * std::sqrt(full_steps * step * step +

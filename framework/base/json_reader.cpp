@@ -72,6 +72,26 @@ bool JsonReader::boolean(const std::string& key) {
   return value.get<bool>();
 }
 
+std::vector<std::string> JsonReader::texts(const std::string& key) {
+  std::vector<std::string> result;
+  for (const nlohmann::json& value : array(key)) {
+    if (!value.is_string()) fail(key, "holds " + value.dump() + ", a list of text is needed");
+    result.push_back(value.get<std::string>());
+  }
+  return result;
+}
+
+std::vector<std::int64_t> JsonReader::integers(const std::string& key) {
+  std::vector<std::int64_t> result;
+  for (const nlohmann::json& value : array(key)) {
+    if (!value.is_number_integer()) {
+      fail(key, "holds " + value.dump() + ", a list of whole numbers is needed");
+    }
+    result.push_back(value.get<std::int64_t>());
+  }
+  return result;
+}
+
 const json& JsonReader::array(const std::string& key) {
   const json& value = need(key);
   if (!value.is_array()) fail(key, fmt::format("is {}, a list is needed", value.type_name()));

@@ -5,6 +5,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace millrace {
 
@@ -26,6 +27,8 @@ class JsonReader {
   double non_negative(const std::string& key);
   std::int64_t integer(const std::string& key);
   bool boolean(const std::string& key);
+  std::vector<std::string> texts(const std::string& key);
+  std::vector<std::int64_t> integers(const std::string& key);
   const nlohmann::json& array(const std::string& key);
   const nlohmann::json& object(const std::string& key);
   const nlohmann::json& any(const std::string& key);

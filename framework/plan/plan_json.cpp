@@ -52,27 +52,6 @@ ordered_json write_alternative(const PlanAlternative& alternative) {
           {"why_not", alternative.why_not}};
 }
 
-std::vector<std::string> read_texts(JsonReader& reader, const std::string& key) {
-  std::vector<std::string> result;
-  for (const json& value : reader.array(key)) {
-    if (!value.is_string())
-      reader.fail(key, "holds " + value.dump() + ", a list of text is needed");
-    result.push_back(value.get<std::string>());
-  }
-  return result;
-}
-
-std::vector<std::int64_t> read_integers(JsonReader& reader, const std::string& key) {
-  std::vector<std::int64_t> result;
-  for (const json& value : reader.array(key)) {
-    if (!value.is_number_integer()) {
-      reader.fail(key, "holds " + value.dump() + ", a list of whole numbers is needed");
-    }
-    result.push_back(value.get<std::int64_t>());
-  }
-  return result;
-}
-
 /// What the costs say may be left out of a plan written by hand: check_plan fills it.
 double read_predicted(JsonReader& reader, const std::string& key) {
   return reader.has(key) ? reader.non_negative(key) : 0;
@@ -119,18 +98,18 @@ std::map<std::string, Implementation> read_implementations(JsonReader& stage) {
 
 PlanStage read_stage(JsonReader reader) {
   PlanStage stage;
-  stage.layers = read_texts(reader, "layers");
+  stage.layers = reader.texts("layers");
   for (std::size_t i = 0; i < reader.array("devices").size(); ++i) {
     stage.devices.push_back(read_device(reader.element("devices", i)));
   }
-  stage.shares = read_integers(reader, "shares");
+  stage.shares = reader.integers("shares");
   stage.split = read_split(reader);
-  if (reader.has("feature_layers")) stage.feature_layers = read_texts(reader, "feature_layers");
+  if (reader.has("feature_layers")) stage.feature_layers = reader.texts("feature_layers");
   stage.forward_ns = read_predicted(reader, "forward_ns");
   stage.backward_ns = read_predicted(reader, "backward_ns");
   stage.update_ns = read_predicted(reader, "update_ns");
   stage.memory_bytes = read_counted(reader, "memory_bytes");
-  if (reader.has("recompute")) stage.recompute = read_texts(reader, "recompute");
+  if (reader.has("recompute")) stage.recompute = reader.texts("recompute");
   stage.implementations = read_implementations(reader);
   reader.finish();
   return stage;

@@ -16,16 +16,6 @@ using nlohmann::ordered_json;
 constexpr const char* kFormat = "millrace-costs";
 constexpr int kVersion = 1;
 
-std::vector<std::string> read_texts(JsonReader& reader, const std::string& key) {
-  std::vector<std::string> result;
-  for (const json& value : reader.array(key)) {
-    if (!value.is_string())
-      reader.fail(key, "holds " + value.dump() + ", a list of text is needed");
-    result.push_back(value.get<std::string>());
-  }
-  return result;
-}
-
 std::vector<double> read_numbers(JsonReader& reader, const std::string& key) {
   std::vector<double> result;
   for (const json& value : reader.array(key)) {
@@ -141,7 +131,7 @@ LayerCosts read_layer(JsonReader reader, bool training) {
   }
   layer.weights_bytes = reader.number("weights_bytes");
   if (reader.has("workspace_bytes")) layer.workspace_bytes = reader.number("workspace_bytes");
-  if (reader.has("splits")) layer.splits = read_texts(reader, "splits");
+  if (reader.has("splits")) layer.splits = reader.texts("splits");
   layer.threads_ns = read_pass_widths(reader, "threads_ns");
   layer.features_ns = read_pass_widths(reader, "features_ns");
   layer.loaded = read_number_per_kind(reader, "loaded");
@@ -154,7 +144,7 @@ LayerCosts read_layer(JsonReader reader, bool training) {
 TensorCosts read_tensor(JsonReader reader) {
   TensorCosts tensor;
   tensor.from = reader.text("from");
-  tensor.to = read_texts(reader, "to");
+  tensor.to = reader.texts("to");
   tensor.bytes = reader.number("bytes");
   const std::string pass = reader.has("pass") ? reader.text("pass") : "forward";
   if (pass != "forward" && pass != "backward") {

@@ -94,15 +94,6 @@ std::string read_source(JsonReader reader) {
   return source;
 }
 
-std::vector<std::string> read_texts(JsonReader& reader, const std::string& key) {
-  std::vector<std::string> texts;
-  for (const auto& value : reader.array(key)) {
-    if (!value.is_string()) reader.fail(key, "is a list of something else than texts");
-    texts.push_back(value.get<std::string>());
-  }
-  return texts;
-}
-
 }  // namespace
 
 std::vector<std::string> board_names() {
@@ -130,7 +121,7 @@ Board read_board(const std::string& name) {
   Board board;
   board.topology_file = folder / "topology.xml";
   board.facts.soc = reader.text("soc");
-  board.facts.products = read_texts(reader, "products");
+  board.facts.products = reader.texts("products");
   for (std::size_t i = 0; i < reader.array("cores").size(); ++i) {
     board.facts.cores.push_back(read_cores(reader.element("cores", i)));
   }

@@ -111,15 +111,6 @@ std::vector<int> read_cpus(JsonReader& reader, const std::string& key) {
   return cpus_of(reader.array(key), reader, key);
 }
 
-std::vector<std::string> read_texts(JsonReader& reader, const std::string& key) {
-  std::vector<std::string> texts;
-  for (const auto& value : reader.array(key)) {
-    if (!value.is_string()) reader.fail(key, fmt::format("holds {}, not a text", value.dump()));
-    texts.push_back(value.get<std::string>());
-  }
-  return texts;
-}
-
 std::int64_t read_bytes(JsonReader& reader, const std::string& key) {
   const std::int64_t bytes = reader.integer(key);
   if (bytes < 0) reader.fail(key, fmt::format("is {}, at least 0 is needed", bytes));
@@ -180,11 +171,11 @@ BoardCores read_board_cores(JsonReader& reader) {
 
 BoardFacts read_board(JsonReader reader) {
   BoardFacts board{reader.text("soc"),
-                   read_texts(reader, "products"),
+                   reader.texts("products"),
                    read_list(reader, "cores", read_board_cores),
                    reader.text("memory_source"),
                    reader.text("caches_source"),
-                   read_texts(reader, "gpu_sources")};
+                   reader.texts("gpu_sources")};
   reader.finish();
   return board;
 }

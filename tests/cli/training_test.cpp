@@ -187,6 +187,9 @@ TEST_F(Planning, AProfileIsACostGraphThatPlanReads) {
   const auto json = parsed(run({"profile", "lenet5", "--batch", "20", "-o", costs, "--json"}));
   EXPECT_EQ(json.at("format"), "millrace-costs");
   EXPECT_EQ(json, nlohmann::json::parse(file_text(costs)));
+  const auto with_data =
+      parsed(run({"profile", "lenet5", "--batch", "20", "--data", data(), "--json"}));
+  EXPECT_GT(with_data.at("loader_ns_per_sample").get<double>(), 0);
   const auto of_costs = parsed(run({"plan", "--costs", costs, "--batch", "20", "--json"}));
   const auto of_model = parsed(run({"plan", "lenet5", "--batch", "20", "--json"}));
   EXPECT_EQ(of_costs.at("model"), "lenet5");

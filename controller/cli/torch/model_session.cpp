@@ -6,9 +6,8 @@
 namespace millrace::cli {
 namespace {
 
-Profile with_loader_cost(Profile profile, const TrainingData& data,
-                         const LoaderSettings& settings) {
-  profile.loader_ns_per_sample = loader_ns_per_sample(*data.split.train, settings);
+Profile with_decoding(Profile profile, double ns_per_sample) {
+  profile.loader_ns_per_sample = ns_per_sample;
   return profile;
 }
 
@@ -19,7 +18,7 @@ ModelSession::ModelSession(const Model& model, const TrainSettings& settings, Tr
     : data_(std::move(data)),
       config_(config),
       step_(TrainStep::prepare(model, settings)),
-      profile_(with_loader_cost(step_.profile(), data_, training_loader(data_, config_, step_))),
+      profile_(with_decoding(step_.profile(), decoding_ns(data_, config_))),
       loader_(data_.split.train, training_loader(data_, config_, step_)) {}
 
 StepReport ModelSession::train_next() { return step_.step(*loader_.next()); }

@@ -8,6 +8,7 @@
 #include "controller/cli/planning.hpp"
 #include "controller/cli/torch/model_session.hpp"
 #include "controller/cli/torch/preparation.hpp"
+#include "controller/cli/torch/training_data.hpp"
 #include "controller/cli/torch/verbs.hpp"
 #include "controller/forecast.hpp"
 #include "millrace/log.hpp"
@@ -36,6 +37,9 @@ std::string costs_table(const Profile& profile) {
     }
     text += '\n';
   }
+  if (profile.loader_ns_per_sample) {
+    text += fmt::format("decoding an image: {}\n", format_duration(*profile.loader_ns_per_sample));
+  }
   return text;
 }
 
@@ -62,9 +66,13 @@ std::string present(const Estimate& estimate, bool json) {
 
 int run_profile(const ProfileCommand& command, const Presentation& presentation) {
   const Model model = make_model(command.config.model, classes_of(command.config));
-  const MeasuredProfile measured = measure(model, command.config, !command.fresh);
+  MeasuredProfile measured = measure(model, command.config, !command.fresh);
   log_info("profile", measured.reused ? "kept costs, after a probe of each core: " + measured.file
                                       : "measured; kept in " + measured.file);
+  if (!command.config.data.empty()) {
+    measured.profile.loader_ns_per_sample =
+        decoding_ns(open_training_data(command.config), command.config);
+  }
   const std::string json = to_json(measured.profile);
   if (!command.output.empty()) save(command.output, json);
   print(presentation.json ? json : costs_table(measured.profile));

@@ -36,6 +36,14 @@ void require_classes(const TrainingData& data, const TrainingFacts& facts) {
                                         fmt::join(facts.classes, ", ")));
 }
 
+LoaderSettings plain_loader(const TrainingData& data, const RunConfig& config) {
+  LoaderSettings settings;
+  settings.format = data.format;
+  settings.seed = config.seed;
+  settings.skip_bad = config.skip_bad_images;
+  return settings;
+}
+
 }  // namespace
 
 TrainingData open_training_data(const RunConfig& config, const TrainingFacts* facts) {
@@ -58,12 +66,9 @@ TrainingData open_training_data(const RunConfig& config, const TrainingFacts* fa
 
 LoaderSettings validation_loader(const TrainingData& data, const RunConfig& config,
                                  const TrainStep& step) {
-  LoaderSettings settings;
-  settings.format = data.format;
+  LoaderSettings settings = plain_loader(data, config);
   settings.batch = step.plan().batch;
   settings.cpus = step.topology().cpus();
-  settings.seed = config.seed;
-  settings.skip_bad = config.skip_bad_images;
   return settings;
 }
 
@@ -72,6 +77,12 @@ LoaderSettings training_loader(const TrainingData& data, const RunConfig& config
   LoaderSettings settings = validation_loader(data, config, step);
   settings.augmentation = default_augmentation(*data.split.train, data.format);
   return settings;
+}
+
+double decoding_ns(const TrainingData& data, const RunConfig& config) {
+  LoaderSettings settings = plain_loader(data, config);
+  settings.augmentation = default_augmentation(*data.split.train, data.format);
+  return loader_ns_per_sample(*data.split.train, settings);
 }
 
 Normalisation normalisation_of(const TrainingFacts& facts) {

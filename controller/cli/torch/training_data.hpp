@@ -31,6 +31,9 @@ LoaderSettings training_loader(const TrainingData& data, const RunConfig& config
 LoaderSettings validation_loader(const TrainingData& data, const RunConfig& config,
                                  const TrainStep& step);
 
+/// What decoding and augmenting a training image costs on one core.
+double decoding_ns(const TrainingData& data, const RunConfig& config);
+
 /// The normalisation that a checkpoint keeps, and back.
 Normalisation normalisation_of(const TrainingFacts& facts);
 TrainingFacts facts_of(const RunConfig& config, const TrainingData& data);

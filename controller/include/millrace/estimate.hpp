@@ -31,7 +31,6 @@ struct RunShape {
   std::int64_t evaluated_samples = 0;  ///< over the whole run
   std::int64_t checkpoints = 0;
   double checkpoint_ns = 0;  ///< each
-  double startup_ns = 0;
 };
 
 /// Expected: event simulation of the plan's step with median costs; decoding fills the cores' idle

@@ -59,7 +59,8 @@ TEST(EstimateRun, WhereEveryCoreComputesDecodingIsSharedByAll) {
   profile.loader_ns_per_sample = 5;
   Plan plan = example_plan();
   plan.stages.pop_back();
-  EXPECT_DOUBLE_EQ(estimate_run(profile, plan, steps(1)).step.expected_ns, 2 * 240 + 16 * 5);
+  plan.stages[0].layers = {"a", "b"};
+  EXPECT_DOUBLE_EQ(estimate_run(profile, plan, steps(1)).step.expected_ns, 4 * 240 + 16 * 5);
 }
 
 TEST(EstimateRun, ShortStepsEvaluationAndCheckpointsCount) {
@@ -69,17 +70,17 @@ TEST(EstimateRun, ShortStepsEvaluationAndCheckpointsCount) {
   shape.evaluated_samples = 32;
   shape.checkpoints = 3;
   shape.checkpoint_ns = 1000;
-  shape.startup_ns = 50;
   const Estimate estimate = estimate_run(example_profile(2), example_plan(), shape);
   const double short_step = 2 * 240;     // one micro-batch through both stages
   const double evaluation = 2 * 3 * 80;  // two batches of two micro-batches
   EXPECT_DOUBLE_EQ(estimate.run.expected_ns,
-                   3 * kExampleStep + 2 * short_step + evaluation + 3 * 1000 + 50);
+                   3 * kExampleStep + 2 * short_step + evaluation + 3 * 1000);
 }
 
 TEST(EstimateRun, NoStepsTakeTheTimeOfTheRest) {
   RunShape shape;
-  shape.startup_ns = 100;
+  shape.checkpoints = 1;
+  shape.checkpoint_ns = 100;
   const Estimate estimate = estimate_run(example_profile(2), example_plan(), shape);
   EXPECT_DOUBLE_EQ(estimate.run.expected_ns, 100);
   EXPECT_GE(estimate.run.latest_ns, 100);

@@ -30,6 +30,7 @@ TEST(JsonReader, ReadsEachType) {
   EXPECT_EQ(reader.integer("i"), 7);
   EXPECT_TRUE(reader.boolean("b"));
   EXPECT_EQ(reader.array("a").size(), 2u);
+  EXPECT_EQ(reader.integers("a"), (std::vector<std::int64_t>{1, 2}));
   EXPECT_EQ(reader.child("o").integer("k"), 3);
   EXPECT_NO_THROW(reader.finish());
 }
@@ -45,6 +46,10 @@ TEST(JsonReader, NamesFilePlaceAndRule) {
   EXPECT_THAT(error_of([](JsonReader& r) { r.boolean("i"); }, {{"i", 1}}),
               HasSubstr("true or false"));
   EXPECT_THAT(error_of([](JsonReader& r) { r.array("i"); }, {{"i", 1}}), HasSubstr("a list"));
+  EXPECT_THAT(error_of([](JsonReader& r) { r.texts("a"); }, {{"a", {"x", 2}}}),
+              HasSubstr("a holds 2, a list of text"));
+  EXPECT_THAT(error_of([](JsonReader& r) { r.integers("a"); }, {{"a", {1, 2.5}}}),
+              HasSubstr("a holds 2.5, a list of whole numbers"));
   EXPECT_THAT(error_of([](JsonReader& r) { r.child("i"); }, {{"i", 1}}), HasSubstr("an object"));
 }
 

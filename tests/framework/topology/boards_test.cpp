@@ -197,7 +197,7 @@ TEST_F(OwnBoard, WithWrongFieldsIsRefused) {
       {R"({"version": 9})", "version is 9"},
       {R"({"toolchain": "x"})", "toolchain is not a field"},
       {R"({"soc": null})", "soc is missing"},
-      {R"({"products": [1]})", "products is a list of something else"},
+      {R"({"products": [1]})", "products holds 1, a list of text is needed"},
       {R"({"memory": {"bytes": 0}})", "memory.bytes is 0"},
       {R"({"memory": {"ecc": true}})", "memory.ecc is not a field"},
       {R"({"caches": {"level": 1}})", "caches.level is not a field"},
