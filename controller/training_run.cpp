@@ -131,6 +131,12 @@ CheckpointInfo TrainingRun::restore() {
                                   folder_.path().string()));
     return start;
   }
+  const auto last = calendar_.last_step();
+  if (last && checkpoint->info.step > *last) {
+    throw ConfigError(kTag, fmt::format("the checkpoint is at step {}, the run ends at step {}: "
+                                        "raise its end in {}",
+                                        checkpoint->info.step, *last, folder_.config().string()));
+  }
   restore_checkpoint(*checkpoint, settings_.facts, session_.state());
   checkpoints_.remove_after(checkpoint->info.step);
   session_.seek(checkpoint->info.step);
@@ -171,6 +177,13 @@ void TrainingRun::train_step() {
   const std::int64_t before_ns = now_ns();
   StepReport report = session_.train_next();
   const std::int64_t wall_ns = now_ns() - before_ns;
+  if (!std::isfinite(report.loss)) {
+    throw ConfigError(kTag, fmt::format("the loss of step {} is {} at the learning rate {:g}: the "
+                                        "training diverged, lower --lr or begin with a warm-up",
+                                        step() + 1, report.loss,
+                                        settings_.learning_rate *
+                                            settings_.learning_rate_schedule.factor(step())));
+  }
   recent_.add(report, wall_ns);
   forecast_.observe_step(report.samples, wall_ns);
   if (settings_.trace_steps > 0) {

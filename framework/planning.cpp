@@ -111,8 +111,13 @@ Plan chosen_plan(const MeasuredProfile& measured, const TrainSettings& settings)
   }
   auto result = search_plan(measured.profile, request);
   if (auto* failure = std::get_if<PlanFailure>(&result)) {
-    throw NoPlanError("plan", failure->nearest.empty() ? failure->reason
-                                                       : failure->reason + ": " + failure->nearest);
+    std::string text = failure->reason;
+    if (!failure->nearest.empty()) text += ": " + failure->nearest;
+    if (settings.reserved_bytes > 0) {
+      text += fmt::format(" (and {} more for the batches that are decoded ahead)",
+                          format_bytes(settings.reserved_bytes));
+    }
+    throw NoPlanError("plan", text);
   }
   return std::get<Plan>(std::move(result));
 }

@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "framework/base/file.hpp"
@@ -23,6 +24,13 @@ void print(std::string_view text) {
 
 std::string json_text(const nlohmann::ordered_json& json) {
   return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+
+void require_folder_of(const std::string& file) {
+  const std::filesystem::path folder = std::filesystem::path(file).parent_path();
+  if (folder.empty() || std::filesystem::is_directory(folder)) return;
+  throw ResourceError("output", "cannot write " + file + ": there is no folder " + folder.string() +
+                                    ": make it first");
 }
 
 void save(const std::string& file, std::string_view text) {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <csignal>
 #include <exception>
 #include <filesystem>
 #include <new>
@@ -96,6 +97,7 @@ int parse_and_run(int argc, const char* const* argv) {
 }  // namespace
 
 int run_program(int argc, const char* const* argv) {
+  std::signal(SIGXFSZ, SIG_IGN);  // a file-size limit is an error of the write, not the end
   try {
     return parse_and_run(argc, argv);
   } catch (const Error& error) {

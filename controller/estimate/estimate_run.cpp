@@ -20,6 +20,8 @@ struct Spread {
 constexpr double kSimulationError = 0.02;
 /// Of a layer whose spread was not measured.
 constexpr double kUnknownSpread = 0.05;
+/// Of what a probe of a few megabytes says about writing hundreds.
+constexpr double kCheckpointSpread = 0.3;
 
 /// Over the micro-batches, which may have one entry for all.
 double sum(const std::vector<double>& values, int micro_batches) {
@@ -124,13 +126,14 @@ Estimate estimate_run(const Profile& profile, const Plan& plan, const RunShape& 
   estimate.step.latest_ns = step * (1 + z * std::hypot(spread.common, spread.independent));
   const double computing =
       full_steps * step + static_cast<double>(short_steps) * short_step + evaluation;
-  estimate.run.expected_ns =
-      computing + static_cast<double>(shape.checkpoints) * shape.checkpoint_ns;
+  const double saving = static_cast<double>(shape.checkpoints) * shape.checkpoint_ns;
+  estimate.run.expected_ns = computing + saving;
   const double together = spread.common * estimate.run.expected_ns;
   const double apart =
       spread.independent * std::sqrt(full_steps * step * step +
                                      static_cast<double>(short_steps) * short_step * short_step);
-  estimate.run.latest_ns = estimate.run.expected_ns + z * std::hypot(together, apart);
+  estimate.run.latest_ns =
+      estimate.run.expected_ns + z * std::hypot(together, apart, kCheckpointSpread * saving);
   return estimate;
 }
 

@@ -29,15 +29,47 @@ std::string read_file(const std::filesystem::path& path, const std::string& tag)
   return content.str();
 }
 
+namespace {
+
+namespace fs = std::filesystem;
+
+/// A pipe or a device, such as /dev/stdout, is written to; a rename would replace it.
+bool is_special(const fs::path& path) {
+  std::error_code error;
+  return fs::exists(path, error) && !fs::is_regular_file(path, error) &&
+         !fs::is_directory(path, error);
+}
+
+void write_special(const fs::path& path, std::string_view content, const std::string& tag) {
+  std::ofstream stream(path, std::ios::binary);
+  if (stream.write(content.data(), static_cast<std::streamsize>(content.size())).flush()) return;
+  throw ResourceError(tag, fmt::format("cannot write {}: {}: choose another file", path.string(),
+                                       std::strerror(errno)));
+}
+
+/// What a symbolic link names, so that the link stays.
+fs::path target_of(const fs::path& path) {
+  std::error_code error;
+  const fs::path target = fs::is_symlink(path, error) ? fs::weakly_canonical(path, error) : path;
+  return error || target.empty() ? path : target;
+}
+
+}  // namespace
+
 void write_file_atomically(const std::filesystem::path& path, std::string_view content,
                            const std::string& tag) {
+  if (is_special(path)) return write_special(path, content, tag);
   AtomicFile file(path, tag);
   file.write(content.data(), content.size());
   file.commit();
 }
 
 AtomicFile::AtomicFile(std::filesystem::path path, std::string tag)
-    : path_(std::move(path)), tag_(std::move(tag)) {
+    : path_(target_of(path)), tag_(std::move(tag)) {
+  if (is_special(path_)) {
+    throw ConfigError(tag_, fmt::format("{} is a pipe or a device, a file is needed: name another",
+                                        path_.string()));
+  }
   // The process number keeps two writers apart; a leftover of a killed one is written over.
   temporary_ = path_.string() + fmt::format(".{}.tmp", ::getpid());
   descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);

@@ -36,7 +36,7 @@ StepReport FakeSession::train_next() {
   StepReport report;
   report.step = step_;
   report.samples = (step_ + 1) % steps_per_epoch_ == 0 ? last_samples_ : kBatch;
-  report.loss = 2.0 / static_cast<double>(step_ + 1);
+  report.loss = step_ == diverges_at ? NAN : 2.0 / static_cast<double>(step_ + 1);
   report.begin_ns = clock_ns;
   clock_ns += kStep_ns;
   report.end_ns = clock_ns;

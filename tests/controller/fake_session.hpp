@@ -26,6 +26,7 @@ class FakeSession : public TrainingSession {
   std::function<void(std::int64_t step)> before_step;    ///< step trained next; may throw
   std::function<double(std::int64_t step)> accuracy_at;  ///< empty: rises with the step
   std::function<void()> on_state;                        ///< whenever the state is asked for
+  std::int64_t diverges_at = -1;                         ///< the loss of this step is not a number
   std::int64_t validation = 50;
   std::int64_t clock_ns = 0;
 

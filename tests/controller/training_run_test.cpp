@@ -201,6 +201,22 @@ TEST_F(TrainingRunTest, ASignalInTheLastStepStillGetsItsEvaluation) {
   EXPECT_THAT(session_.evaluations, ElementsAre(4, 6));
 }
 
+TEST_F(TrainingRunTest, ADivergedStepEndsTheRunAndKeepsTheLastGoodCheckpoint) {
+  session_.diverges_at = 5;
+  TrainingSettings settings = fake_settings(session_, 10);
+  settings.checkpoint_every_steps = 4;
+  EXPECT_THROW(run(settings), ConfigError);
+  EXPECT_EQ(checkpoints().open("last").info.step, 4);
+}
+
+TEST_F(TrainingRunTest, AResumeRefusesAnEndThatIsPassed) {
+  run(fake_settings(session_, 6));
+  TrainingSettings settings = fake_settings(session_, 3);
+  settings.resume = true;
+  EXPECT_THROW(run(settings), ConfigError);
+  EXPECT_EQ(checkpoints().open("last").info.step, 6);
+}
+
 TEST_F(TrainingRunTest, SavesOnHangUpAndGoesOn) {
   session_.before_step = [](std::int64_t step) {
     if (step == 1) std::raise(SIGHUP);

@@ -65,6 +65,7 @@ std::string present(const Estimate& estimate, bool json) {
 }  // namespace
 
 int run_profile(const ProfileCommand& command, const Presentation& presentation) {
+  require_folder_of(command.output);
   const Model model = make_model(command.config.model, classes_of(command.config));
   MeasuredProfile measured = measure(model, command.config, !command.fresh);
   log_info("profile", measured.reused ? "kept costs, after a probe of each core: " + measured.file
@@ -80,6 +81,7 @@ int run_profile(const ProfileCommand& command, const Presentation& presentation)
 }
 
 int run_plan(const PlanCommand& command, const Presentation& presentation) {
+  require_folder_of(command.output);
   const Model model = make_model(command.config.model, classes_of(command.config));
   const MeasuredProfile measured = measure(model, command.config, true);
   PlanRequest request = plan_request(command.config);

@@ -74,6 +74,11 @@ Evaluation evaluate_run(const EvalCommand& command) {
 }
 
 Evaluation evaluate_file(const EvalCommand& command) {
+  if (!fs::exists(command.source)) {
+    throw ConfigError("run", command.source +
+                                 ": there is no such folder or file: give the folder "
+                                 "of a training, or a file of weights");
+  }
   RunConfig config = resolve(command.layers);
   if (config.model.empty()) {
     throw ConfigError("usage",

@@ -105,6 +105,14 @@ TEST(EstimateRun, LatestRisesWithConfidenceAndSpread) {
   EXPECT_GT(estimate_run(wild, plan, steps(100), 0.9999).run.latest_ns, previous);
 }
 
+TEST(EstimateRun, CheckpointsAreUncertain) {
+  RunShape shape;
+  shape.checkpoints = 2;
+  shape.checkpoint_ns = 1000;
+  const TimeEstimate run = estimate_run(example_profile(2), example_plan(), shape).run;
+  EXPECT_GT(run.latest_ns, run.expected_ns + 2.3 * 0.3 * 2000);
+}
+
 TEST(EstimateRun, LayersWithoutASpreadAreTakenAsUncertain) {
   Profile unknown = example_profile(2);
   for (LayerCosts& layer : unknown.layers) layer.spread_percent.reset();

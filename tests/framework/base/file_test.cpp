@@ -51,6 +51,22 @@ TEST_F(FileTest, WithoutCommitTheOldFileStays) {
   EXPECT_THAT(names(), testing::ElementsAre("x"));
 }
 
+TEST_F(FileTest, ALinkStaysAndItsTargetIsWritten) {
+  write_file_atomically(folder_ / "x", "old", "test");
+  fs::create_symlink("x", folder_ / "link");
+  write_file_atomically(folder_ / "link", "new", "test");
+  EXPECT_TRUE(fs::is_symlink(folder_ / "link"));
+  EXPECT_EQ(read_file(folder_ / "x", "test"), "new");
+}
+
+TEST_F(FileTest, ADeviceIsWrittenToAndStays) {
+  const fs::path link = folder_ / "null";  // were it replaced, it would be the link
+  fs::create_symlink("/dev/null", link);
+  write_file_atomically(link, "content", "test");
+  EXPECT_TRUE(fs::is_character_file(link));
+  EXPECT_THROW(AtomicFile(link, "test"), ConfigError);
+}
+
 TEST_F(FileTest, MissingFileAndFolderAreTheUsersFault) {
   EXPECT_THROW(read_file(folder_ / "absent", "test"), ConfigError);
   EXPECT_THROW(read_file(folder_, "test"), ConfigError);
