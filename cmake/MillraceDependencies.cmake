@@ -12,6 +12,7 @@ find_package(PNG REQUIRED)
 find_package(ZLIB REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(hwloc REQUIRED IMPORTED_TARGET hwloc>=2.0)
+pkg_check_modules(hwy REQUIRED IMPORTED_TARGET libhwy)
 
 if(MILLRACE_OPENCL)
   find_package(OpenCL REQUIRED)

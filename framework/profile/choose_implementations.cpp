@@ -13,13 +13,14 @@ constexpr int kRepeats = 2;
 /// Comparing at a sample count takes about this many times what its first two passes took.
 constexpr double kRounds = 8;
 
-/// The chain that uses `name` wherever it exists.
+/// The chain that uses `name` wherever it exists, else the layer's last: the later ones of a layer
+/// go with each other's layouts.
 ChainChoice uniform_chain(const std::vector<std::vector<std::string>>& names,
                           const std::string& name) {
   ChainChoice chain;
   for (const auto& layer : names) {
     const bool has = std::find(layer.begin(), layer.end(), name) != layer.end();
-    chain.push_back(has ? name : layer.front());
+    chain.push_back(has ? name : layer.back());
   }
   return chain;
 }
@@ -70,8 +71,8 @@ ChainChoice fastest_layers(const std::vector<MeasuredChain>& measured) {
   return mixed;
 }
 
-/// Measures chains in turn, so that a machine whose speed drifts treats them alike, and each only as
-/// long as it may still win.
+/// Measures chains in turn, so that a machine whose speed drifts treats them alike, and each only
+/// as long as it may still win.
 class Comparison {
  public:
   Comparison(const RunChain& run, std::int64_t samples) : run_(run), samples_(samples) {}

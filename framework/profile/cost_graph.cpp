@@ -82,7 +82,7 @@ Profile make_cost_graph(const Model& model, const std::vector<LayerFacts>& facts
     costs.name = facts[l].name;
     costs.type = facts[l].type;
     costs.weights_bytes = static_cast<double>(facts[l].weights_bytes);
-    costs.saved_bytes = saved_bytes_per_sample(facts[l]);
+    costs.saved_bytes = saved_bytes_per_sample(facts[l], times.begin()->second.choice[l]);
     for (const auto& [kind, measured] : times) {
       add_kind(costs, kind, measured, profile.samples, l);
     }

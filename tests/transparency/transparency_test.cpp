@@ -87,11 +87,13 @@ TEST(Transparency, clipping_by_the_norm_over_all_stages) {
   }
 }
 
-TEST(Transparency, channels_last) {
+TEST(Transparency, every_implementation) {
   const Comparison comparison(narrow_alexnet, {kBatch, kBatch, kBatch}, sgd());
-  for (Shape shape : kHandful) {
-    shape.implementation = "libtorch-channels-last";
-    comparison.expect_equal(shape);
+  for (const std::string implementation : {"libtorch-channels-last", "winograd"}) {
+    for (Shape shape : kHandful) {
+      shape.implementation = implementation;
+      comparison.expect_equal(shape);
+    }
   }
 }
 
