@@ -19,7 +19,7 @@ namespace millrace {
 namespace {
 
 // Shares of the time budget. What one part does not need goes to the later ones.
-constexpr double kChoiceWeight = 2, kAloneWeight = 4, kThreadsWeight = 2, kFeaturesWeight = 0.5,
+constexpr double kChoiceWeight = 3, kAloneWeight = 4, kThreadsWeight = 2, kFeaturesWeight = 0.5,
                  kLoadedWeight = 2;
 constexpr std::int64_t kChoiceSamples = 16;  ///< implementations are compared at no more than these
 constexpr double kProgressEvery_ns = 1e8;
