@@ -29,6 +29,7 @@ const std::map<std::string, std::vector<Candidate>>& candidates() {
       {"conv2d",
        {{kContiguous, make_conv_op},
         {kChannelsLast, make_conv_op},
+        {kDirect, make_direct_op, has_direct},
         {kWinograd, make_winograd_op, has_winograd}}},
       {"linear", {{kContiguous, make_linear_op}}},
       {"relu", {{kContiguous, make_relu_op}}},

@@ -15,9 +15,10 @@ namespace millrace {
 
 inline constexpr const char* kContiguous = "libtorch";
 inline constexpr const char* kChannelsLast = "libtorch-channels-last";
-inline constexpr const char* kWinograd = "winograd";  ///< channels-last, too
-
-inline constexpr const char* kOwn = "millrace";  ///< our own kernels; images are channels-last
+// Our own kernels; images are channels-last.
+inline constexpr const char* kDirect = "direct";
+inline constexpr const char* kWinograd = "winograd";
+inline constexpr const char* kOwn = "millrace";
 
 /// What an image's layer reads and writes under `implementation`.
 at::MemoryFormat layout_of(const std::string& implementation);
@@ -69,6 +70,7 @@ class OpBase : public LayerOp {
 using OpMaker = std::unique_ptr<LayerOp> (*)(const Layer& layer, const LayerFacts& facts,
                                              int layer_index, at::MemoryFormat layout);
 std::unique_ptr<LayerOp> make_conv_op(const Layer&, const LayerFacts&, int, at::MemoryFormat);
+std::unique_ptr<LayerOp> make_direct_op(const Layer&, const LayerFacts&, int, at::MemoryFormat);
 std::unique_ptr<LayerOp> make_winograd_op(const Layer&, const LayerFacts&, int, at::MemoryFormat);
 std::unique_ptr<LayerOp> make_linear_op(const Layer&, const LayerFacts&, int, at::MemoryFormat);
 std::unique_ptr<LayerOp> make_max_pool_op(const Layer&, const LayerFacts&, int, at::MemoryFormat);
@@ -83,6 +85,7 @@ std::unique_ptr<LayerOp> make_flatten_op(const Layer&, const LayerFacts&, int, a
 std::unique_ptr<LayerOp> make_identity_op(const Layer&, const LayerFacts&, int, at::MemoryFormat);
 
 /// Whether the implementation of our own serves the layer.
+bool has_direct(const Layer& layer, const LayerFacts& facts);
 bool has_winograd(const Layer& layer, const LayerFacts& facts);
 bool has_own_max_pool(const Layer& layer, const LayerFacts& facts);
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "kernels/convolution/team.hpp"
+
 namespace millrace::kernels {
 namespace {
 
@@ -12,17 +14,6 @@ using Index = std::int64_t;
 constexpr Index kBlockTiles = 96;
 /// The block's tiles and products, all points: a share of a last-level cache.
 constexpr Index kBlockFloats = 2 << 20;
-constexpr Index kAlign = 16;  // floats: a cache line
-
-Index round_up(Index value, Index to) { return (value + to - 1) / to * to; }
-Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
-
-/// body(begin, end) for chunks of [0, count), on the team that runs this; all wait at the end.
-template <typename Body>
-void share(Index count, Index chunk, const Body& body) {
-#pragma omp for schedule(dynamic, 1)
-  for (Index begin = 0; begin < count; begin += chunk) body(begin, std::min(begin + chunk, count));
-}
 
 /// Outputs of a tile for the least multiplications; 0 where a direct convolution has the least.
 int best_out(Index height, Index width, Index taps) {
@@ -119,14 +110,14 @@ Winograd::Pass Winograd::pass(bool input_gradient, float* workspace) const {
 }
 
 Index Winograd::floats_of(const PointMatrices& matrices) const {
-  return round_up(parts_->points * matrices.point_stride(), kAlign);
+  return round_up(parts_->points * matrices.point_stride(), kAlignFloats);
 }
 
 Index Winograd::floats_of(const Pass& p) const {
   const TileGrid& deep = p.filters.for_input_gradient ? p.out : p.in;
   const Index images = strided() ? p.block / p.image_tiles : 0;
   return floats_of(p.u) + floats_of(p.v) + floats_of(p.m) +
-         round_up(images * deep.height * deep.width * deep.channels, kAlign);
+         round_up(images * deep.height * deep.width * deep.channels, kAlignFloats);
 }
 
 std::int64_t Winograd::workspace_floats() const {

@@ -83,20 +83,6 @@ HWY_INLINE TilePlace place_of(const TileGrid& grid, Index tile, Index size) {
           inside(x, grid.width)};
 }
 
-/// Lanes [0, lanes) of what p points at; the rest 0, and not read.
-HWY_INLINE Vector load_lanes(const float* p, Index lanes) {
-  const Floats d;
-  if (lanes >= kLanes) return hn::LoadU(d, p);
-  if (lanes <= 0) return hn::Zero(d);
-  return hn::MaskedLoad(hn::FirstN(d, static_cast<std::size_t>(lanes)), d, p);
-}
-
-HWY_INLINE void store_lanes(Vector value, float* p, Index lanes) {
-  const Floats d;
-  if (lanes >= kLanes) return hn::StoreU(value, d, p);
-  if (lanes > 0) hn::BlendedStore(value, hn::FirstN(d, static_cast<std::size_t>(lanes)), d, p);
-}
-
 struct PixelLoader {
   const float* image;
   TilePlace place;
@@ -249,9 +235,8 @@ void multiply(const PointMatrices& v, const PointMatrices& u, const PointMatrice
       const Index panels = std::min(at_once, v.panels() - panel);
       const Index inner = std::min(v.channels - panel * kPanel, panels * kPanel);
       const float* b = u.at(point, column) + panel * kPanel * kPanel;
-      for (Index t = 0; t < tiles; t += kTileRows) {
+      for_each_group(tiles, [&](Index t, int rows) HWY_ATTR {
         const Operand a{v.at(point, panel) + t * kPanel, kPanel, 1, v.panel_stride()};
-        const int rows = static_cast<int>(std::min<Index>(kTileRows, tiles - t));
         float* c = m.at(point, column) + t * kPanel;
         const Index whole = inner / kPanel;
         if (whole > 0) multiply_rows(rows, a, b, whole, kPanel, c, kPanel, panel > 0);
@@ -259,14 +244,13 @@ void multiply(const PointMatrices& v, const PointMatrices& u, const PointMatrice
           multiply_rows(rows, {a.a + whole * a.segment, a.row, a.step, 0},
                         b + whole * kPanel * kPanel, 1, inner % kPanel, c, kPanel,
                         panel > 0 || whole > 0);
-      }
+      });
     }
   }
 }
 
 void multiply_transposed(const PointMatrices& v, const PointMatrices& z, const PointMatrices& du,
                          Index tiles, Index begin, Index end, bool add) {
-  constexpr Index kGroups = (kPanel + kTileRows - 1) / kTileRows;  // of rows, within a panel of v
   for (Index item = begin; item < end; ++item) {
     const Index point = item / du.panels(), column = item % du.panels();
     for (Index t = 0; t < tiles; t += kChunk) {
@@ -274,14 +258,12 @@ void multiply_transposed(const PointMatrices& v, const PointMatrices& z, const P
       const float* b = z.at(point, column) + t * kPanel;
       for (Index panel = 0; panel < v.panels(); ++panel) {
         const Index width = std::min<Index>(kPanel, v.channels - panel * kPanel);
-        for (Index group = 0; group < kGroups; ++group) {
-          const Index from = group * width / kGroups, to = (group + 1) * width / kGroups;
-          if (from == to) continue;
+        for_each_group(width, [&](Index from, int rows) HWY_ATTR {
           const Operand a{v.at(point, panel) + t * kPanel + from, 1, kPanel, 0};
-          multiply_rows(static_cast<int>(to - from), a, b, 1, inner,
+          multiply_rows(rows, a, b, 1, inner,
                         du.at(point, column) + (panel * kPanel + from) * kPanel, kPanel,
                         add || t > 0);
-        }
+        });
       }
     }
   }

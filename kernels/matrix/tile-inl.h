@@ -74,6 +74,31 @@ HWY_NOINLINE void multiply_rows(int rows, const Operand& o, const float* b, std:
   multiply_tile<kRows>(o, b, segments, inner, c, c_row, add);
 }
 
+/// Calls body(begin, rows) for groups of at most kTileRows of `count` rows, as even as can be:
+/// small groups leave accumulators, and so the multipliers, idle.
+template <typename Body>
+HWY_INLINE void for_each_group(std::ptrdiff_t count, const Body& body) {
+  const std::ptrdiff_t groups = (count + kTileRows - 1) / kTileRows;
+  for (std::ptrdiff_t group = 0; group < groups; ++group) {
+    const std::ptrdiff_t begin = group * count / groups, end = (group + 1) * count / groups;
+    body(begin, static_cast<int>(end - begin));
+  }
+}
+
+/// Lanes [0, lanes) of what p points at; the rest 0, and not read.
+HWY_INLINE Vector load_lanes(const float* p, std::ptrdiff_t lanes) {
+  const Floats d;
+  if (lanes >= kLanes) return hn::LoadU(d, p);
+  if (lanes <= 0) return hn::Zero(d);
+  return hn::MaskedLoad(hn::FirstN(d, static_cast<std::size_t>(lanes)), d, p);
+}
+
+HWY_INLINE void store_lanes(Vector value, float* p, std::ptrdiff_t lanes) {
+  const Floats d;
+  if (lanes >= kLanes) return hn::StoreU(value, d, p);
+  if (lanes > 0) hn::BlendedStore(value, hn::FirstN(d, static_cast<std::size_t>(lanes)), d, p);
+}
+
 }  // namespace millrace::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

@@ -89,7 +89,7 @@ TEST(Transparency, clipping_by_the_norm_over_all_stages) {
 
 TEST(Transparency, every_implementation) {
   const Comparison comparison(narrow_alexnet, {kBatch, kBatch, kBatch}, sgd());
-  for (const std::string implementation : {"libtorch-channels-last", "winograd"}) {
+  for (const std::string implementation : {"libtorch-channels-last", "direct", "winograd"}) {
     for (Shape shape : kHandful) {
       shape.implementation = implementation;
       comparison.expect_equal(shape);
