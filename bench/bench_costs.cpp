@@ -29,6 +29,7 @@ int run(const Arguments& arguments) {
         select_cores(discover_topology({.list_gpus = false}), arguments.text("--cores"));
     ProfileRequest request;
     request.batch = arguments.positive("--batch");
+    if (arguments.text("--algorithms") == "direct") request.algorithms = Algorithms::direct;
     const MeasuredProfile measured = profile_model(model, machine, request);
     write_file_atomically(folder / "costs.json", to_json(measured.profile), "bench");
     write_file_atomically(folder / "topology.json", to_json(measured.topology), "bench");

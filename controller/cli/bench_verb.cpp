@@ -99,6 +99,7 @@ BenchSetup prepare(const BenchCommand& command, const std::vector<std::string>& 
   BenchSetup setup;
   setup.model = config.model;
   setup.batch = config.batch;
+  setup.algorithms = config.algorithms;
   setup.classes = classes_of(config);
   setup.cpus = machine.cpus();
   setup.first_cpu = machine.kinds.front().cpus.front();

@@ -11,7 +11,8 @@ void add_profile(CLI::App& program, Action& action) {
   verb.app().add_flag("--fresh", command->fresh, "measure though a profile is kept");
   verb.examples(
       "  millrace profile alexnet\n"
-      "  millrace profile alexnet --data photos      the last layer as wide as the set has classes\n"
+      "  millrace profile alexnet --data photos      the last layer as wide as the set has "
+      "classes\n"
       "  millrace profile alexnet --batch 32 -o costs.json && millrace plan --costs costs.json");
   verb.runs([command](const SettingLayers& layers, const Presentation& presentation) {
     command->config = resolved_with_model(layers);

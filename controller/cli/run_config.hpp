@@ -7,6 +7,7 @@
 
 #include "millrace/optimizer.hpp"
 #include "millrace/plan.hpp"
+#include "millrace/profiler.hpp"
 
 namespace millrace::cli {
 
@@ -30,6 +31,7 @@ struct RunConfig {
   std::string plan_file;
   std::string costs_file;  ///< what plan_file was made for; "": measured
   std::string precision = "fp32";
+  Algorithms algorithms = Algorithms::all;
 
   std::string data;  ///< folder or files of a data set; "": the generated set in the cache folder
   bool skip_bad_images = false;

@@ -221,6 +221,10 @@ std::vector<Setting> plan_settings() {
                   {"none", RecomputePolicy::none},
                   {"all", RecomputePolicy::all}}),
       choice_row(
+          {"plan.algorithms", "--algorithms", "all|direct",
+           "convolutions: all, or only those that multiply every product of their sums", group},
+          PLACE(algorithms), {{"all", Algorithms::all}, {"direct", Algorithms::direct}}),
+      choice_row(
           {"plan.objective", "--objective", "makespan|period",
            "what is made small: the time of a step, or the steady time of a micro-batch", group},
           PLACE(objective), {{"makespan", Objective::makespan}, {"period", Objective::period}}),

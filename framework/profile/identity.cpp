@@ -35,11 +35,12 @@ std::string layer_identity(const LayerFacts& layer) {
 }  // namespace
 
 std::string profile_identity(const Model& model, const std::vector<LayerFacts>& facts,
-                             const Topology& topology, std::int64_t batch) {
-  std::string text =
-      fmt::format("machine: {}\nbatch: {}\nbuild: {}\nBLAS: {}\nLibTorch: {}\nmodel: {}\n",
-                  machine_identity(topology), batch, build_identity(), blas_identity(),
-                  at::show_config(), model.name);
+                             const Topology& topology, const ProfileRequest& request) {
+  std::string text = fmt::format(
+      "machine: {}\nbatch: {}\nalgorithms: {}\nbuild: {}\nBLAS: {}\nLibTorch: {}\nmodel: {}\n",
+      machine_identity(topology), request.batch,
+      request.algorithms == Algorithms::direct ? "direct" : "all", build_identity(),
+      blas_identity(), at::show_config(), model.name);
   for (const LayerFacts& layer : facts) text += layer_identity(layer) + "\n";
   return text;
 }

@@ -108,8 +108,11 @@ MeasuredCounts Measuring::measure_chain(const std::string& name, PinnedThread& t
 
 ChainChoice Measuring::choose(const std::string& name, PinnedThread& core) {
   std::vector<std::vector<std::string>> names;
-  for (std::size_t l = 0; l < job_.facts.size(); ++l)
+  for (std::size_t l = 0; l < job_.facts.size(); ++l) {
     names.push_back(implementations_of(job_.model.layers[l], job_.facts[l]));
+    if (job_.algorithms == Algorithms::direct)
+      std::erase_if(names.back(), [](const std::string& own) { return !is_direct(own); });
+  }
   ChainChoice current;
   std::set<ChainChoice> warm;  // LibTorch keeps what it prepared for a layer's shapes
   std::optional<LayerChain> chain;

@@ -10,6 +10,7 @@
 #include "framework/profile/choose_implementations.hpp"
 #include "framework/profile/measuring.hpp"
 #include "millrace/model.hpp"
+#include "millrace/profiler.hpp"
 #include "millrace/topology.hpp"
 
 namespace millrace {
@@ -29,6 +30,7 @@ struct MeasuringJob {
   const std::vector<LayerFacts>& facts;
   const Topology& topology;
   std::int64_t batch = 1;
+  Algorithms algorithms = Algorithms::all;
   double memory_bytes = 0;  ///< what measuring may take; 0: unknown
   double end_ns = 0;        ///< by steady_ns()
   /// Called from the measuring threads, one at a time, about ten times a second; may throw to end

@@ -87,7 +87,7 @@ class Profiler {
         probe_(probe),
         begin_ns_(steady_ns()),
         facts_(check_model(model)),
-        identity_(profile_identity(model, facts_, topology, request.batch)),
+        identity_(profile_identity(model, facts_, topology, request)),
         folder_(request.cache_folder.empty()
                     ? std::filesystem::path(default_cache_folder()) / "profiles"
                     : std::filesystem::path(request.cache_folder)) {}
@@ -121,6 +121,7 @@ class Profiler {
                            facts_,
                            result.topology,
                            request_.batch,
+                           request_.algorithms,
                            memory_budget_bytes(topology_),
                            begin_ns_ + budget_ns,
                            progress(budget_ns)};

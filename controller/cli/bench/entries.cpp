@@ -99,7 +99,8 @@ double prepare_costs(const BenchSetup& setup, bool costs) {
   ProcessSpec spec;
   spec.command = command_of(
       setup, "bench_costs",
-      {"--cores", format_cpu_list(setup.cpus), "--folder", costs ? setup.folder.string() : "none"});
+      {"--cores", format_cpu_list(setup.cpus), "--folder", costs ? setup.folder.string() : "none",
+       "--algorithms", setup.algorithms == Algorithms::direct ? "direct" : "all"});
   return measured(spec).at("flops_per_image").get<double>();
 }
 

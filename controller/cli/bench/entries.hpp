@@ -8,6 +8,7 @@
 
 #include "controller/cli/bench/process.hpp"
 #include "controller/cli/bench/report.hpp"
+#include "millrace/profiler.hpp"
 
 namespace millrace::cli {
 
@@ -16,6 +17,7 @@ struct BenchSetup {
   std::string model;
   std::int64_t batch = 64;
   std::int64_t classes = 1000;
+  Algorithms algorithms = Algorithms::all;
   std::vector<int> cpus;  ///< those of --cores
   int first_cpu = 0;      ///< one of the fastest kind: "one core"
   int steps = 4, warmup = 1;

@@ -21,6 +21,7 @@ namespace {
 ProfileRequest profile_request(const RunConfig& config, bool reuse) {
   ProfileRequest request;
   request.batch = config.batch;
+  request.algorithms = config.algorithms;
   request.reuse = reuse;
   request.progress = ProfileBar();
   return request;

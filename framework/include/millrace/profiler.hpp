@@ -12,10 +12,17 @@ namespace millrace {
 
 struct Model;
 
+/// Which convolutions may be chosen.
+enum class Algorithms {
+  all,
+  direct,  ///< none whose products are fewer than the sum's (Winograd), whose rounding differs more
+};
+
 struct ProfileRequest {
   std::int64_t batch = 64;     ///< the largest sample count that is measured
   double budget_seconds = 50;  ///< measuring ends within it; fewer repeats where it is short
   std::string cache_folder;    ///< kept profiles; empty: default_cache_folder()/profiles
+  Algorithms algorithms = Algorithms::all;  ///< each has a kept profile of its own
   bool reuse = true;           ///< false: measure anew even where a profile is kept
   /// From 0 to 1 (done), with the layer that is next; from a measuring thread, one call at a time.
   /// May be empty; what it throws ends the measuring.

@@ -254,16 +254,19 @@ TEST_F(CostGraphTest, MemoryBudgetStaysWithinTheLimit) {
 
 TEST_F(CostGraphTest, IdentityTellsWhatCostsDependOn) {
   topology.machine = "Board X";
-  const std::string identity = profile_identity(model, facts, topology, 8);
+  const std::string identity = profile_identity(model, facts, topology, {.batch = 8});
   EXPECT_THAT(identity, HasSubstr("Board X"));
   EXPECT_THAT(identity, HasSubstr(build_identity()));
-  EXPECT_NE(profile_identity(model, facts, topology, 9), identity);
+  EXPECT_NE(profile_identity(model, facts, topology, {.batch = 9}), identity);
+  EXPECT_NE(
+      profile_identity(model, facts, topology, {.batch = 8, .algorithms = Algorithms::direct}),
+      identity);
   Topology other = topology;
   other.kinds[0].cpus = {0};
-  EXPECT_NE(profile_identity(model, facts, other, 8), identity);
+  EXPECT_NE(profile_identity(model, facts, other, {.batch = 8}), identity);
   std::vector<LayerFacts> wider = facts;
   wider[0].output_shape = {5};
-  EXPECT_NE(profile_identity(model, wider, topology, 8), identity);
+  EXPECT_NE(profile_identity(model, wider, topology, {.batch = 8}), identity);
 }
 
 }  // namespace
