@@ -21,8 +21,9 @@ std::int64_t gradient_rows() { return kTileRows; }
 
 using Near = std::span<const ConstMatrix>;
 
-/// Brings a panel's part of the tile that its user goes to next into cache.
-void fetch(const WeightGradient::Tile& next, Near near, std::int64_t column) {
+/// Brings a panel's part of the tile that its user goes to next into cache. Inline: GCC drops calls
+/// of a function that does nothing else.
+HWY_INLINE void fetch(const WeightGradient::Tile& next, Near near, std::int64_t column) {
   if (column >= next.columns) return;
   for (const ConstMatrix& matrix : near)
     for (std::int64_t r = 0; r < next.rows; ++r)
