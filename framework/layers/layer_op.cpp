@@ -26,6 +26,12 @@ const std::map<std::string, OpMaker>& makers() {
   return all;
 }
 
+/// Of kOwn.
+const std::map<std::string, OpMaker>& own_makers() {
+  static const std::map<std::string, OpMaker> all = {{"linear", make_own_linear_op}};
+  return all;
+}
+
 bool has_layouts(const LayerFacts& facts) {
   return facts.type == "conv2d" || facts.type.ends_with("pool2d");
 }
@@ -47,8 +53,10 @@ at::Tensor in_layout_of(const std::string& implementation, const at::Tensor& x) 
 }
 
 std::vector<std::string> implementations_of(const LayerFacts& facts) {
-  if (has_layouts(facts)) return {kContiguous, kChannelsLast};
-  return {kContiguous};
+  std::vector<std::string> names = {kContiguous};
+  if (has_layouts(facts)) names.push_back(kChannelsLast);
+  if (own_makers().contains(facts.type)) names.push_back(kOwn);
+  return names;
 }
 
 std::unique_ptr<LayerOp> make_layer_op(const Layer& layer, const LayerFacts& facts, int layer_index,
@@ -60,8 +68,9 @@ std::unique_ptr<LayerOp> make_layer_op(const Layer& layer, const LayerFacts& fac
     throw ConfigError("layers",
                       fmt::format("layer {} ({}) has no implementation \"{}\": choose of {}",
                                   layer.name, facts.type, implementation, fmt::join(known, ", ")));
-  const auto maker = makers().find(facts.type);
-  if (maker != makers().end())
+  const auto& all = implementation == kOwn ? own_makers() : makers();
+  const auto maker = all.find(facts.type);
+  if (maker != all.end())
     if (auto op = maker->second(layer, facts, layer_index, layout_of(implementation))) return op;
   return make_module_op(layer);
 }
@@ -69,6 +78,11 @@ std::unique_ptr<LayerOp> make_layer_op(const Layer& layer, const LayerFacts& fac
 bool can_split_features(const LayerFacts& facts) {
   return facts.input_shape.size() == 1 &&
          (facts.type == "linear" || facts.type == "relu" || facts.type == "dropout");
+}
+
+double deferred_bytes_per_sample(const LayerFacts& facts, const std::string& implementation) {
+  const bool deferred = facts.type == "linear" && implementation == kOwn;
+  return deferred ? 4 * (elements(facts.input_shape) + elements(facts.output_shape)) : 0;
 }
 
 double saved_bytes_per_sample(const LayerFacts& facts) {

@@ -15,6 +15,7 @@ namespace millrace {
 
 inline constexpr const char* kContiguous = "libtorch";
 inline constexpr const char* kChannelsLast = "libtorch-channels-last";
+inline constexpr const char* kOwn = "millrace";  ///< over kernels/
 
 /// Channels-last where `implementation` is kChannelsLast and the tensor has four dimensions.
 at::MemoryFormat layout_of(const std::string& implementation);
@@ -67,6 +68,7 @@ using OpMaker = std::unique_ptr<LayerOp> (*)(const Layer& layer, const LayerFact
                                              int layer_index, at::MemoryFormat layout);
 std::unique_ptr<LayerOp> make_conv_op(const Layer&, const LayerFacts&, int, at::MemoryFormat);
 std::unique_ptr<LayerOp> make_linear_op(const Layer&, const LayerFacts&, int, at::MemoryFormat);
+std::unique_ptr<LayerOp> make_own_linear_op(const Layer&, const LayerFacts&, int, at::MemoryFormat);
 std::unique_ptr<LayerOp> make_max_pool_op(const Layer&, const LayerFacts&, int, at::MemoryFormat);
 std::unique_ptr<LayerOp> make_avg_pool_op(const Layer&, const LayerFacts&, int, at::MemoryFormat);
 std::unique_ptr<LayerOp> make_adaptive_pool_op(const Layer&, const LayerFacts&, int,

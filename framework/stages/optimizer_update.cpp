@@ -64,17 +64,14 @@ void sgd_momentum(float* w, float* momentum, const float* g, std::int64_t n, Sgd
   }
 }
 
-void apply_sgd(const UpdateRange& range, const OptimizerSettings& settings, double learning_rate,
-               float scale) {
+ElementUpdate sgd_update(const OptimizerSettings& settings, double learning_rate, float scale) {
   const Sgd factors{static_cast<float>(learning_rate), static_cast<float>(settings.momentum),
                     static_cast<float>(settings.weight_decay), scale};
-  for_each_chunk(range, [&](Chunk chunk, const float* gradient) {
-    float* w = range.value + chunk.begin;
-    if (range.state1 == nullptr) return sgd_plain(w, gradient, chunk.size, factors);
-    float* momentum = range.state1 + chunk.begin;
-    const auto with_momentum = settings.nesterov ? sgd_momentum<true> : sgd_momentum<false>;
-    with_momentum(w, momentum, gradient, chunk.size, factors);
-  });
+  const auto with_momentum = settings.nesterov ? sgd_momentum<true> : sgd_momentum<false>;
+  return [=](float* w, float* momentum, float*, const float* gradient, std::int64_t n) {
+    if (momentum == nullptr) return sgd_plain(w, gradient, n, factors);
+    with_momentum(w, momentum, gradient, n, factors);
+  };
 }
 
 struct AdamW {
@@ -93,8 +90,8 @@ void adamw(float* w, float* average, float* square, const float* g, std::int64_t
   }
 }
 
-void apply_adamw(const UpdateRange& range, const OptimizerSettings& settings, double learning_rate,
-                 std::int64_t step, float scale) {
+ElementUpdate adamw_update(const OptimizerSettings& settings, double learning_rate,
+                           std::int64_t step, float scale) {
   const auto steps = static_cast<double>(step + 1);
   const double correction1 = 1 - std::pow(settings.beta1, steps);
   const double correction2 = 1 - std::pow(settings.beta2, steps);
@@ -107,29 +104,43 @@ void apply_adamw(const UpdateRange& range, const OptimizerSettings& settings, do
                       static_cast<float>(learning_rate / correction1),
                       static_cast<float>(std::sqrt(correction2)),
                       scale};
-  for_each_chunk(range, [&](Chunk chunk, const float* gradient) {
-    adamw(range.value + chunk.begin, range.state1 + chunk.begin, range.state2 + chunk.begin,
-          gradient, chunk.size, factors);
-  });
+  return [=](float* w, float* average, float* square, const float* gradient, std::int64_t n) {
+    adamw(w, average, square, gradient, n, factors);
+  };
 }
+
+float* skipped(float* data, std::int64_t elements) { return data ? data + elements : nullptr; }
 
 }  // namespace
 
+ElementUpdate element_update(const OptimizerSettings& settings, double learning_rate,
+                             std::int64_t step, float scale) {
+  if (settings.kind == OptimizerKind::adamw)
+    return adamw_update(settings, learning_rate, step, scale);
+  return sgd_update(settings, learning_rate, scale);
+}
+
 void apply_update(const UpdateRange& range, const OptimizerSettings& settings, double learning_rate,
                   std::int64_t step, float scale) {
-  if (settings.kind == OptimizerKind::adamw)
-    return apply_adamw(range, settings, learning_rate, step, scale);
-  apply_sgd(range, settings, learning_rate, scale);
+  const ElementUpdate update = element_update(settings, learning_rate, step, scale);
+  for_each_chunk(range, [&](Chunk chunk, const float* gradient) {
+    update(range.value + chunk.begin, skipped(range.state1, chunk.begin),
+           skipped(range.state2, chunk.begin), gradient, chunk.size);
+  });
+}
+
+double squared_sum(const float* values, std::int64_t n) {
+  double sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (std::int64_t i = 0; i < n; ++i)
+    sum += static_cast<double>(values[i]) * static_cast<double>(values[i]);
+  return sum;
 }
 
 double squared_sum(const UpdateRange& range) {
   std::vector<double> sums(static_cast<std::size_t>(chunks(range)));
   for_each_chunk(range, [&](Chunk chunk, const float* gradient) {
-    double sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (std::int64_t i = 0; i < chunk.size; ++i)
-      sum += static_cast<double>(gradient[i]) * static_cast<double>(gradient[i]);
-    sums[static_cast<std::size_t>(chunk.begin / kChunk)] = sum;
+    sums[static_cast<std::size_t>(chunk.begin / kChunk)] = squared_sum(gradient, chunk.size);
   });
   double total = 0;
   for (double sum : sums) total += sum;

@@ -2,6 +2,7 @@
 // Optimizer formulas on raw memory: one pass over weights, gradients and state.
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "millrace/optimizer.hpp"
@@ -18,12 +19,23 @@ struct UpdateRange {
   std::int64_t elements = 0;
 };
 
+/// Updates n elements on the calling thread; states as in UpdateRange.
+using ElementUpdate = std::function<void(float* value, float* state1, float* state2,
+                                         const float* gradient, std::int64_t n)>;
+
 /// torch::optim's formulas with the learning rate and the number of the step (0-based; AdamW's bias
-/// correction), gradients multiplied by `scale` first. Runs on the calling thread's OpenMP team.
+/// correction), gradients multiplied by `scale` first.
+ElementUpdate element_update(const OptimizerSettings& settings, double learning_rate,
+                             std::int64_t step, float scale);
+
+/// The same for a range, on the calling thread's OpenMP team.
 void apply_update(const UpdateRange& range, const OptimizerSettings& settings, double learning_rate,
                   std::int64_t step, float scale);
 
-/// Sum of the squared gradient of the range, in double; the same bits for every team width.
+/// Sum of n squared numbers, in double.
+double squared_sum(const float* values, std::int64_t n);
+
+/// Of the squared gradient of the range; the same bits for every team width.
 double squared_sum(const UpdateRange& range);
 
 }  // namespace millrace
