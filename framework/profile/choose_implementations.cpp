@@ -50,9 +50,7 @@ struct MeasuredChain {
   }
   double layer_ns(std::size_t layer) const {
     double best = std::numeric_limits<double>::infinity();
-    for (const PassTimes& pass : passes) {
-      best = std::min(best, pass.forward_ns[layer] + pass.backward_ns[layer]);
-    }
+    for (const PassTimes& pass : passes) best = std::min(best, pass.layer_ns(layer));
     return best;
   }
 };
@@ -70,8 +68,8 @@ ChainChoice fastest_layers(const std::vector<MeasuredChain>& measured) {
   return mixed;
 }
 
-/// Measures chains in turn, so that a machine whose speed drifts treats them alike, and each only as
-/// long as it may still win.
+/// Measures chains in turn, so that a machine whose speed drifts treats them alike, and each only
+/// as long as it may still win.
 class Comparison {
  public:
   Comparison(const RunChain& run, std::int64_t samples) : run_(run), samples_(samples) {}

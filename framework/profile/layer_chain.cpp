@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "framework/layers/caching_allocator.hpp"
+#include "framework/layers/deferred_gradient.hpp"
 
 namespace millrace {
 namespace {
@@ -33,6 +34,23 @@ void sgd_momentum(float* w, float* m, const float* g, std::int64_t elements) {
     m[i] = kMomentum * m[i] + g[i];
     w[i] -= kLearningRate * m[i];
   }
+}
+
+/// The same for some columns of a weight whose gradient is formed only now.
+void update_deferred(const ParameterSlot& slot, float* momentum, ColumnRange columns) {
+  if (columns.empty()) return;
+  float* const w = slot.value.data_ptr<float>();
+  DeferredGradient({&slot}, columns)
+      .for_each_run({w, momentum},
+                    [&](std::int64_t, std::int64_t first, const float* gradient, std::int64_t n) {
+                      sgd_momentum(w + first, momentum + first, gradient, n);
+                    });
+}
+
+/// Deferred gradients are those of one pass: what a step of so many samples keeps.
+void begin_layer(LayerOp& op, bool accumulate) {
+  if (!accumulate) return op.clear_gradients();
+  for (ParameterSlot& slot : op.parameters()) slot.products.clear();
 }
 
 }  // namespace
@@ -117,7 +135,7 @@ PassTimes LayerChain::forward_backward(std::int64_t samples, bool accumulate,
   at::Tensor x = input(samples);
   for (std::size_t l = 0; l < ops_.size(); ++l) {
     if (before) before(l);
-    if (!accumulate) ops_[l]->clear_gradients();
+    begin_layer(*ops_[l], accumulate);
     const WatchedMemory memory;
     times.forward_ns.push_back(timed_ns(
         [&] { x = ops_[l]->forward(x, DrawKey{}, true, &saved[l], may_overwrite_input_[l]); }));
@@ -136,16 +154,21 @@ PassTimes LayerChain::forward_backward(std::int64_t samples, bool accumulate,
 }
 
 void LayerChain::update(PassTimes& times, int part, int parts) {
-  for (const auto& op : ops_) {
+  for (std::size_t l = 0; l < ops_.size(); ++l) {
+    const WatchedMemory memory;
     times.update_ns.push_back(timed_ns([&] {
-      for (const ParameterSlot& slot : op->parameters()) {
-        if (!slot.gradient.defined()) continue;
-        const std::int64_t n = slot.value.numel(), begin = n * part / parts;
-        sgd_momentum(slot.value.data_ptr<float>() + begin,
-                     weights_.momenta_.at(slot.name).data_ptr<float>() + begin,
-                     slot.gradient.data_ptr<float>() + begin, n * (part + 1) / parts - begin);
+      for (const ParameterSlot& slot : ops_[l]->parameters()) {
+        float* const momentum = weights_.momenta_.at(slot.name).data_ptr<float>();
+        if (slot.deferred) {
+          update_deferred(slot, momentum, columns_of_part(slot.value.size(1), part, parts));
+        } else if (slot.gradient.defined()) {
+          const std::int64_t n = slot.value.numel(), begin = n * part / parts;
+          sgd_momentum(slot.value.data_ptr<float>() + begin, momentum + begin,
+                       slot.gradient.data_ptr<float>() + begin, n * (part + 1) / parts - begin);
+        }
       }
     }));
+    workspace_bytes_[l] = std::max(workspace_bytes_[l], memory.beyond_start());
   }
 }
 
