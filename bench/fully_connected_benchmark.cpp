@@ -16,6 +16,7 @@
 
 #include "framework/affinity/affinity.hpp"
 #include "kernels/fully_connected/fully_connected.hpp"
+#include "kernels/optimizer/optimizer.hpp"
 
 namespace {
 
@@ -79,13 +80,7 @@ void input_gradient_libtorch(benchmark::State& state) {
   report(state, layer.size, 1);
 }
 
-void sgd(float* w, float* momentum, const float* gradient, std::int64_t elements) {
-#pragma omp simd
-  for (std::int64_t i = 0; i < elements; ++i) {
-    momentum[i] = 0.9F * momentum[i] + gradient[i];
-    w[i] -= 1e-12F * momentum[i];
-  }
-}
+constexpr millrace::kernels::SgdFactors kSgd{.learning_rate = 1e-12F, .momentum = 0.9F};
 
 /// Forms the gradient on the team, calling use(tile) for each tile.
 template <typename Use>
@@ -114,8 +109,9 @@ void update_own(benchmark::State& state) {
     form_tiles(layer, near, [&](const WeightGradient::Tile& tile) {
       for (std::int64_t r = 0; r < tile.rows; ++r) {
         const std::int64_t at = (tile.o + r) * layer.size.in + tile.i;
-        sgd(layer.w.data_ptr<float>() + at, momentum.data_ptr<float>() + at,
-            tile.values + r * WeightGradient::kTileColumns, tile.columns);
+        millrace::kernels::sgd_cpu(kSgd, layer.w.data_ptr<float>() + at,
+                                   momentum.data_ptr<float>() + at,
+                                   tile.values + r * WeightGradient::kTileColumns, tile.columns);
       }
     });
   report(state, layer.size, 4);
@@ -135,8 +131,8 @@ void update_libtorch(benchmark::State& state) {
   at::Tensor gradient = at::zeros_like(layer.w);
   for (auto _ : state) {
     at::mm_out(gradient, layer.y.t(), layer.x);
-    sgd(layer.w.data_ptr<float>(), momentum.data_ptr<float>(), gradient.data_ptr<float>(),
-        layer.w.numel());
+    millrace::kernels::sgd_cpu(kSgd, layer.w.data_ptr<float>(), momentum.data_ptr<float>(),
+                               gradient.data_ptr<float>(), layer.w.numel());
   }
   report(state, layer.size, 7);
 }

@@ -10,13 +10,13 @@
 
 #include "framework/layers/caching_allocator.hpp"
 #include "framework/layers/deferred_gradient.hpp"
+#include "framework/layers/element_update.hpp"
 
 namespace millrace {
 namespace {
 
-constexpr float kMomentum = 0.9F;
 /// So small that weights and activations stay as they are, however many passes there are.
-constexpr float kLearningRate = 1e-12F;
+constexpr double kLearningRate = 1e-12;
 /// About what the loss of one sample hands back to one output.
 constexpr double kOutputGradient = 1e-3;
 
@@ -27,23 +27,15 @@ double timed_ns(const Work& work) {
   return steady_ns() - begin_ns;
 }
 
-/// One pass over weights w, momenta m and gradients g, as training does it.
-void sgd_momentum(float* w, float* m, const float* g, std::int64_t elements) {
-#pragma omp simd
-  for (std::int64_t i = 0; i < elements; ++i) {
-    m[i] = kMomentum * m[i] + g[i];
-    w[i] -= kLearningRate * m[i];
-  }
-}
-
-/// The same for some columns of a weight whose gradient is formed only now.
-void update_deferred(const ParameterSlot& slot, float* momentum, ColumnRange columns) {
+/// SGD with momentum for some columns of a weight whose gradient is formed only now.
+void update_deferred(const ParameterSlot& slot, float* momentum, ColumnRange columns,
+                     const ElementUpdate& update) {
   if (columns.empty()) return;
   float* const w = slot.value.data_ptr<float>();
   DeferredGradient({&slot}, columns)
       .for_each_run({w, momentum},
                     [&](std::int64_t, std::int64_t first, const float* gradient, std::int64_t n) {
-                      sgd_momentum(w + first, momentum + first, gradient, n);
+                      update(w + first, momentum + first, nullptr, gradient, n);
                     });
 }
 
@@ -154,17 +146,18 @@ PassTimes LayerChain::forward_backward(std::int64_t samples, bool accumulate,
 }
 
 void LayerChain::update(PassTimes& times, int part, int parts) {
+  const ElementUpdate sgd = element_update(OptimizerSettings{}, kLearningRate, 0, 1);
   for (std::size_t l = 0; l < ops_.size(); ++l) {
     const WatchedMemory memory;
     times.update_ns.push_back(timed_ns([&] {
       for (const ParameterSlot& slot : ops_[l]->parameters()) {
         float* const momentum = weights_.momenta_.at(slot.name).data_ptr<float>();
         if (slot.deferred) {
-          update_deferred(slot, momentum, columns_of_part(slot.value.size(1), part, parts));
+          update_deferred(slot, momentum, columns_of_part(slot.value.size(1), part, parts), sgd);
         } else if (slot.gradient.defined()) {
           const std::int64_t n = slot.value.numel(), begin = n * part / parts;
-          sgd_momentum(slot.value.data_ptr<float>() + begin, momentum + begin,
-                       slot.gradient.data_ptr<float>() + begin, n * (part + 1) / parts - begin);
+          sgd(slot.value.data_ptr<float>() + begin, momentum + begin, nullptr,
+              slot.gradient.data_ptr<float>() + begin, n * (part + 1) / parts - begin);
         }
       }
     }));

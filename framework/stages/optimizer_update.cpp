@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 
 namespace millrace {
 namespace {
@@ -43,82 +42,9 @@ void for_each_chunk(const UpdateRange& range, const Body& body) {
   }
 }
 
-struct Sgd {
-  float learning_rate, momentum, weight_decay, scale;
-};
-
-void sgd_plain(float* w, const float* g, std::int64_t n, Sgd f) {
-#pragma omp simd
-  for (std::int64_t i = 0; i < n; ++i)
-    w[i] -= f.learning_rate * (g[i] * f.scale + f.weight_decay * w[i]);
-}
-
-template <bool nesterov>
-void sgd_momentum(float* w, float* momentum, const float* g, std::int64_t n, Sgd f) {
-#pragma omp simd
-  for (std::int64_t i = 0; i < n; ++i) {
-    const float d = g[i] * f.scale + f.weight_decay * w[i];
-    const float m = momentum[i] * f.momentum + d;
-    momentum[i] = m;
-    w[i] -= f.learning_rate * (nesterov ? d + f.momentum * m : m);
-  }
-}
-
-ElementUpdate sgd_update(const OptimizerSettings& settings, double learning_rate, float scale) {
-  const Sgd factors{static_cast<float>(learning_rate), static_cast<float>(settings.momentum),
-                    static_cast<float>(settings.weight_decay), scale};
-  const auto with_momentum = settings.nesterov ? sgd_momentum<true> : sgd_momentum<false>;
-  return [=](float* w, float* momentum, float*, const float* gradient, std::int64_t n) {
-    if (momentum == nullptr) return sgd_plain(w, gradient, n, factors);
-    with_momentum(w, momentum, gradient, n, factors);
-  };
-}
-
-struct AdamW {
-  float decay, beta1, rest1, beta2, rest2;  // rest = 1 - beta, rounded once
-  float epsilon, step_size, root_of_correction2, scale;
-};
-
-void adamw(float* w, float* average, float* square, const float* g, std::int64_t n, AdamW f) {
-#pragma omp simd
-  for (std::int64_t i = 0; i < n; ++i) {
-    const float d = g[i] * f.scale;
-    average[i] = average[i] * f.beta1 + d * f.rest1;
-    square[i] = square[i] * f.beta2 + d * d * f.rest2;
-    const float denominator = std::sqrt(square[i]) / f.root_of_correction2 + f.epsilon;
-    w[i] = w[i] * f.decay - f.step_size * (average[i] / denominator);
-  }
-}
-
-ElementUpdate adamw_update(const OptimizerSettings& settings, double learning_rate,
-                           std::int64_t step, float scale) {
-  const auto steps = static_cast<double>(step + 1);
-  const double correction1 = 1 - std::pow(settings.beta1, steps);
-  const double correction2 = 1 - std::pow(settings.beta2, steps);
-  const AdamW factors{static_cast<float>(1 - learning_rate * settings.weight_decay),
-                      static_cast<float>(settings.beta1),
-                      static_cast<float>(1 - settings.beta1),
-                      static_cast<float>(settings.beta2),
-                      static_cast<float>(1 - settings.beta2),
-                      static_cast<float>(settings.epsilon),
-                      static_cast<float>(learning_rate / correction1),
-                      static_cast<float>(std::sqrt(correction2)),
-                      scale};
-  return [=](float* w, float* average, float* square, const float* gradient, std::int64_t n) {
-    adamw(w, average, square, gradient, n, factors);
-  };
-}
-
 float* skipped(float* data, std::int64_t elements) { return data ? data + elements : nullptr; }
 
 }  // namespace
-
-ElementUpdate element_update(const OptimizerSettings& settings, double learning_rate,
-                             std::int64_t step, float scale) {
-  if (settings.kind == OptimizerKind::adamw)
-    return adamw_update(settings, learning_rate, step, scale);
-  return sgd_update(settings, learning_rate, scale);
-}
 
 void apply_update(const UpdateRange& range, const OptimizerSettings& settings, double learning_rate,
                   std::int64_t step, float scale) {

@@ -1,10 +1,10 @@
 #pragma once
-// Optimizer formulas on raw memory: one pass over weights, gradients and state.
+// The optimizer on ranges of memory: one pass over weights, gradients and state.
 
 #include <cstdint>
-#include <functional>
 #include <vector>
 
+#include "framework/layers/element_update.hpp"
 #include "millrace/optimizer.hpp"
 
 namespace millrace {
@@ -19,16 +19,7 @@ struct UpdateRange {
   std::int64_t elements = 0;
 };
 
-/// Updates n elements on the calling thread; states as in UpdateRange.
-using ElementUpdate = std::function<void(float* value, float* state1, float* state2,
-                                         const float* gradient, std::int64_t n)>;
-
-/// torch::optim's formulas with the learning rate and the number of the step (0-based; AdamW's bias
-/// correction), gradients multiplied by `scale` first.
-ElementUpdate element_update(const OptimizerSettings& settings, double learning_rate,
-                             std::int64_t step, float scale);
-
-/// The same for a range, on the calling thread's OpenMP team.
+/// element_update for a range, on the calling thread's OpenMP team.
 void apply_update(const UpdateRange& range, const OptimizerSettings& settings, double learning_rate,
                   std::int64_t step, float scale);
 
