@@ -9,6 +9,8 @@ HWY_BEFORE_NAMESPACE();
 namespace millrace::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
+// Factors come by value: a reference might change with every store.
+
 /// Calls step(tag, i) for vectors of elements from i on, then for single ones.
 template <typename Step>
 HWY_INLINE void for_each_vector(std::int64_t n, const Step& step) {
@@ -21,7 +23,7 @@ HWY_INLINE void for_each_vector(std::int64_t n, const Step& step) {
 }
 
 template <bool kMomentum, bool kNesterov>
-void sgd_elements(const SgdFactors& f, float* HWY_RESTRICT w, float* HWY_RESTRICT momentum,
+void sgd_elements(SgdFactors f, float* HWY_RESTRICT w, float* HWY_RESTRICT momentum,
                   const float* HWY_RESTRICT gradient, std::int64_t n) {
   for_each_vector(n, [&](auto tag, std::int64_t i) HWY_ATTR {
     const auto old = hn::LoadU(tag, w + i);
@@ -37,13 +39,13 @@ void sgd_elements(const SgdFactors& f, float* HWY_RESTRICT w, float* HWY_RESTRIC
   });
 }
 
-void sgd(const SgdFactors& f, float* w, float* momentum, const float* gradient, std::int64_t n) {
+void sgd(SgdFactors f, float* w, float* momentum, const float* gradient, std::int64_t n) {
   if (momentum == nullptr) return sgd_elements<false, false>(f, w, momentum, gradient, n);
   if (f.nesterov) return sgd_elements<true, true>(f, w, momentum, gradient, n);
   sgd_elements<true, false>(f, w, momentum, gradient, n);
 }
 
-void adamw(const AdamWFactors& f, float* HWY_RESTRICT w, float* HWY_RESTRICT average,
+void adamw(AdamWFactors f, float* HWY_RESTRICT w, float* HWY_RESTRICT average,
            float* HWY_RESTRICT square, const float* HWY_RESTRICT gradient, std::int64_t n) {
   for_each_vector(n, [&](auto tag, std::int64_t i) HWY_ATTR {
     const auto g = hn::Mul(hn::Set(tag, f.scale), hn::LoadU(tag, gradient + i));
