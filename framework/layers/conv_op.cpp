@@ -2,22 +2,19 @@
 #include <ATen/ops/convolution_backward.h>
 #include <torch/nn/modules/conv.h>
 
+#include <optional>
 #include <variant>
 
+#include "framework/layers/conv_geometry.hpp"
 #include "framework/layers/ops.hpp"
 
 namespace millrace {
 namespace {
 
-struct Geometry {
-  std::vector<std::int64_t> stride, padding, dilation;
-  std::int64_t groups = 1;
-};
-
 /// x [n, c, h, w] -> y [n, k, h', w']
 class ConvOp final : public OpBase {
  public:
-  ConvOp(const Layer& layer, Geometry geometry, at::MemoryFormat layout)
+  ConvOp(const Layer& layer, ConvGeometry geometry, at::MemoryFormat layout)
       : OpBase(OutputUse::free, Parameters(layer.name, *layer.module.ptr())),
         geometry_(std::move(geometry)),
         layout_(layout) {}
@@ -48,27 +45,48 @@ class ConvOp final : public OpBase {
     return parameters()[1].value;
   }
 
-  Geometry geometry_;
+  ConvGeometry geometry_;
   at::MemoryFormat layout_;
 };
 
 }  // namespace
 
-std::unique_ptr<LayerOp> make_conv_op(const Layer& layer, const LayerFacts&, int,
-                                      at::MemoryFormat layout) {
+std::optional<ConvGeometry> conv_geometry(const Layer& layer) {
   const auto* conv = layer.module.ptr()->as<torch::nn::Conv2d>();
-  if (!conv) return nullptr;
+  if (!conv) return std::nullopt;
   const auto* padding = c10::get_if<torch::ExpandingArray<2>>(&conv->options.padding());
   if (!padding || !c10::get_if<torch::enumtype::kZeros>(&conv->options.padding_mode()))
-    return nullptr;
+    return std::nullopt;
   const auto values = [](const torch::ExpandingArray<2>& pair) {
     return std::vector<std::int64_t>(pair->begin(), pair->end());
   };
-  return std::make_unique<ConvOp>(
-      layer,
-      Geometry{values(conv->options.stride()), values(*padding), values(conv->options.dilation()),
-               conv->options.groups()},
-      layout);
+  return ConvGeometry{values(conv->options.stride()), values(*padding),
+                      values(conv->options.dilation()), conv->options.groups()};
+}
+
+kernels::ConvolutionShape conv_shape(const ConvGeometry& geometry, const LayerFacts& facts,
+                                     at::IntArrayRef weight) {
+  return {.n = 1,
+          .height = facts.input_shape[1],
+          .width = facts.input_shape[2],
+          .channels = facts.input_shape[0],
+          .filters = weight[0],
+          .taps_y = weight[2],
+          .taps_x = weight[3],
+          .stride_y = geometry.stride[0],
+          .stride_x = geometry.stride[1],
+          .pad_y = geometry.padding[0],
+          .pad_x = geometry.padding[1],
+          .dilation_y = geometry.dilation[0],
+          .dilation_x = geometry.dilation[1],
+          .groups = geometry.groups};
+}
+
+std::unique_ptr<LayerOp> make_conv_op(const Layer& layer, const LayerFacts&, int,
+                                      at::MemoryFormat layout) {
+  auto geometry = conv_geometry(layer);
+  if (!geometry) return nullptr;
+  return std::make_unique<ConvOp>(layer, std::move(*geometry), layout);
 }
 
 }  // namespace millrace

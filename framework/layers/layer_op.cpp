@@ -15,25 +15,46 @@
 namespace millrace {
 namespace {
 
-const std::map<std::string, OpMaker>& makers() {
-  static const std::map<std::string, OpMaker> all = {
-      {"conv2d", make_conv_op},         {"linear", make_linear_op},
-      {"relu", make_relu_op},           {"max_pool2d", make_max_pool_op},
-      {"avg_pool2d", make_avg_pool_op}, {"adaptive_avg_pool2d", make_adaptive_pool_op},
-      {"dropout", make_dropout_op},     {"flatten", make_flatten_op},
-      {"identity", make_identity_op},
+struct Candidate {
+  const char* implementation;
+  OpMaker make;
+  bool (*serves)(const Layer&, const LayerFacts&) = [](const Layer&, const LayerFacts&) {
+    return true;
+  };
+};
+
+/// By the layer's type, LibTorch's own operator first.
+const std::map<std::string, std::vector<Candidate>>& candidates() {
+  static const std::map<std::string, std::vector<Candidate>> all = {
+      {"conv2d",
+       {{kContiguous, make_conv_op},
+        {kChannelsLast, make_conv_op},
+        {kDirect, make_direct_op, has_direct},
+        {kWinograd, make_winograd_op, has_winograd}}},
+      {"linear", {{kContiguous, make_linear_op}, {kOwn, make_own_linear_op}}},
+      {"relu", {{kContiguous, make_relu_op}}},
+      {"max_pool2d",
+       {{kContiguous, make_max_pool_op},
+        {kChannelsLast, make_max_pool_op},
+        {kOwn, make_own_max_pool_op, has_own_max_pool}}},
+      {"avg_pool2d", {{kContiguous, make_avg_pool_op}, {kChannelsLast, make_avg_pool_op}}},
+      {"adaptive_avg_pool2d",
+       {{kContiguous, make_adaptive_pool_op}, {kChannelsLast, make_adaptive_pool_op}}},
+      {"dropout", {{kContiguous, make_dropout_op}}},
+      {"flatten", {{kContiguous, make_flatten_op}}},
+      {"identity", {{kContiguous, make_identity_op}}},
   };
   return all;
 }
 
-/// Of kOwn.
-const std::map<std::string, OpMaker>& own_makers() {
-  static const std::map<std::string, OpMaker> all = {{"linear", make_own_linear_op}};
-  return all;
-}
-
-bool has_layouts(const LayerFacts& facts) {
-  return facts.type == "conv2d" || facts.type.ends_with("pool2d");
+/// Those that serve the layer; none: it runs as a module.
+std::vector<Candidate> candidates_of(const Layer& layer, const LayerFacts& facts) {
+  std::vector<Candidate> result;
+  const auto found = candidates().find(facts.type);
+  if (found == candidates().end()) return result;
+  std::copy_if(found->second.begin(), found->second.end(), std::back_inserter(result),
+               [&](const Candidate& candidate) { return candidate.serves(layer, facts); });
+  return result;
 }
 
 double elements(const std::vector<std::int64_t>& shape) {
@@ -44,34 +65,34 @@ double elements(const std::vector<std::int64_t>& shape) {
 }  // namespace
 
 at::MemoryFormat layout_of(const std::string& implementation) {
-  return implementation == kChannelsLast ? at::MemoryFormat::ChannelsLast
-                                         : at::MemoryFormat::Contiguous;
+  return implementation == kContiguous ? at::MemoryFormat::Contiguous
+                                       : at::MemoryFormat::ChannelsLast;
 }
 
 at::Tensor in_layout_of(const std::string& implementation, const at::Tensor& x) {
   return x.dim() == 4 ? x.contiguous(layout_of(implementation)) : x.contiguous();
 }
 
-std::vector<std::string> implementations_of(const LayerFacts& facts) {
-  std::vector<std::string> names = {kContiguous};
-  if (has_layouts(facts)) names.push_back(kChannelsLast);
-  if (own_makers().contains(facts.type)) names.push_back(kOwn);
-  return names;
+std::vector<std::string> implementations_of(const Layer& layer, const LayerFacts& facts) {
+  std::vector<std::string> names;
+  for (const Candidate& candidate : candidates_of(layer, facts))
+    names.emplace_back(candidate.implementation);
+  return names.empty() ? std::vector<std::string>{kContiguous} : names;
 }
 
 std::unique_ptr<LayerOp> make_layer_op(const Layer& layer, const LayerFacts& facts, int layer_index,
                                        const std::string& implementation) {
   install_caching_allocator();
-  const std::vector<std::string> known = implementations_of(facts);
-  if (!implementation.empty() &&
-      std::find(known.begin(), known.end(), implementation) == known.end())
+  const std::vector<std::string> known = implementations_of(layer, facts);
+  const std::string& name = implementation.empty() ? known.front() : implementation;
+  if (std::find(known.begin(), known.end(), name) == known.end())
     throw ConfigError("layers",
                       fmt::format("layer {} ({}) has no implementation \"{}\": choose of {}",
-                                  layer.name, facts.type, implementation, fmt::join(known, ", ")));
-  const auto& all = implementation == kOwn ? own_makers() : makers();
-  const auto maker = all.find(facts.type);
-  if (maker != all.end())
-    if (auto op = maker->second(layer, facts, layer_index, layout_of(implementation))) return op;
+                                  layer.name, facts.type, name, fmt::join(known, ", ")));
+  for (const Candidate& candidate : candidates_of(layer, facts)) {
+    if (candidate.implementation != name) continue;
+    if (auto op = candidate.make(layer, facts, layer_index, layout_of(name))) return op;
+  }
   return make_module_op(layer);
 }
 
@@ -85,11 +106,12 @@ double deferred_bytes_per_sample(const LayerFacts& facts, const std::string& imp
   return deferred ? 4 * (elements(facts.input_shape) + elements(facts.output_shape)) : 0;
 }
 
-double saved_bytes_per_sample(const LayerFacts& facts) {
+double saved_bytes_per_sample(const LayerFacts& facts, const std::string& implementation) {
+  if (deferred_bytes_per_sample(facts, implementation) > 0) return 0;
   const double x = elements(facts.input_shape), y = elements(facts.output_shape);
   if (facts.type == "relu" || facts.type == "flatten" || facts.type == "identity") return 0;
   if (facts.type == "dropout") return x;
-  if (facts.type == "max_pool2d") return 4 * x + 8 * y;
+  if (facts.type == "max_pool2d") return implementation == kOwn ? y : 4 * x + 8 * y;
   if (facts.type == "module") return 4 * (x + y);
   return 4 * x;
 }

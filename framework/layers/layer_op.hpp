@@ -114,7 +114,7 @@ std::unique_ptr<FeatureOp> make_feature_op(const Layer& layer, const LayerFacts&
                                            int layer_index, FeatureSlice slice);
 
 /// Names of the implementations of a layer on this machine, LibTorch's own operator first.
-std::vector<std::string> implementations_of(const LayerFacts& facts);
+std::vector<std::string> implementations_of(const Layer& layer, const LayerFacts& facts);
 
 /// True for linear layers and the elementwise ones that may follow them on a slice.
 bool can_split_features(const LayerFacts& facts);
@@ -129,7 +129,7 @@ double deferred_bytes_per_sample(const LayerFacts& facts, const std::string& imp
 
 /// Bytes per sample that forward keeps for backward (the layer's input, indices, masks). A relu
 /// counts nothing: the output that it keeps is the input that the next layer keeps.
-double saved_bytes_per_sample(const LayerFacts& facts);
+double saved_bytes_per_sample(const LayerFacts& facts, const std::string& implementation);
 
 /// Elements first_element … first_element + elements - 1 of `rows` samples' masks of inverted
 /// dropout, scaled: 0 or 1 / (1 - p); [rows, elements] float32. Counter based (Philox 4x32-10 on

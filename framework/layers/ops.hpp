@@ -15,9 +15,12 @@ namespace millrace {
 
 inline constexpr const char* kContiguous = "libtorch";
 inline constexpr const char* kChannelsLast = "libtorch-channels-last";
-inline constexpr const char* kOwn = "millrace";  ///< over kernels/
+// Our own kernels; images are channels-last.
+inline constexpr const char* kDirect = "direct";
+inline constexpr const char* kWinograd = "winograd";
+inline constexpr const char* kOwn = "millrace";
 
-/// Channels-last where `implementation` is kChannelsLast and the tensor has four dimensions.
+/// What an image's layer reads and writes under `implementation`.
 at::MemoryFormat layout_of(const std::string& implementation);
 
 /// Parameters of an op, in the module's order.
@@ -67,9 +70,13 @@ class OpBase : public LayerOp {
 using OpMaker = std::unique_ptr<LayerOp> (*)(const Layer& layer, const LayerFacts& facts,
                                              int layer_index, at::MemoryFormat layout);
 std::unique_ptr<LayerOp> make_conv_op(const Layer&, const LayerFacts&, int, at::MemoryFormat);
+std::unique_ptr<LayerOp> make_direct_op(const Layer&, const LayerFacts&, int, at::MemoryFormat);
+std::unique_ptr<LayerOp> make_winograd_op(const Layer&, const LayerFacts&, int, at::MemoryFormat);
 std::unique_ptr<LayerOp> make_linear_op(const Layer&, const LayerFacts&, int, at::MemoryFormat);
 std::unique_ptr<LayerOp> make_own_linear_op(const Layer&, const LayerFacts&, int, at::MemoryFormat);
 std::unique_ptr<LayerOp> make_max_pool_op(const Layer&, const LayerFacts&, int, at::MemoryFormat);
+std::unique_ptr<LayerOp> make_own_max_pool_op(const Layer&, const LayerFacts&, int,
+                                              at::MemoryFormat);
 std::unique_ptr<LayerOp> make_avg_pool_op(const Layer&, const LayerFacts&, int, at::MemoryFormat);
 std::unique_ptr<LayerOp> make_adaptive_pool_op(const Layer&, const LayerFacts&, int,
                                                at::MemoryFormat);
@@ -77,6 +84,11 @@ std::unique_ptr<LayerOp> make_relu_op(const Layer&, const LayerFacts&, int, at::
 std::unique_ptr<LayerOp> make_dropout_op(const Layer&, const LayerFacts&, int, at::MemoryFormat);
 std::unique_ptr<LayerOp> make_flatten_op(const Layer&, const LayerFacts&, int, at::MemoryFormat);
 std::unique_ptr<LayerOp> make_identity_op(const Layer&, const LayerFacts&, int, at::MemoryFormat);
+
+/// Whether the implementation of our own serves the layer.
+bool has_direct(const Layer& layer, const LayerFacts& facts);
+bool has_winograd(const Layer& layer, const LayerFacts& facts);
+bool has_own_max_pool(const Layer& layer, const LayerFacts& facts);
 
 /// Any module, through autograd within the layer. Throws ConfigError (tag "layers") naming the
 /// layer where its module cannot be cloned.

@@ -10,16 +10,17 @@ namespace {
 constexpr double kClearlySlower = 1.2;
 constexpr double kWorthChanging = 0.99;
 constexpr int kRepeats = 2;
-/// Comparing at a sample count takes about this many times what its first two passes took.
-constexpr double kRounds = 8;
+/// Comparing at a sample count takes about so many passes of the first chain.
+constexpr double kRounds = 9;
 
-/// The chain that uses `name` wherever it exists.
+/// The chain that uses `name` wherever it exists, else the layer's last: the later ones of a layer
+/// go with each other's layouts.
 ChainChoice uniform_chain(const std::vector<std::vector<std::string>>& names,
                           const std::string& name) {
   ChainChoice chain;
   for (const auto& layer : names) {
     const bool has = std::find(layer.begin(), layer.end(), name) != layer.end();
-    chain.push_back(has ? name : layer.front());
+    chain.push_back(has ? name : layer.back());
   }
   return chain;
 }
@@ -108,15 +109,23 @@ class Comparison {
   std::vector<MeasuredChain> measured_;
 };
 
-/// The largest of `counts` at which all chains can be compared within the budget.
+/// The largest of `counts` at which all chains can be compared within the budget. What a chain
+/// costs whatever the samples (a transform of the weights) counts too much at small ones, so they
+/// are only looked at to foresee the larger.
 std::int64_t affordable_count(const ChainChoice& chain, const RunChain& run,
-                              const std::vector<std::int64_t>& counts, MeasuringRules rules,
+                              const std::vector<std::int64_t>& counts, const MeasuringRules& rules,
                               const NowNs& now) {
-  rules.budget_ns /= kRounds;
-  rules.most_passes = 1;
-  rules.least_counts = 1;
-  const auto pass = [&](std::int64_t samples) { return run(chain, samples); };
-  return measure_counts(pass, counts, rules, now).rbegin()->first;
+  const double end_ns = now() + rules.budget_ns;
+  run(chain, counts.front());  // first touch of memory and code
+  std::int64_t affordable = counts.front();
+  for (const std::int64_t samples : counts) {
+    if (samples > std::max(rules.most_samples, affordable)) break;
+    const double per_sample_ns =
+        run(chain, affordable).total_ns() / static_cast<double>(affordable);
+    if (kRounds * per_sample_ns * static_cast<double>(samples) > end_ns - now()) break;
+    affordable = samples;
+  }
+  return affordable;
 }
 
 }  // namespace

@@ -19,11 +19,11 @@ double weights_bytes(const std::vector<LayerFacts>& facts) {
   return total;
 }
 
-/// What forward keeps, and the tensors that come and go beside it.
+/// What forward keeps at most, and the tensors that come and go beside it.
 double sample_bytes(const std::vector<LayerFacts>& facts) {
   double saved = 0, largest = 0;
   for (const LayerFacts& layer : facts) {
-    saved += saved_bytes_per_sample(layer);
+    saved += saved_bytes_per_sample(layer, "");
     largest = std::max(largest, tensor_bytes(layer.input_shape) + tensor_bytes(layer.output_shape));
   }
   return saved + 2 * largest;

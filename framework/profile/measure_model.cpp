@@ -19,7 +19,7 @@ namespace millrace {
 namespace {
 
 // Shares of the time budget. What one part does not need goes to the later ones.
-constexpr double kChoiceWeight = 2, kAloneWeight = 4, kThreadsWeight = 2, kFeaturesWeight = 0.5,
+constexpr double kChoiceWeight = 3, kAloneWeight = 4, kThreadsWeight = 2, kFeaturesWeight = 0.5,
                  kLoadedWeight = 2;
 constexpr std::int64_t kChoiceSamples = 16;  ///< implementations are compared at no more than these
 constexpr double kProgressEvery_ns = 1e8;
@@ -108,7 +108,8 @@ MeasuredCounts Measuring::measure_chain(const std::string& name, PinnedThread& t
 
 ChainChoice Measuring::choose(const std::string& name, PinnedThread& core) {
   std::vector<std::vector<std::string>> names;
-  for (const LayerFacts& layer : job_.facts) names.push_back(implementations_of(layer));
+  for (std::size_t l = 0; l < job_.facts.size(); ++l)
+    names.push_back(implementations_of(job_.model.layers[l], job_.facts[l]));
   ChainChoice current;
   std::set<ChainChoice> warm;  // LibTorch keeps what it prepared for a layer's shapes
   std::optional<LayerChain> chain;

@@ -1,6 +1,6 @@
 // The micro-kernel of every matrix product here: a tile of C, kRows rows of one panel (two vectors
-// wide), held in registers over the inner dimension. Included once for each instruction set, between
-// HWY_BEFORE_NAMESPACE and HWY_AFTER_NAMESPACE of a source that uses it.
+// wide), held in registers over the inner dimension. Included once for each instruction set,
+// between HWY_BEFORE_NAMESPACE and HWY_AFTER_NAMESPACE of a source that uses it.
 
 #include <cstddef>
 
@@ -31,12 +31,12 @@ struct Operand {
   std::ptrdiff_t row, step, segment;
 };
 
-/// c[r * c_row + lane] (+)= sum over segments and j of A(r, s, j) * b[(s * inner + j) * kPanel + lane]
-/// for kRows rows and kPanel lanes. `add`: to what c holds.
+/// c[r * c_row + lane] (+)= sum over segments and j of A(r, s, j) * b[(s * inner + j) * kPanel +
+/// lane] for kRows rows and kPanel lanes. `add`: to what c holds.
 template <int kRows>
-HWY_INLINE void multiply_tile(const Operand& o, const float* HWY_RESTRICT b, std::ptrdiff_t segments,
-                              std::ptrdiff_t inner, float* HWY_RESTRICT c, std::ptrdiff_t c_row,
-                              bool add) {
+HWY_INLINE void multiply_tile(const Operand& o, const float* HWY_RESTRICT b,
+                              std::ptrdiff_t segments, std::ptrdiff_t inner, float* HWY_RESTRICT c,
+                              std::ptrdiff_t c_row, bool add) {
   const Floats d;
   Vector sum[kRows][2];
 #pragma GCC unroll 16
@@ -67,11 +67,36 @@ HWY_INLINE void multiply_tile(const Operand& o, const float* HWY_RESTRICT b, std
 /// The same for 1 <= rows <= kTileRows.
 template <int kRows = kTileRows>
 HWY_NOINLINE void multiply_rows(int rows, const Operand& o, const float* b, std::ptrdiff_t segments,
-                              std::ptrdiff_t inner, float* c, std::ptrdiff_t c_row, bool add) {
+                                std::ptrdiff_t inner, float* c, std::ptrdiff_t c_row, bool add) {
   if constexpr (kRows > 1) {
     if (rows < kRows) return multiply_rows<kRows - 1>(rows, o, b, segments, inner, c, c_row, add);
   }
   multiply_tile<kRows>(o, b, segments, inner, c, c_row, add);
+}
+
+/// Calls body(begin, rows) for groups of at most kTileRows of `count` rows, as even as can be:
+/// small groups leave accumulators, and so the multipliers, idle.
+template <typename Body>
+HWY_INLINE void for_each_group(std::ptrdiff_t count, const Body& body) {
+  const std::ptrdiff_t groups = (count + kTileRows - 1) / kTileRows;
+  for (std::ptrdiff_t group = 0; group < groups; ++group) {
+    const std::ptrdiff_t begin = group * count / groups, end = (group + 1) * count / groups;
+    body(begin, static_cast<int>(end - begin));
+  }
+}
+
+/// Lanes [0, lanes) of what p points at; the rest 0, and not read.
+HWY_INLINE Vector load_lanes(const float* p, std::ptrdiff_t lanes) {
+  const Floats d;
+  if (lanes >= kLanes) return hn::LoadU(d, p);
+  if (lanes <= 0) return hn::Zero(d);
+  return hn::MaskedLoad(hn::FirstN(d, static_cast<std::size_t>(lanes)), d, p);
+}
+
+HWY_INLINE void store_lanes(Vector value, float* p, std::ptrdiff_t lanes) {
+  const Floats d;
+  if (lanes >= kLanes) return hn::StoreU(value, d, p);
+  if (lanes > 0) hn::BlendedStore(value, hn::FirstN(d, static_cast<std::size_t>(lanes)), d, p);
 }
 
 }  // namespace millrace::kernels::HWY_NAMESPACE

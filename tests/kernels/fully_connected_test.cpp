@@ -10,13 +10,13 @@
 #include <tuple>
 #include <vector>
 
-#include "tests/kernels/guarded_floats.hpp"
+#include "tests/kernels/guarded.hpp"
 
 namespace millrace::kernels {
 namespace {
 
-using test::Guard;
-using test::GuardedFloats;
+using testing::Edge;
+using GuardedFloats = testing::Guarded<float>;
 
 constexpr float kUntouched = 12345;
 constexpr double kRoundOff = 0x1p-24;
@@ -24,7 +24,7 @@ constexpr double kRoundOff = 0x1p-24;
 /// [rows, columns] with `gap` floats of somebody else between the rows.
 class GuardedMatrix {
  public:
-  GuardedMatrix(std::int64_t rows, std::int64_t columns, std::int64_t gap, Guard guard)
+  GuardedMatrix(std::int64_t rows, std::int64_t columns, std::int64_t gap, Edge guard)
       : rows_(rows),
         columns_(columns),
         stride_(columns + gap),
@@ -78,7 +78,7 @@ class GuardedMatrix {
 
 /// A layer on guarded buffers.
 struct Operands {
-  Operands(const FullyConnectedSize& s, std::int64_t gap, Guard guard)
+  Operands(const FullyConnectedSize& s, std::int64_t gap, Edge guard)
       : size(s),
         x(s.n, s.in, gap, guard),
         w(s.out, s.in, gap, guard),
@@ -101,7 +101,7 @@ struct Operands {
 /// All tiles of dW, from parts of the given numbers of samples.
 void form_weight_gradient(Operands& operands, const std::vector<std::int64_t>& parts, Matrix dw) {
   const FullyConnectedSize& size = operands.size;
-  const GuardedFloats workspace(WeightGradient::workspace(size), Guard::after);
+  GuardedFloats workspace(WeightGradient::workspace(size), Edge::end);
   WeightGradient gradient(size, workspace.data());
   std::int64_t first = 0;
   for (const std::int64_t n : parts) {
@@ -122,9 +122,9 @@ void form_weight_gradient(Operands& operands, const std::vector<std::int64_t>& p
 /// What the machine offers at best, or what every machine has.
 enum class Instructions { best, baseline };
 
-using Case = std::tuple<FullyConnectedSize, std::int64_t, Guard, Instructions>;
+using Case = std::tuple<FullyConnectedSize, std::int64_t, Edge, Instructions>;
 
-class FullyConnected : public testing::TestWithParam<Case> {
+class FullyConnected : public ::testing::TestWithParam<Case> {
  protected:
   void SetUp() override {
     if (std::get<3>(GetParam()) == Instructions::baseline)
@@ -134,7 +134,7 @@ class FullyConnected : public testing::TestWithParam<Case> {
 
   FullyConnectedSize size = std::get<0>(GetParam());
   std::int64_t gap = std::get<1>(GetParam());
-  Guard guard = std::get<2>(GetParam());
+  Edge guard = std::get<2>(GetParam());
   Operands operands{size, gap, guard};
 
   GuardedMatrix matrix(std::int64_t rows, std::int64_t columns) const {
@@ -206,17 +206,16 @@ TEST_P(FullyConnected, PartsAndThreadsChangeNoBit) {
 
 INSTANTIATE_TEST_SUITE_P(
     Sizes, FullyConnected,
-    testing::Combine(testing::Values(FullyConnectedSize{1, 1, 1}, FullyConnectedSize{1, 300, 7},
-                                     FullyConnectedSize{2, 9, 5}, FullyConnectedSize{3, 7, 131},
-                                     FullyConnectedSize{4, 33, 50}, FullyConnectedSize{5, 1, 1},
-                                     FullyConnectedSize{5, 17, 49}, FullyConnectedSize{6, 1, 48},
-                                     FullyConnectedSize{7, 513, 13},
-                                     FullyConnectedSize{17, 259, 97},
-                                     FullyConnectedSize{64, 128, 96},
-                                     FullyConnectedSize{130, 40, 3},
-                                     FullyConnectedSize{261, 21, 10}),
-                     testing::Values(0, 3), testing::Values(Guard::before, Guard::after),
-                     testing::Values(Instructions::best, Instructions::baseline)));
+    ::testing::Combine(
+        ::testing::Values(FullyConnectedSize{1, 1, 1}, FullyConnectedSize{1, 300, 7},
+                          FullyConnectedSize{2, 9, 5}, FullyConnectedSize{3, 7, 131},
+                          FullyConnectedSize{4, 33, 50}, FullyConnectedSize{5, 1, 1},
+                          FullyConnectedSize{5, 17, 49}, FullyConnectedSize{6, 1, 48},
+                          FullyConnectedSize{7, 513, 13}, FullyConnectedSize{17, 259, 97},
+                          FullyConnectedSize{64, 128, 96}, FullyConnectedSize{130, 40, 3},
+                          FullyConnectedSize{261, 21, 10}),
+        ::testing::Values(0, 3), ::testing::Values(Edge::begin, Edge::end),
+        ::testing::Values(Instructions::best, Instructions::baseline)));
 
 }  // namespace
 }  // namespace millrace::kernels

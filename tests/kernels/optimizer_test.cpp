@@ -8,17 +8,17 @@
 #include <random>
 #include <vector>
 
-#include "tests/kernels/guarded_floats.hpp"
+#include "tests/kernels/guarded.hpp"
 
 namespace millrace::kernels {
 namespace {
 
-using test::Guard;
-using test::GuardedFloats;
+using testing::Edge;
+using GuardedFloats = testing::Guarded<float>;
 
 /// Elements as a step finds them: weights, two states (the second is not negative), gradients.
 struct Elements {
-  Elements(std::int64_t count, Guard guard)
+  Elements(std::int64_t count, Edge guard)
       : n(count), w(n, guard), a(n, guard), b(n, guard), gradient(n, guard) {
     std::minstd_rand random(3);
     std::normal_distribution<float> normal;
@@ -39,7 +39,7 @@ struct Elements {
   GuardedFloats w, a, b, gradient;
 };
 
-class Optimizer : public testing::TestWithParam<std::int64_t> {
+class Optimizer : public ::testing::TestWithParam<std::int64_t> {
  protected:
   void TearDown() override { hwy::SetSupportedTargetsForTest(0); }
 
@@ -47,7 +47,7 @@ class Optimizer : public testing::TestWithParam<std::int64_t> {
   template <typename Fast, typename Reference>
   void expect_same(const Fast& fast, const Reference& reference) const {
     for (const std::int64_t targets : {std::int64_t{0}, std::int64_t{HWY_STATIC_TARGET}})
-      for (const Guard guard : {Guard::before, Guard::after}) {
+      for (const Edge guard : {Edge::begin, Edge::end}) {
         hwy::SetSupportedTargetsForTest(targets);
         Elements actual(GetParam(), guard), expected(GetParam(), guard);
         fast(actual);
@@ -84,7 +84,7 @@ TEST_P(Optimizer, AdamWIsTheReference) {
 }
 
 TEST(OptimizerElements, TheirPlaceDoesNotMatter) {
-  Elements whole(1000, Guard::after), parts(1000, Guard::after);
+  Elements whole(1000, Edge::end), parts(1000, Edge::end);
   const SgdFactors factors{0.1F, 0.9F, 0.05F, 0.5F, true};
   sgd_cpu(factors, whole.w.data(), whole.a.data(), whole.gradient.data(), 1000);
   for (std::int64_t begin = 0, size = 1; begin < 1000; begin += size, ++size)
@@ -94,7 +94,7 @@ TEST(OptimizerElements, TheirPlaceDoesNotMatter) {
   EXPECT_TRUE(std::equal(whole.a.data(), whole.a.data() + 1000, parts.a.data()));
 }
 
-INSTANTIATE_TEST_SUITE_P(Sizes, Optimizer, testing::Values(1, 2, 7, 16, 37, 1000));
+INSTANTIATE_TEST_SUITE_P(Sizes, Optimizer, ::testing::Values(1, 2, 7, 16, 37, 1000));
 
 }  // namespace
 }  // namespace millrace::kernels

@@ -11,9 +11,9 @@
 namespace millrace::test {
 namespace {
 
-/// Layers first … last - 1 of `facts` as a stage of `shape`.
-PlanStage make_stage(const std::vector<LayerFacts>& facts, std::size_t first, std::size_t last,
-                     const Shape& shape) {
+/// Layers first … last - 1 as a stage of `shape`.
+PlanStage make_stage(const Model& model, const std::vector<LayerFacts>& facts, std::size_t first,
+                     std::size_t last, const Shape& shape) {
   PlanStage stage;
   for (std::size_t l = first; l < last; ++l) {
     stage.layers.push_back(facts[l].name);
@@ -21,7 +21,7 @@ PlanStage make_stage(const std::vector<LayerFacts>& facts, std::size_t first, st
       stage.feature_layers.push_back(facts[l].name);
     if (shape.recompute && l % 4 < 2) stage.recompute.push_back(facts[l].name);
     if (!shape.implementation.empty()) {
-      const auto known = implementations_of(facts[l]);
+      const auto known = implementations_of(model.layers[l], facts[l]);
       if (std::find(known.begin(), known.end(), shape.implementation) != known.end())
         stage.implementations[facts[l].name].forward = shape.implementation;
     }
@@ -51,8 +51,8 @@ Plan make_plan(const Model& model, std::int64_t batch, const Shape& shape) {
   plan.schedule = shape.schedule;
   const auto stages = static_cast<std::size_t>(shape.stages);
   for (std::size_t s = 0; s < stages; ++s)
-    plan.stages.push_back(
-        make_stage(facts, s * facts.size() / stages, (s + 1) * facts.size() / stages, shape));
+    plan.stages.push_back(make_stage(model, facts, s * facts.size() / stages,
+                                     (s + 1) * facts.size() / stages, shape));
   return plan;
 }
 

@@ -88,9 +88,10 @@ TEST(Transparency, clipping_by_the_norm_over_all_stages) {
   }
 }
 
-TEST(Transparency, channels_last) {
+TEST(Transparency, every_implementation) {
   const Comparison comparison(narrow_alexnet, {kBatch, kBatch, kBatch}, sgd());
-  for (const Shape& shape : handful_of("libtorch-channels-last")) comparison.expect_equal(shape);
+  for (const std::string implementation : {"libtorch-channels-last", "direct", "winograd"})
+    for (const Shape& shape : handful_of(implementation)) comparison.expect_equal(shape);
 }
 
 TEST(Transparency, a_loss_of_the_models_own) {

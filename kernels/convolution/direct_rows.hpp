@@ -1,0 +1,55 @@
+#pragma once
+// The parts of the direct convolution that are written once for every instruction set. Internal to
+// the folder; direct.cpp puts them together.
+
+#include <cstdint>
+#include <vector>
+
+#include "kernels/convolution/convolution.hpp"
+
+namespace millrace::kernels {
+
+/// Neighbouring floats of an image row that meet neighbouring weights: `count` runs of `length`,
+/// `stride` apart in the padded image; the first lies at `image` there and at `weight` in a panel's
+/// weights (counted in floats of the image, so times kPanel).
+struct Runs {
+  std::int64_t image = 0, weight = 0, count = 1, stride = 0, length = 1;
+};
+
+/// A convolution without padding, of padded images [height, width, channels].
+struct DirectShape {
+  std::int64_t height = 1, width = 1, channels = 1;
+  std::int64_t out_height = 1, out_width = 1, filters = 1;
+  std::int64_t stride_y = 1, stride_x = 1, groups = 1;
+  std::int64_t pad_y = 0, pad_x = 0;        ///< of the original's first pixel
+  std::int64_t spread_y = 1, spread_x = 1;  ///< between its pixels
+  std::int64_t block = 1;                   ///< images at a time
+  std::vector<Runs> runs;                   ///< of one group, in the order of the weights
+
+  std::int64_t image_floats() const { return height * width * channels; }
+  std::int64_t group_channels() const { return channels / groups; }
+  std::int64_t group_filters() const { return filters / groups; }
+  std::int64_t inner() const { return runs.back().weight + runs.back().count * runs.back().length; }
+};
+
+struct DirectParts {
+  std::int64_t panel = 1;
+
+  /// Output rows [begin, end) of a block of padded images; weights [group][panel][inner][kPanel];
+  /// `row` is room for out_width * kPanel floats.
+  void (*forward_rows)(const DirectShape&, const float* padded, const float* weights,
+                       const float* bias, bool relu, float* y, float* row, std::int64_t begin,
+                       std::int64_t end);
+  /// dy's pixels [begin, end) into panels [group][panel][pixels][kPanel].
+  void (*pack_gradients)(const DirectShape&, const float* dy, std::int64_t pixels,
+                         std::int64_t begin, std::int64_t end, float* packed);
+  /// Adds to dw [group][panel][inner][kPanel] what `images` images give to run `run` of `panel`
+  /// (counted over all groups); `first`: overwrites.
+  void (*add_weight_gradients)(const DirectShape&, const float* padded, const float* packed,
+                               std::int64_t images, std::int64_t panel, std::int64_t run,
+                               bool first, float* dw);
+};
+
+const DirectParts& direct_parts();
+
+}  // namespace millrace::kernels

@@ -1,0 +1,241 @@
+#include "kernels/convolution/winograd.hpp"
+
+#include <algorithm>
+
+#include "kernels/convolution/team.hpp"
+
+namespace millrace::kernels {
+namespace {
+
+using Index = std::int64_t;
+
+/// Tiles of a block: enough for the weights' transform, read once a block, to cost little beside
+/// the products.
+constexpr Index kBlockTiles = 96;
+/// The block's tiles and products, all points: a share of a last-level cache.
+constexpr Index kBlockFloats = 2 << 20;
+
+/// Outputs of a tile for the least multiplications; 0 where a direct convolution has the least.
+int best_out(Index height, Index width, Index taps) {
+  int best = 0;
+  Index least = height * width * taps * taps;
+  for (const int out : {2, 3, 4, 5}) {
+    if (winograd_parts(out, static_cast<int>(taps)) == nullptr) continue;
+    const Index points = (out + taps - 1) * (out + taps - 1);
+    const Index products = ceil_div(height, out) * ceil_div(width, out) * points;
+    if (products >= least) continue;
+    least = products;
+    best = out;
+  }
+  return best;
+}
+
+/// Tiles of a block: whole images where they are small, or where they must be.
+Index block_of(Index image_tiles, Index images, Index floats_per_tile, bool whole_images) {
+  const Index most = std::max<Index>(kBlockFloats / floats_per_tile, 1);
+  const Index wanted = std::min(kBlockTiles, most);
+  if (image_tiles > wanted && !whole_images) return wanted;
+  return image_tiles * std::clamp<Index>((wanted + image_tiles / 2) / image_tiles, 1, images);
+}
+
+/// db (+)= the column sums of point (1, 1) of z times `scale`: there the tile's polynomial was
+/// taken at 1, which sums it.
+void add_bias_gradient(const PointMatrices& z, Index points_across, Index tiles, float scale,
+                       bool add, float* db) {
+  for (Index k = 0; k < z.channels; ++k) {
+    const float* column = z.at(points_across + 1, k / z.panel) + k % z.panel;
+    double sum = 0;
+    for (Index t = 0; t < tiles; ++t) sum += column[t * z.panel];
+    db[k] = static_cast<float>(sum * scale) + (add ? db[k] : 0.0F);
+  }
+}
+
+}  // namespace
+
+std::optional<Winograd> Winograd::make(const ConvolutionShape& s) {
+  const bool plain = s.groups == 1 && s.dilation_y == 1 && s.dilation_x == 1 &&
+                     s.taps_y == s.taps_x && s.stride_y == s.stride_x && s.pad_y < s.taps_y &&
+                     s.pad_x < s.taps_x && s.out_height() > 0 && s.out_width() > 0;
+  if (!plain) return std::nullopt;
+  const Index taps = ceil_div(s.taps_y, s.stride_y);
+  const int out = best_out(s.out_height(), s.out_width(), taps);
+  if (out == 0) return std::nullopt;
+  return Winograd(s, out, static_cast<int>(taps));
+}
+
+Winograd::Winograd(const ConvolutionShape& shape, int out, int taps)
+    : shape_(shape), out_(out), taps_(taps), parts_(winograd_parts(out, taps)) {}
+
+Winograd::Pass Winograd::pass(bool input_gradient) const {
+  const ConvolutionShape& s = shape_;
+  TileGrid y{.height = s.out_height(), .width = s.out_width(), .channels = s.filters};
+  TileGrid x{.height = s.height,
+             .width = s.width,
+             .channels = s.channels,
+             .origin_y = -s.pad_y,
+             .origin_x = -s.pad_x};
+  if (strided()) {
+    x = {.height = y.height + taps_ - 1,
+         .width = y.width + taps_ - 1,
+         .channels = s.stride_y * s.stride_y * s.channels};
+  }
+  if (input_gradient) {  // of the turned filter, which reaches to the other side
+    y.origin_y = -(taps_ - 1) - x.origin_y;
+    y.origin_x = -(taps_ - 1) - x.origin_x;
+    x.origin_y = x.origin_x = 0;
+  }
+  Pass p{input_gradient ? y : x, input_gradient ? x : y};
+  p.in.step = p.out.step = out_;
+  p.in.tiles_y = p.out.tiles_y = ceil_div(p.out.height, out_);
+  p.in.tiles_x = p.out.tiles_x = ceil_div(p.out.width, out_);
+  p.image_tiles = p.in.tiles_y * p.in.tiles_x;
+  p.tiles = s.n * p.image_tiles;
+  p.block =
+      block_of(p.image_tiles, s.n, parts_->points * (p.in.channels + p.out.channels), strided());
+  p.filters = {s.filters, s.channels, s.taps_y, s.taps_x, s.stride_y, input_gradient};
+  p.u = {nullptr, p.in.channels, p.out.channels, parts_->panel};
+  p.v = {nullptr, p.block, p.in.channels, parts_->panel};
+  p.m = {nullptr, p.block, p.out.channels, parts_->panel};
+  return p;
+}
+
+Winograd::Pass Winograd::pass(bool input_gradient, float* workspace) const {
+  Pass p = pass(input_gradient);
+  for (PointMatrices* matrices : {&p.u, &p.v, &p.m}) {
+    matrices->data = workspace;
+    workspace += floats_of(*matrices);
+  }
+  p.deep = workspace;
+  return p;
+}
+
+Index Winograd::floats_of(const PointMatrices& matrices) const {
+  return round_up(parts_->points * matrices.point_stride(), kAlignFloats);
+}
+
+Index Winograd::floats_of(const Pass& p) const {
+  const TileGrid& deep = p.filters.for_input_gradient ? p.out : p.in;
+  const Index images = strided() ? p.block / p.image_tiles : 0;
+  return floats_of(p.u) + floats_of(p.v) + floats_of(p.m) +
+         round_up(images * deep.height * deep.width * deep.channels, kAlignFloats);
+}
+
+std::int64_t Winograd::workspace_floats() const {
+  return std::max(floats_of(pass(false)), floats_of(pass(true)));
+}
+
+double Winograd::saving() const {
+  const Pass p = pass(false);
+  const Index taps = shape_.taps_y * shape_.taps_x;
+  const Index direct = shape_.n * p.out.height * p.out.width * taps * shape_.channels;
+  return static_cast<double>(direct) /
+         static_cast<double>(p.tiles * parts_->points * p.in.channels);
+}
+
+void Winograd::transform_filters(const Pass& p, const float* w) const {
+  share(p.u.rows, 8,
+        [&](Index begin, Index end) { parts_->transform_filters(p.filters, w, begin, end, p.u); });
+}
+
+/// Tiles first … of the input, for a block.
+void Winograd::gather(const Pass& p, const ImageView& x, Index first, Index tiles) const {
+  const float* image = x.data;
+  if (strided()) {
+    const DepthSize size{p.in.height, p.in.width};
+    const Index rows = size.rows, floats = rows * size.columns * p.in.channels;
+    share(tiles / p.image_tiles * rows, 4, [&](Index begin, Index end) {
+      for (Index row = begin; row < end; ++row) {
+        ImageView sample = x;
+        sample.data += (first / p.image_tiles + row / rows) * x.sample;
+        to_depth(shape_, size, sample, p.deep + row / rows * floats, row % rows);
+      }
+    });
+    image = p.deep;
+    first = 0;
+  }
+  share(tiles, 4, [&](Index begin, Index end) {
+    parts_->gather_inputs(p.in, image, {first, begin, end}, p.v);
+  });
+}
+
+void Winograd::multiply(const Pass& p, Index tiles) const {
+  share(parts_->points * p.m.panels(), 4,
+        [&](Index begin, Index end) { parts_->multiply(p.v, p.u, p.m, tiles, begin, end); });
+}
+
+void Winograd::forward(const ImageView& x, const float* w, const float* bias, bool relu, float* y,
+                       float* workspace) const {
+  const Pass p = pass(false, workspace);
+#pragma omp parallel
+  {
+    transform_filters(p, w);
+    for (Index first = 0; first < p.tiles; first += p.block) {
+      const Index tiles = std::min(p.block, p.tiles - first);
+      gather(p, x, first, tiles);
+      multiply(p, tiles);
+      share(tiles, 4, [&](Index begin, Index end) {
+        parts_->scatter_outputs(p.out, p.m, {first, begin, end}, bias, relu, y);
+      });
+    }
+  }
+}
+
+void Winograd::input_gradient(const float* dy, const float* w, float* dx, float* workspace) const {
+  const Pass p = pass(true, workspace);
+  const DepthSize size{p.out.height, p.out.width};
+  const Index image = shape_.height * shape_.width * shape_.channels;
+  const Index deep_image = size.rows * size.columns * p.out.channels;
+#pragma omp parallel
+  {
+    transform_filters(p, w);
+    if (strided())
+      share(shape_.n, 1, [&](Index begin, Index) { std::fill_n(dx + begin * image, image, 0.0F); });
+    for (Index first = 0; first < p.tiles; first += p.block) {
+      const Index tiles = std::min(p.block, p.tiles - first);
+      share(tiles, 4, [&](Index begin, Index end) {
+        parts_->gather_inputs(p.in, dy, {first, begin, end}, p.v);
+      });
+      multiply(p, tiles);
+      share(tiles, 4, [&](Index begin, Index end) {
+        parts_->scatter_outputs(p.out, p.m, {strided() ? 0 : first, begin, end}, nullptr, false,
+                                strided() ? p.deep : dx);
+      });
+      if (!strided()) continue;
+      share(tiles / p.image_tiles * size.rows, 4, [&](Index begin, Index end) {
+        for (Index row = begin; row < end; ++row) {
+          const Index n = row / size.rows;
+          from_depth(shape_, size, p.deep + n * deep_image,
+                     dx + (first / p.image_tiles + n) * image, row % size.rows);
+        }
+      });
+    }
+  }
+}
+
+void Winograd::weight_gradient(const ImageView& x, const float* dy, bool add, float* dw, float* db,
+                               float* workspace) const {
+  const Pass p = pass(false, workspace);
+  const float to_sum = parts_->gradient_sum_scale;
+#pragma omp parallel
+  {
+    for (Index first = 0; first < p.tiles; first += p.block) {
+      const Index tiles = std::min(p.block, p.tiles - first);
+      gather(p, x, first, tiles);
+      share(tiles, 4, [&](Index begin, Index end) {
+        parts_->gather_gradients(p.out, dy, {first, begin, end}, p.m);
+      });
+      share(parts_->points * p.u.panels(), 4, [&](Index begin, Index end) {
+        parts_->multiply_transposed(p.v, p.m, p.u, tiles, begin, end, first > 0);
+      });
+      if (db != nullptr) {
+#pragma omp single
+        add_bias_gradient(p.m, out_ + taps_ - 1, tiles, to_sum, add || first > 0, db);
+      }
+    }
+    share(p.u.rows, 8, [&](Index begin, Index end) {
+      parts_->collect_filters(p.filters, p.u, begin, end, add, dw);
+    });
+  }
+}
+
+}  // namespace millrace::kernels

@@ -1,0 +1,309 @@
+#include "kernels/convolution/winograd_tiles.hpp"
+
+#include <algorithm>
+
+#include "kernels/convolution/toom_cook.hpp"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/convolution/winograd_tiles.cpp"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
+#include "hwy/highway.h"
+#include "kernels/matrix/tile-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace millrace::kernels::HWY_NAMESPACE {
+namespace {
+
+using Index = std::int64_t;
+
+/// Products are summed over this many channels or tiles at a time: a shorter chain of roundings is
+/// worth 1.6x in the error of F(5 x 5, 3 x 3).
+constexpr Index kChunk = 48;
+
+/// sum_j kMatrix.at[row][j] * in[j], without the zeros.
+template <auto kMatrix>
+HWY_INLINE Vector row_product(int row, const Vector* in) {
+  const Floats d;
+  Vector sum = hn::Zero(d);
+  bool first = true;
+#pragma GCC unroll 8
+  for (int j = 0; j < kMatrix.columns; ++j) {
+    const auto factor = static_cast<float>(kMatrix.at[row][j]);
+    if (factor == 0) continue;
+    if (first) {
+      sum = factor == 1 ? in[j] : hn::Mul(hn::Set(d, factor), in[j]);
+    } else if (factor == 1) {
+      sum = hn::Add(sum, in[j]);
+    } else if (factor == -1) {
+      sum = hn::Sub(sum, in[j]);
+    } else {
+      sum = hn::MulAdd(hn::Set(d, factor), in[j], sum);
+    }
+    first = false;
+  }
+  return sum;
+}
+
+/// M in M^T, element (i, j) of `in` by in(i, j), of the result to out(i, j, value).
+template <auto kMatrix, typename In, typename Out>
+HWY_INLINE void sandwich(const In& in, const Out& out) {
+  constexpr int kRows = kMatrix.rows, kColumns = kMatrix.columns;
+  Vector half[kRows][kColumns];
+  for (int j = 0; j < kColumns; ++j) {
+    Vector column[kColumns];
+#pragma GCC unroll 8
+    for (int i = 0; i < kColumns; ++i) column[i] = in(i, j);
+#pragma GCC unroll 8
+    for (int i = 0; i < kRows; ++i) half[i][j] = row_product<kMatrix>(i, column);
+  }
+  for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 8
+    for (int j = 0; j < kRows; ++j) out(i, j, row_product<kMatrix>(j, half[i]));
+  }
+}
+
+/// A tile of an image: pixel (0, 0) may lie outside; [y0, y1) x [x0, x1) lie inside.
+struct TilePlace {
+  Index offset, row;  ///< of element (0, 0), in floats; between rows
+  Index y0, y1, x0, x1;
+};
+
+HWY_INLINE TilePlace place_of(const TileGrid& grid, Index tile, Index size) {
+  const Index tx = tile % grid.tiles_x, ty = tile / grid.tiles_x % grid.tiles_y;
+  const Index n = tile / grid.tiles_x / grid.tiles_y;
+  const Index y = ty * grid.step + grid.origin_y, x = tx * grid.step + grid.origin_x;
+  const auto inside = [size](Index from, Index length) {
+    return std::clamp<Index>(length - from, 0, size);
+  };
+  return {((n * grid.height + y) * grid.width + x) * grid.channels,
+          grid.width * grid.channels,
+          std::clamp<Index>(-y, 0, size),
+          inside(y, grid.height),
+          std::clamp<Index>(-x, 0, size),
+          inside(x, grid.width)};
+}
+
+struct PixelLoader {
+  const float* image;
+  TilePlace place;
+  Index channels, lanes;
+  HWY_INLINE Vector operator()(Index i, Index j) const {
+    if (i < place.y0 || i >= place.y1 || j < place.x0 || j >= place.x1) return hn::Zero(Floats());
+    return load_lanes(image + place.offset + i * place.row + j * channels, lanes);
+  }
+};
+
+struct PixelStorer {
+  float* image;
+  TilePlace place;
+  Index channels, lanes;
+  Vector bias;
+  bool relu;
+  HWY_INLINE void operator()(Index i, Index j, Vector value) const {
+    if (i >= place.y1 || j >= place.x1) return;
+    value = hn::Add(value, bias);
+    if (relu) value = hn::Max(value, hn::Zero(Floats()));
+    store_lanes(value, image + place.offset + i * place.row + j * channels, lanes);
+  }
+};
+
+/// Element (i, j) of all points, one vector of a row of a panel.
+struct PointLoader {
+  const float* first;
+  Index stride;
+  int width;  ///< points in a row
+  HWY_INLINE Vector operator()(Index i, Index j) const {
+    return hn::LoadU(Floats(), first + (i * width + j) * stride);
+  }
+};
+
+struct PointStorer {
+  float* first;
+  Index stride;
+  int width;
+  HWY_INLINE void operator()(Index i, Index j, Vector value) const {
+    hn::StoreU(value, Floats(), first + (i * width + j) * stride);
+  }
+};
+
+template <auto kMatrix>
+void gather(const TileGrid& grid, const float* image, TileRange range, const PointMatrices& to) {
+  for (Index t = range.begin; t < range.end; ++t) {
+    TilePlace place = place_of(grid, range.first + t, kMatrix.columns);
+    for (Index panel = 0; panel < to.panels(); ++panel)
+      for (Index half = 0; half < 2; ++half) {
+        const Index channel = panel * kPanel + half * kLanes;
+        sandwich<kMatrix>(
+            PixelLoader{image + channel, place, grid.channels, grid.channels - channel},
+            PointStorer{to.at(0, panel) + t * kPanel + half * kLanes, to.point_stride(),
+                        kMatrix.rows});
+      }
+  }
+}
+
+template <auto kMatrix>
+void scatter(const TileGrid& grid, const PointMatrices& m, TileRange range, const float* bias,
+             bool relu, float* image) {
+  for (Index t = range.begin; t < range.end; ++t) {
+    const TilePlace place = place_of(grid, range.first + t, kMatrix.rows);
+    for (Index channel = 0; channel < grid.channels; channel += kLanes) {
+      const Index lanes = grid.channels - channel;
+      sandwich<kMatrix>(
+          PointLoader{m.at(0, channel / kPanel) + t * kPanel + channel % kPanel, m.point_stride(),
+                      kMatrix.columns},
+          PixelStorer{image + channel, place, grid.channels, lanes,
+                      bias ? load_lanes(bias + channel, lanes) : hn::Zero(Floats()), relu});
+    }
+  }
+}
+
+/// Where tap (i, j) of (filter, channel) of the stride-1 view lies in w; -1: it is 0.
+HWY_INLINE Index tap_index(const FilterLayout& w, Index filter, Index channel, Index i, Index j) {
+  const Index phase = channel / w.channels;
+  const Index y = i * w.stride + phase / w.stride, x = j * w.stride + phase % w.stride;
+  if (y >= w.taps_y || x >= w.taps_x) return -1;
+  return ((filter * w.channels + channel % w.channels) * w.taps_y + y) * w.taps_x + x;
+}
+
+/// The taps of one row of a panel: [tap][lane].
+template <int kTaps>
+struct TapBuffer {
+  float at[kTaps * kTaps][kPanel];
+
+  /// Calls body(lane's element, index in w or -1) for every element.
+  template <typename Body>
+  HWY_INLINE void for_each(const FilterLayout& w, Index row, Index panel, Index lanes,
+                           const Body& body) {
+    for (Index i = 0; i < kTaps; ++i)
+      for (Index j = 0; j < kTaps; ++j)
+        for (Index lane = 0; lane < kPanel; ++lane) {
+          const Index column = panel * kPanel + lane;
+          Index index = -1;
+          if (column < lanes)
+            index = w.for_input_gradient ? tap_index(w, row, column, kTaps - 1 - i, kTaps - 1 - j)
+                                         : tap_index(w, column, row, i, j);
+          body(at[i * kTaps + j][lane], index);
+        }
+  }
+};
+
+template <auto kMatrix>
+void transform_filters(const FilterLayout& layout, const float* w, Index begin, Index end,
+                       const PointMatrices& u) {
+  constexpr int kTaps = kMatrix.columns;
+  TapBuffer<kTaps> taps;
+  for (Index panel = 0; panel < u.panels(); ++panel)
+    for (Index row = begin; row < end; ++row) {
+      taps.for_each(layout, row, panel, u.channels,
+                    [w](float& tap, Index index) { tap = index < 0 ? 0 : w[index]; });
+      for (Index half = 0; half < 2; ++half)
+        sandwich<kMatrix>(PointLoader{&taps.at[0][half * kLanes], kPanel, kTaps},
+                          PointStorer{u.at(0, panel) + row * kPanel + half * kLanes,
+                                      u.point_stride(), kMatrix.rows});
+    }
+}
+
+template <auto kMatrix>
+void collect_filters(const FilterLayout& layout, const PointMatrices& du, Index begin, Index end,
+                     bool add, float* dw) {
+  constexpr int kTaps = kMatrix.rows;
+  TapBuffer<kTaps> taps;
+  for (Index panel = 0; panel < du.panels(); ++panel)
+    for (Index row = begin; row < end; ++row) {
+      for (Index half = 0; half < 2; ++half)
+        sandwich<kMatrix>(PointLoader{du.at(0, panel) + row * kPanel + half * kLanes,
+                                      du.point_stride(), kMatrix.columns},
+                          PointStorer{&taps.at[0][half * kLanes], kPanel, kTaps});
+      taps.for_each(layout, row, panel, du.channels, [dw, add](float& tap, Index index) {
+        if (index >= 0) dw[index] = add ? dw[index] + tap : tap;
+      });
+    }
+}
+
+/// Panels of A that are summed in one go.
+Index panels_at_once(Index panels) {
+  const Index chunks = (panels * kPanel + kChunk - 1) / kChunk;
+  return (panels + chunks - 1) / chunks;
+}
+
+void multiply(const PointMatrices& v, const PointMatrices& u, const PointMatrices& m, Index tiles,
+              Index begin, Index end) {
+  const Index at_once = panels_at_once(v.panels());
+  for (Index item = begin; item < end; ++item) {
+    const Index point = item / m.panels(), column = item % m.panels();
+    for (Index panel = 0; panel < v.panels(); panel += at_once) {
+      const Index panels = std::min(at_once, v.panels() - panel);
+      const Index inner = std::min(v.channels - panel * kPanel, panels * kPanel);
+      const float* b = u.at(point, column) + panel * kPanel * kPanel;
+      for_each_group(tiles, [&](Index t, int rows) HWY_ATTR {
+        const Operand a{v.at(point, panel) + t * kPanel, kPanel, 1, v.panel_stride()};
+        float* c = m.at(point, column) + t * kPanel;
+        const Index whole = inner / kPanel;
+        if (whole > 0) multiply_rows(rows, a, b, whole, kPanel, c, kPanel, panel > 0);
+        if (inner % kPanel > 0)
+          multiply_rows(rows, {a.a + whole * a.segment, a.row, a.step, 0},
+                        b + whole * kPanel * kPanel, 1, inner % kPanel, c, kPanel,
+                        panel > 0 || whole > 0);
+      });
+    }
+  }
+}
+
+void multiply_transposed(const PointMatrices& v, const PointMatrices& z, const PointMatrices& du,
+                         Index tiles, Index begin, Index end, bool add) {
+  for (Index item = begin; item < end; ++item) {
+    const Index point = item / du.panels(), column = item % du.panels();
+    for (Index t = 0; t < tiles; t += kChunk) {
+      const Index inner = std::min(kChunk, tiles - t);
+      const float* b = z.at(point, column) + t * kPanel;
+      for (Index panel = 0; panel < v.panels(); ++panel) {
+        const Index width = std::min<Index>(kPanel, v.channels - panel * kPanel);
+        for_each_group(width, [&](Index from, int rows) HWY_ATTR {
+          const Operand a{v.at(point, panel) + t * kPanel + from, 1, kPanel, 0};
+          multiply_rows(rows, a, b, 1, inner,
+                        du.at(point, column) + (panel * kPanel + from) * kPanel, kPanel,
+                        add || t > 0);
+        });
+      }
+    }
+  }
+}
+
+template <int kOut, int kTaps>
+const WinogradParts* parts() {
+  using Direct = ToomCook<kOut, kTaps>;
+  using Transposed = ToomCook<kTaps, kOut>;  // dw: kTaps outputs of a filter of kOut taps, dy
+  constexpr double kAtOne = Transposed::filter().at[1][0];  // of the point 1: all taps times this
+  static const WinogradParts all = {kPanel,
+                                    Direct::kPoints * Direct::kPoints,
+                                    static_cast<float>(1 / (kAtOne * kAtOne)),
+                                    gather<Direct::input()>,
+                                    gather<Transposed::filter()>,
+                                    scatter<Direct::output()>,
+                                    transform_filters<Direct::filter()>,
+                                    collect_filters<Transposed::output()>,
+                                    multiply,
+                                    multiply_transposed};
+  return &all;
+}
+
+const WinogradParts* find_parts(int out, int taps) {
+  if (taps == 3)
+    return out == 2 ? parts<2, 3>() : out == 4 ? parts<4, 3>() : out == 5 ? parts<5, 3>() : nullptr;
+  if (taps == 5) return out == 2 ? parts<2, 5>() : out == 3 ? parts<3, 5>() : nullptr;
+  return nullptr;
+}
+
+}  // namespace
+}  // namespace millrace::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace millrace::kernels {
+HWY_EXPORT(find_parts);
+
+const WinogradParts* winograd_parts(int out, int taps) {
+  return HWY_DYNAMIC_DISPATCH(find_parts)(out, taps);
+}
+}  // namespace millrace::kernels
+#endif

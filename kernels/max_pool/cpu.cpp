@@ -1,0 +1,180 @@
+#include <algorithm>
+
+#include "kernels/max_pool/max_pool.hpp"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/max_pool/cpu.cpp"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace millrace::kernels::HWY_NAMESPACE {
+namespace {
+namespace hn = hwy::HWY_NAMESPACE;
+
+using Index = std::int64_t;
+
+/// The taps [begin, end) of a window at `origin` that lie inside [0, size).
+struct Taps {
+  Index begin, end;
+};
+
+HWY_INLINE Taps taps_inside(Index origin, Index size, Index taps, Index dilation) {
+  const Index before = origin < 0 ? (-origin + dilation - 1) / dilation : 0;
+  const Index until = origin < size ? (size - origin + dilation - 1) / dilation : 0;
+  return {before, std::min(taps, until)};
+}
+
+/// One window: `x` is its pixel (0, 0), which may lie outside.
+struct Window {
+  const float* x;
+  Taps rows, columns;
+};
+
+template <class D>
+HWY_INLINE void pool_lanes(D d, const PoolShape& s, const Window& window, Index channel, float* y,
+                           std::uint8_t* from) {
+  const hn::RebindToSigned<D> di;
+  auto best = hn::Zero(d);
+  auto position = hn::Zero(di);
+  bool first = true;
+  for (Index i = window.rows.begin; i < window.rows.end; ++i)
+    for (Index j = window.columns.begin; j < window.columns.end; ++j) {
+      const Index pixel = i * s.dilation_y * s.width + j * s.dilation_x;
+      const auto value = hn::LoadU(d, window.x + pixel * s.channels + channel);
+      const auto here = hn::Set(di, static_cast<std::int32_t>(i * s.taps_x + j));
+      if (first) {
+        best = value;
+        position = here;
+      } else {
+        const auto larger = hn::Or(hn::Gt(value, best), hn::IsNaN(value));
+        best = hn::IfThenElse(larger, value, best);
+        position = hn::IfThenElse(hn::RebindMask(di, larger), here, position);
+      }
+      first = false;
+    }
+  hn::StoreU(best, d, y + channel);
+  if (from == nullptr) return;
+  const hn::Rebind<std::uint8_t, D> d8;
+  hn::StoreU(hn::DemoteTo(d8, position), d8, from + channel);
+}
+
+/// The windows of output rows [begin, end) of all images.
+void pool_rows(const PoolShape& s, const float* x, float* y, std::uint8_t* from, Index begin,
+               Index end) {
+  const hn::ScalableTag<float> d;
+  const hn::CappedTag<float, 1> one;
+  const auto lanes = static_cast<Index>(hn::Lanes(d));
+  for (Index row = begin; row < end; ++row) {
+    const Index top = row % s.out_height * s.stride_y - s.pad_y;
+    for (Index q = 0; q < s.out_width; ++q) {
+      const Index left = q * s.stride_x - s.pad_x;
+      const Window window{x + ((row / s.out_height * s.height + top) * s.width + left) * s.channels,
+                          taps_inside(top, s.height, s.taps_y, s.dilation_y),
+                          taps_inside(left, s.width, s.taps_x, s.dilation_x)};
+      const Index out = (row * s.out_width + q) * s.channels;
+      std::uint8_t* const out_from = from ? from + out : nullptr;
+      Index c = 0;
+      for (; c + lanes <= s.channels; c += lanes) pool_lanes(d, s, window, c, y + out, out_from);
+      for (; c < s.channels; ++c) pool_lanes(one, s, window, c, y + out, out_from);
+    }
+  }
+}
+
+/// The windows that hold one pixel of a dimension: output index and tap, at most kMost.
+struct Holders {
+  static constexpr Index kMost = 16;
+  Index count = 0;
+  Index out[kMost], tap[kMost];
+};
+
+/// More than kMost: as many as fit, beginning with tap `from_tap`; returns the next tap.
+HWY_INLINE Index find_holders(Index pixel, Index pad, Index taps, Index stride, Index dilation,
+                              Index outs, Index from_tap, Holders& found) {
+  found.count = 0;
+  for (Index tap = from_tap; tap < taps; ++tap) {
+    if (found.count == Holders::kMost) return tap;
+    const Index origin = pixel + pad - tap * dilation;
+    if (origin < 0 || origin % stride != 0 || origin / stride >= outs) continue;
+    found.out[found.count] = origin / stride;
+    found.tap[found.count++] = tap;
+  }
+  return taps;
+}
+
+template <class D>
+HWY_INLINE void collect_lanes(D d, const PoolShape& s, const float* dy, const std::uint8_t* from,
+                              const Holders& rows, const Holders& columns, Index channel, bool add,
+                              float* dx) {
+  const hn::RebindToSigned<D> di;
+  const hn::Rebind<std::uint8_t, D> d8;
+  auto sum = add ? hn::LoadU(d, dx + channel) : hn::Zero(d);
+  for (Index i = 0; i < rows.count; ++i)
+    for (Index j = 0; j < columns.count; ++j) {
+      const Index out = (rows.out[i] * s.out_width + columns.out[j]) * s.channels + channel;
+      const auto position =
+          hn::Set(di, static_cast<std::int32_t>(rows.tap[i] * s.taps_x + columns.tap[j]));
+      const auto taken = hn::Eq(hn::PromoteTo(di, hn::LoadU(d8, from + out)), position);
+      sum = hn::Add(sum, hn::IfThenElseZero(hn::RebindMask(d, taken), hn::LoadU(d, dy + out)));
+    }
+  hn::StoreU(sum, d, dx + channel);
+}
+
+/// Input rows [begin, end) of all images: each pixel collects from the windows that hold it.
+void collect_rows(const PoolShape& s, const float* dy, const std::uint8_t* from, float* dx,
+                  Index begin, Index end) {
+  const hn::ScalableTag<float> d;
+  const hn::CappedTag<float, 1> one;
+  const auto lanes = static_cast<Index>(hn::Lanes(d));
+  Holders rows, columns;
+  for (Index row = begin; row < end; ++row) {
+    const Index image = row / s.height * s.out_height * s.out_width * s.channels;
+    for (Index tap_y = 0; tap_y < s.taps_y;) {
+      const bool later_rows = tap_y > 0;
+      tap_y = find_holders(row % s.height, s.pad_y, s.taps_y, s.stride_y, s.dilation_y,
+                           s.out_height, tap_y, rows);
+      for (Index x = 0; x < s.width; ++x) {
+        float* const out = dx + (row * s.width + x) * s.channels;
+        for (Index tap_x = 0; tap_x < s.taps_x;) {
+          const bool add = later_rows || tap_x > 0;
+          tap_x = find_holders(x, s.pad_x, s.taps_x, s.stride_x, s.dilation_x, s.out_width, tap_x,
+                               columns);
+          Index c = 0;
+          for (; c + lanes <= s.channels; c += lanes)
+            collect_lanes(d, s, dy + image, from + image, rows, columns, c, add, out);
+          for (; c < s.channels; ++c)
+            collect_lanes(one, s, dy + image, from + image, rows, columns, c, add, out);
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace millrace::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace millrace::kernels {
+namespace {
+
+HWY_EXPORT(pool_rows);
+HWY_EXPORT(collect_rows);
+
+}  // namespace
+
+void max_pool_cpu(const PoolShape& shape, const float* x, float* y, std::uint8_t* from) {
+#pragma omp parallel for schedule(static)
+  for (std::int64_t row = 0; row < shape.n * shape.out_height; ++row)
+    HWY_DYNAMIC_DISPATCH(pool_rows)(shape, x, y, from, row, row + 1);
+}
+
+void max_pool_gradient_cpu(const PoolShape& shape, const float* dy, const std::uint8_t* from,
+                           float* dx) {
+#pragma omp parallel for schedule(static)
+  for (std::int64_t row = 0; row < shape.n * shape.height; ++row)
+    HWY_DYNAMIC_DISPATCH(collect_rows)(shape, dy, from, dx, row, row + 1);
+}
+
+}  // namespace millrace::kernels
+#endif
