@@ -1,6 +1,4 @@
-#include <ATen/ops/addmm.h>
 #include <ATen/ops/clamp_min.h>
-#include <ATen/ops/mm.h>
 #include <ATen/ops/sum.h>
 #include <ATen/ops/threshold_backward.h>
 #include <torch/nn/modules/activation.h>
@@ -8,6 +6,7 @@
 #include <torch/nn/modules/linear.h>
 
 #include "framework/layers/dropout.hpp"
+#include "framework/layers/fully_connected.hpp"
 #include "framework/layers/ops.hpp"
 #include "millrace/errors.hpp"
 
@@ -44,30 +43,22 @@ class LinearSlice final : public FeatureOpBase {
     parameters_ = Parameters(layer.name, *layer.module.ptr());
     weight_ = parameters()[0].value;
     for (ParameterSlot& slot : parameters()) slot.value = rows_.of(slot.value, 0);
+    parameters()[0].deferred = true;
   }
 
-  void forward(const at::Tensor& x, at::Tensor& y, const DrawKey&, bool, Saved* saved) override {
-    if (saved) *saved = {x};
+  void forward(const at::Tensor& x, at::Tensor& y, const DrawKey& key, bool,
+               Saved* saved) override {
+    if (saved) *saved = save_input(x, key);
     const auto& slots = parameters();
-    at::Tensor out = rows_.of(y, 1);
-    const at::Tensor w = slots[0].value.t();
-    if (slots.size() > 1) {
-      at::addmm_out(out, slots[1].value, x, w);
-    } else {
-      at::mm_out(out, x, w);
-    }
+    multiply_forward(x, slots[0].value, slots.size() > 1 ? slots[1].value : at::Tensor(),
+                     rows_.of(y, 1));
   }
 
   void backward(const at::Tensor& dy, at::Tensor& dx, Saved& saved, bool input_gradient) override {
-    const at::Tensor x = std::move(saved[0]);
-    saved.clear();
     const at::Tensor own = rows_.of(dy, 1);
-    auto [dw, beta] = parameters_.target(0);
-    at::addmm_out(dw, dw, own.t(), x, beta);
     if (parameters().size() > 1) parameters_.add(1, own.sum(0));
-    if (!input_gradient) return;
-    at::Tensor out = columns_.of(dx, 1);
-    at::mm_out(out, dy, columns_.of(weight_, 1));
+    defer_gradient(parameters()[0], saved, own);
+    if (input_gradient) multiply_backward(dy, columns_.of(weight_, 1), columns_.of(dx, 1));
   }
 
  private:

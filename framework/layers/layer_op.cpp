@@ -31,7 +31,7 @@ const std::map<std::string, std::vector<Candidate>>& candidates() {
         {kChannelsLast, make_conv_op},
         {kDirect, make_direct_op, has_direct},
         {kWinograd, make_winograd_op, has_winograd}}},
-      {"linear", {{kContiguous, make_linear_op}}},
+      {"linear", {{kContiguous, make_linear_op}, {kOwn, make_own_linear_op}}},
       {"relu", {{kContiguous, make_relu_op}}},
       {"max_pool2d",
        {{kContiguous, make_max_pool_op},
@@ -103,7 +103,13 @@ bool can_split_features(const LayerFacts& facts) {
          (facts.type == "linear" || facts.type == "relu" || facts.type == "dropout");
 }
 
+double deferred_bytes_per_sample(const LayerFacts& facts, const std::string& implementation) {
+  const bool deferred = facts.type == "linear" && implementation == kOwn;
+  return deferred ? 4 * (elements(facts.input_shape) + elements(facts.output_shape)) : 0;
+}
+
 double saved_bytes_per_sample(const LayerFacts& facts, const std::string& implementation) {
+  if (deferred_bytes_per_sample(facts, implementation) > 0) return 0;
   const double x = elements(facts.input_shape), y = elements(facts.output_shape);
   if (facts.type == "relu" || facts.type == "flatten" || facts.type == "identity") return 0;
   if (facts.type == "dropout") return x;

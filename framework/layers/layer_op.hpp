@@ -32,11 +32,22 @@ struct FeatureSlice {
   int count = 1;
 };
 
+/// A part of a weight gradient that the update is to form: dy^T x of n rows, x [n, in] and
+/// dy [n, out], float32, each row dense.
+struct GradientProduct {
+  std::int64_t first_sample = 0;  ///< index in the batch of row 0
+  at::Tensor x, dy;
+};
+
 struct ParameterSlot {
   std::string name;  ///< "features.0.weight"
   at::Tensor value;  ///< shares storage with the model's parameter (a slice of it under features)
   at::Tensor gradient;  ///< of this op alone, same shape as value; undefined until first written
   bool accumulated = false;  ///< gradient holds a sum made since clear_gradients()
+  /// The gradient of a weight [out, in] is left to the update (deferred_gradient.hpp): backward
+  /// adds to `products`, and `gradient` stays undefined.
+  bool deferred = false;
+  std::vector<GradientProduct> products;  ///< since clear_gradients()
 };
 
 /// Whether the layer behind may write over an op's output.
@@ -58,13 +69,14 @@ class LayerOp {
   virtual at::Tensor forward(const at::Tensor& x, const DrawKey& key, bool training, Saved* saved,
                              bool may_overwrite_input) = 0;
 
-  /// dx from dy; adds the parameter gradients to parameters()[i].gradient. Returns an undefined
-  /// tensor where `input_gradient` is false. May write over dy or return it. Frees `saved`.
+  /// dx from dy; adds the parameter gradients to parameters()[i].gradient or .products. Returns an
+  /// undefined tensor where `input_gradient` is false. May write over dy, keep it or return it.
+  /// Frees `saved`.
   virtual at::Tensor backward(const at::Tensor& dy, Saved& saved, bool input_gradient) = 0;
 
   virtual std::vector<ParameterSlot>& parameters() = 0;
 
-  /// Adds nothing next time: the next backward overwrites the gradients.
+  /// Adds nothing next time: the next backward overwrites the gradients. Drops the products.
   virtual void clear_gradients() = 0;
 
   virtual OutputUse output_use() const = 0;
@@ -77,7 +89,8 @@ class LayerOp {
 ///                 dW[rows, :] = dy[:, rows]^T x
 ///   elementwise (relu, dropout): on the columns of the slice
 /// x and dy are whole ([n, all features]); y and dx are whole too, shared by the workers, and only
-/// the slice is written. The caller synchronises the workers between layers.
+/// the slice is written. The caller synchronises the workers between layers. A weight's gradient is
+/// deferred.
 class FeatureOp {
  public:
   virtual ~FeatureOp() = default;
@@ -112,6 +125,10 @@ bool can_split_features(const LayerFacts& facts);
 /// `x` in the memory layout that `implementation` reads without converting it: what the layer gets
 /// from a neighbour of the same implementation, so what it is measured on.
 at::Tensor in_layout_of(const std::string& implementation, const at::Tensor& x);
+
+/// Bytes per sample that a layer keeps for the update, which forms its weight gradient; 0 where the
+/// implementation's backward does.
+double deferred_bytes_per_sample(const LayerFacts& facts, const std::string& implementation);
 
 /// Bytes per sample that forward keeps for backward (the layer's input, indices, masks). A relu
 /// counts nothing: the output that it keeps is the input that the next layer keeps.

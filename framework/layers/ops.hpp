@@ -73,6 +73,7 @@ std::unique_ptr<LayerOp> make_conv_op(const Layer&, const LayerFacts&, int, at::
 std::unique_ptr<LayerOp> make_direct_op(const Layer&, const LayerFacts&, int, at::MemoryFormat);
 std::unique_ptr<LayerOp> make_winograd_op(const Layer&, const LayerFacts&, int, at::MemoryFormat);
 std::unique_ptr<LayerOp> make_linear_op(const Layer&, const LayerFacts&, int, at::MemoryFormat);
+std::unique_ptr<LayerOp> make_own_linear_op(const Layer&, const LayerFacts&, int, at::MemoryFormat);
 std::unique_ptr<LayerOp> make_max_pool_op(const Layer&, const LayerFacts&, int, at::MemoryFormat);
 std::unique_ptr<LayerOp> make_own_max_pool_op(const Layer&, const LayerFacts&, int,
                                               at::MemoryFormat);

@@ -10,7 +10,10 @@ Parameters::Parameters(const std::string& layer, const torch::nn::Module& module
 }
 
 void Parameters::clear() {
-  for (ParameterSlot& slot : slots_) slot.accumulated = false;
+  for (ParameterSlot& slot : slots_) {
+    slot.accumulated = false;
+    slot.products.clear();
+  }
 }
 
 void Parameters::add(std::size_t i, at::Tensor gradient) {

@@ -190,8 +190,8 @@ MicroBatchTimes CostModel::slowest(const StageShape& shape, const Batching& batc
   return result;
 }
 
-double CostModel::slowest_update_ns(const StageShape& shape, int first, int last) const {
-  const auto& sums = others_busy(shape, 1) ? sums_.update_loaded : sums_.update_alone;
+double CostModel::slowest_ns(const std::vector<NumberSums>& sums, const StageShape& shape,
+                             int first, int last) const {
   double slowest = 0;
   for (int kind = 0; kind < states_.kinds(); ++kind) {
     if (states_.count(shape.state, kind) > 0) {
@@ -203,13 +203,16 @@ double CostModel::slowest_update_ns(const StageShape& shape, int first, int last
 
 void CostModel::add_step_end(const StageShape& shape, StageCost& cost) const {
   if (!profile_.training) return;
-  cost.update_ns = slowest_update_ns(shape, shape.first, shape.last);
+  const bool loaded = others_busy(shape, 1);
+  const auto& updates = loaded ? sums_.update_loaded : sums_.update_alone;
+  const auto& reductions = loaded ? sums_.reduce_loaded : sums_.reduce_alone;
+  cost.update_ns = slowest_ns(updates, shape, shape.first, shape.last);
   const int others = replicas(shape) - 1;
   if (others == 0) return;
   const FeatureRun run = run_of(shape);
-  const double reduced = run.empty() ? cost.update_ns
-                                     : slowest_update_ns(shape, shape.first, run.first) +
-                                           slowest_update_ns(shape, run.last, shape.last);
+  const double reduced = run.empty() ? slowest_ns(reductions, shape, shape.first, shape.last)
+                                     : slowest_ns(reductions, shape, shape.first, run.first) +
+                                           slowest_ns(reductions, shape, run.last, shape.last);
   cost.reduce_ns = kReducePart * others * reduced;
 }
 

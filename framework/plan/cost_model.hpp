@@ -129,7 +129,9 @@ class CostModel {
   MicroBatchTimes slowest(const StageShape& shape, const Batching& batching,
                           const ShareGroups& shares, std::int64_t samples) const;
   bool others_busy(const StageShape& shape, int team) const;
-  double slowest_update_ns(const StageShape& shape, int first, int last) const;
+  /// Of the stage's kinds, on all of its devices; `sums` by kind.
+  double slowest_ns(const std::vector<NumberSums>& sums, const StageShape& shape, int first,
+                    int last) const;
   FeatureRun run_of(const StageShape& shape) const;
   void add_step_end(const StageShape& shape, StageCost& cost) const;
   void add_memory(const StageShape& shape, const Batching& batching, StageCost& cost) const;

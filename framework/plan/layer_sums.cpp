@@ -14,6 +14,8 @@ bool lists(const LayerCosts& layer, const std::string& split) {
   return std::find(layer.splits.begin(), layer.splits.end(), split) != layer.splits.end();
 }
 
+bool has_gradient(const LayerCosts& layer) { return layer.deferred_bytes == 0; }
+
 const Curve* find_curve(const PerKind& kinds, const std::string& kind) {
   const auto found = kinds.find(kind);
   return found == kinds.end() ? nullptr : &found->second;
@@ -49,6 +51,8 @@ class Builder {
       const LayerCosts& layer = at(p);
       sums_.weights_bytes.add(layer.weights_bytes);
       sums_.saved_bytes.add(layer.saved_bytes);
+      sums_.deferred_bytes.add(layer.deferred_bytes);
+      sums_.gradient_bytes.add(has_gradient(layer) ? layer.weights_bytes : 0);
       sums_.whole_only.add(layer.splits.empty() || lists(layer, "samples") ? 0 : 1);
       sums_.workspace_bytes.push_back(layer.workspace_bytes);
     }
@@ -105,16 +109,21 @@ class Builder {
   }
 
   void build_update(const std::string& kind) {
-    NumberSums alone, loaded;
+    NumberSums alone, loaded, reduce_alone, reduce_loaded;
     const auto factor = factors(kind, true);
     for (int p = 0; p < sums_.chain.size(); ++p) {
       const auto found = at(p).update_ns.find(kind);
       const double ns = found == at(p).update_ns.end() ? 0 : found->second;
       alone.add(ns);
       loaded.add(ns * factor[p]);
+      const double reduced_ns = has_gradient(at(p)) ? ns : 0;
+      reduce_alone.add(reduced_ns);
+      reduce_loaded.add(reduced_ns * factor[p]);
     }
     sums_.update_alone.push_back(alone);
     sums_.update_loaded.push_back(loaded);
+    sums_.reduce_alone.push_back(reduce_alone);
+    sums_.reduce_loaded.push_back(reduce_loaded);
   }
 
   void build_kind(const std::string& kind) {

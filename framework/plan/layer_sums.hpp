@@ -51,8 +51,10 @@ struct LayerSums {
   std::map<KindWidth, LoadedSums> threads;              ///< one replica of several threads
   std::map<KindWidth, FeatureSums> features;            ///< slices of the output features
   std::vector<NumberSums> update_alone, update_loaded;  ///< [kind], ns per step on one device
-  NumberSums weights_bytes, saved_bytes;
-  NumberSums whole_only;  ///< layers that may not be divided by samples
+  std::vector<NumberSums> reduce_alone, reduce_loaded;  ///< the same of layers with gradients
+  NumberSums weights_bytes, saved_bytes, deferred_bytes;
+  NumberSums gradient_bytes;  ///< one replica's
+  NumberSums whole_only;      ///< layers that may not be divided by samples
   std::vector<double> workspace_bytes;
 };
 

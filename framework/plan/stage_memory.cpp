@@ -22,11 +22,15 @@ void CostModel::add_memory(const StageShape& shape, const Batching& batching,
                            StageCost& cost) const {
   const FeatureRun run = run_of(shape);
   const double weights = sums_.weights_bytes.sum(shape.first, shape.last);
-  const double sliced = sums_.weights_bytes.sum(run.first, run.last);
+  const double gradients = sums_.gradient_bytes.sum(shape.first, shape.last);
+  const double sliced = sums_.gradient_bytes.sum(run.first, run.last);
   const double saved = sums_.saved_bytes.sum(shape.first, shape.last);
   const int workers = replicas(shape);
   cost.fixed_bytes = profile_.bytes_per_weight_byte * weights + workers * workspace_bytes(shape);
-  if (profile_.training) cost.fixed_bytes += (workers - 1) * (weights - sliced);
+  if (profile_.training) {
+    cost.fixed_bytes += gradients - weights + (workers - 1) * (gradients - sliced);
+    cost.fixed_bytes += sums_.deferred_bytes.sum(shape.first, shape.last) * double(batching.batch);
+  }
   if (shape.recompute) cost.fixed_bytes += saved * double(batching.full);
   cost.flight_bytes = shape.recompute ? input_bytes(shape) : saved;
 }
@@ -42,21 +46,27 @@ std::optional<BrokenBudget> CostModel::broken_budget(const StageShape& shape,
                                                      int in_flight) const {
   const FeatureRun run = run_of(shape);
   const auto slices = shape.split == Split::features ? states_.devices(shape.state) : 1;
-  const double sliced_weights = sums_.weights_bytes.sum(run.first, run.last);
-  const double sliced_saved = sums_.saved_bytes.sum(run.first, run.last);
-  const double weights = sums_.weights_bytes.sum(shape.first, shape.last) - sliced_weights;
-  const double saved = sums_.saved_bytes.sum(shape.first, shape.last) - sliced_saved;
-  const double micro_batches =
-      double(std::min(batching.batch, in_flight * batching.full)) / double(batching.full);
+  const auto whole_and_sliced = [&](const NumberSums& sums) {
+    const double sliced = sums.sum(run.first, run.last);
+    return std::pair(sums.sum(shape.first, shape.last) - sliced, sliced / slices);
+  };
+  const auto [weights, sliced_weights] = whole_and_sliced(sums_.weights_bytes);
+  const auto [gradients, sliced_gradients] = whole_and_sliced(sums_.gradient_bytes);
+  const auto [saved, sliced_saved] = whole_and_sliced(sums_.saved_bytes);
+  const auto [deferred, sliced_deferred] = whole_and_sliced(sums_.deferred_bytes);
+  const double own_weights = weights + sliced_weights;
+  const double fixed = profile_.bytes_per_weight_byte * own_weights + workspace_bytes(shape) +
+                       (profile_.training ? gradients + sliced_gradients - own_weights : 0);
+  const double full = double(batching.full), all_batches = double(batching.batch) / full;
+  const double micro_batches = double(std::min(batching.batch, in_flight * batching.full)) / full;
   for (const ShareGroup& group : shares) {
     const DeviceKind& kind = profile_.kinds[group.kind];
     if (!kind.memory_bytes) continue;
     const double own = double(group.samples);
-    const double kept = saved * own + sliced_saved * double(batching.full) / slices;
+    const double kept = saved * own + sliced_saved * full;
     const double flight =
         shape.recompute ? kept + input_bytes(shape) * own * micro_batches : kept * micro_batches;
-    const double needed = profile_.bytes_per_weight_byte * (weights + sliced_weights / slices) +
-                          flight + workspace_bytes(shape);
+    const double needed = fixed + flight + (deferred * own + sliced_deferred * full) * all_batches;
     if (needed > *kind.memory_bytes) return BrokenBudget{kind.name, needed, *kind.memory_bytes};
   }
   return std::nullopt;

@@ -51,9 +51,7 @@ struct MeasuredChain {
   }
   double layer_ns(std::size_t layer) const {
     double best = std::numeric_limits<double>::infinity();
-    for (const PassTimes& pass : passes) {
-      best = std::min(best, pass.forward_ns[layer] + pass.backward_ns[layer]);
-    }
+    for (const PassTimes& pass : passes) best = std::min(best, pass.layer_ns(layer));
     return best;
   }
 };

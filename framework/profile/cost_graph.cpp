@@ -25,7 +25,8 @@ void add_kind(LayerCosts& costs, const std::string& kind, const KindTimes& times
               const std::vector<std::int64_t>& samples, std::size_t layer) {
   costs.forward_ns[kind] = layer_curve(times.alone, samples, &PassTimes::forward_ns, layer);
   costs.backward_ns[kind] = layer_curve(times.alone, samples, &PassTimes::backward_ns, layer);
-  costs.update_ns[kind] = layer_median(times.alone, &PassTimes::update_ns, layer);
+  // Forming a deferred gradient takes longer the more samples: it is of a whole batch.
+  costs.update_ns[kind] = layer_curve(times.alone, samples, &PassTimes::update_ns, layer).back();
   costs.spread_percent =
       std::max(costs.spread_percent.value_or(0), spread_percent(times.alone, layer));
   if (!times.loaded.empty()) costs.loaded[kind] = times.loaded[layer];
@@ -82,10 +83,11 @@ Profile make_cost_graph(const Model& model, const std::vector<LayerFacts>& facts
     costs.name = facts[l].name;
     costs.type = facts[l].type;
     costs.weights_bytes = static_cast<double>(facts[l].weights_bytes);
-    costs.saved_bytes = saved_bytes_per_sample(facts[l], times.begin()->second.choice[l]);
     for (const auto& [kind, measured] : times) {
       add_kind(costs, kind, measured, profile.samples, l);
+      costs.deferred_bytes = deferred_bytes_per_sample(facts[l], measured.choice[l]);
     }
+    costs.saved_bytes = saved_bytes_per_sample(facts[l], times.begin()->second.choice[l]);
     add_splits(costs, facts[l], times, profile.samples, l);
     profile.layers.push_back(std::move(costs));
     if (l > 0) {

@@ -3,10 +3,21 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/randn.h>
 
+#include "framework/layers/deferred_gradient.hpp"
+
 namespace millrace {
+namespace {
+
+void form_gradients(FeatureOp& op) {
+  for (const ParameterSlot& slot : op.parameters())
+    if (slot.deferred)
+      DeferredGradient({&slot}, {0, slot.value.size(1)}).for_each_run({}, [](auto&&...) {});
+}
+
+}  // namespace
 
 FeatureTeam::FeatureTeam(const Model& model, const std::vector<LayerFacts>& facts,
-                         const std::vector<int>& cpus)
+                         const ChainChoice& choice, const std::vector<int>& cpus)
     : layers_(facts.size()), team_(cpus) {
   const std::vector<bool> needed = input_gradients(facts);
   for (std::size_t l = 0; l < facts.size(); ++l) {
@@ -16,6 +27,7 @@ FeatureTeam::FeatureTeam(const Model& model, const std::vector<LayerFacts>& fact
     divided.inputs = facts[l].input_shape[0];
     divided.outputs = facts[l].output_shape[0];
     divided.input_gradient = needed[l];
+    divided.forms_gradients = deferred_bytes_per_sample(facts[l], choice[l]) == 0;
     for (int member = 0; member < team_.size(); ++member) {
       divided.ops.push_back(
           make_feature_op(model.layers[l], facts[l], static_cast<int>(l), {member, team_.size()}));
@@ -59,8 +71,9 @@ PassTimes FeatureTeam::pass(std::int64_t samples, const LayerChain::BeforeLayer&
     for (std::size_t i = divided_.size(); i-- > 0;) {
       Divided& divided = divided_[i];
       timed(divided, times.backward_ns, [&] {
-        divided.ops[m]->backward(divided.buffers.dy, divided.buffers.dx, saved[i],
-                                 divided.input_gradient);
+        FeatureOp& op = *divided.ops[m];
+        op.backward(divided.buffers.dy, divided.buffers.dx, saved[i], divided.input_gradient);
+        if (divided.forms_gradients) form_gradients(op);
       });
     }
   });

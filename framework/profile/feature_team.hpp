@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "framework/layers/layer_op.hpp"
+#include "framework/profile/choose_implementations.hpp"
 #include "framework/profile/core_team.hpp"
 #include "framework/profile/layer_chain.hpp"
 #include "framework/profile/measuring.hpp"
@@ -19,8 +20,10 @@ namespace millrace {
 /// Not thread-safe.
 class FeatureTeam {
  public:
-  /// Slices 1 / cpus.size(), one per CPU. The model's weights are read only.
-  FeatureTeam(const Model& model, const std::vector<LayerFacts>& facts,
+  /// Slices 1 / cpus.size(), one per CPU. The model's weights are read only. `choice` are the
+  /// implementations whose update was measured: where it does not form the weights' gradient, the
+  /// backward pass does here.
+  FeatureTeam(const Model& model, const std::vector<LayerFacts>& facts, const ChainChoice& choice,
               const std::vector<int>& cpus);
 
   /// Forward and backward of `samples` samples through all layers that can be divided: ns until the
@@ -35,7 +38,7 @@ class FeatureTeam {
   struct Divided {
     std::size_t layer = 0;
     std::int64_t inputs = 0, outputs = 0;
-    bool input_gradient = true;
+    bool input_gradient = true, forms_gradients = false;
     std::vector<std::unique_ptr<FeatureOp>> ops;  // by member
     Buffers buffers;
   };

@@ -9,13 +9,14 @@
 #include <utility>
 
 #include "framework/layers/caching_allocator.hpp"
+#include "framework/layers/deferred_gradient.hpp"
+#include "framework/layers/element_update.hpp"
 
 namespace millrace {
 namespace {
 
-constexpr float kMomentum = 0.9F;
 /// So small that weights and activations stay as they are, however many passes there are.
-constexpr float kLearningRate = 1e-12F;
+constexpr double kLearningRate = 1e-12;
 /// About what the loss of one sample hands back to one output.
 constexpr double kOutputGradient = 1e-3;
 
@@ -26,13 +27,22 @@ double timed_ns(const Work& work) {
   return steady_ns() - begin_ns;
 }
 
-/// One pass over weights w, momenta m and gradients g, as training does it.
-void sgd_momentum(float* w, float* m, const float* g, std::int64_t elements) {
-#pragma omp simd
-  for (std::int64_t i = 0; i < elements; ++i) {
-    m[i] = kMomentum * m[i] + g[i];
-    w[i] -= kLearningRate * m[i];
-  }
+/// SGD with momentum for some columns of a weight whose gradient is formed only now.
+void update_deferred(const ParameterSlot& slot, float* momentum, ColumnRange columns,
+                     const ElementUpdate& update) {
+  if (columns.empty()) return;
+  float* const w = slot.value.data_ptr<float>();
+  DeferredGradient({&slot}, columns)
+      .for_each_run({w, momentum},
+                    [&](std::int64_t, std::int64_t first, const float* gradient, std::int64_t n) {
+                      update(w + first, momentum + first, nullptr, gradient, n);
+                    });
+}
+
+/// Deferred gradients are those of one pass: what a step of so many samples keeps.
+void begin_layer(LayerOp& op, bool accumulate) {
+  if (!accumulate) return op.clear_gradients();
+  for (ParameterSlot& slot : op.parameters()) slot.products.clear();
 }
 
 }  // namespace
@@ -117,7 +127,7 @@ PassTimes LayerChain::forward_backward(std::int64_t samples, bool accumulate,
   at::Tensor x = input(samples);
   for (std::size_t l = 0; l < ops_.size(); ++l) {
     if (before) before(l);
-    if (!accumulate) ops_[l]->clear_gradients();
+    begin_layer(*ops_[l], accumulate);
     const WatchedMemory memory;
     times.forward_ns.push_back(timed_ns(
         [&] { x = ops_[l]->forward(x, DrawKey{}, true, &saved[l], may_overwrite_input_[l]); }));
@@ -136,16 +146,22 @@ PassTimes LayerChain::forward_backward(std::int64_t samples, bool accumulate,
 }
 
 void LayerChain::update(PassTimes& times, int part, int parts) {
-  for (const auto& op : ops_) {
+  const ElementUpdate sgd = element_update(OptimizerSettings{}, kLearningRate, 0, 1);
+  for (std::size_t l = 0; l < ops_.size(); ++l) {
+    const WatchedMemory memory;
     times.update_ns.push_back(timed_ns([&] {
-      for (const ParameterSlot& slot : op->parameters()) {
-        if (!slot.gradient.defined()) continue;
-        const std::int64_t n = slot.value.numel(), begin = n * part / parts;
-        sgd_momentum(slot.value.data_ptr<float>() + begin,
-                     weights_.momenta_.at(slot.name).data_ptr<float>() + begin,
-                     slot.gradient.data_ptr<float>() + begin, n * (part + 1) / parts - begin);
+      for (const ParameterSlot& slot : ops_[l]->parameters()) {
+        float* const momentum = weights_.momenta_.at(slot.name).data_ptr<float>();
+        if (slot.deferred) {
+          update_deferred(slot, momentum, columns_of_part(slot.value.size(1), part, parts), sgd);
+        } else if (slot.gradient.defined()) {
+          const std::int64_t n = slot.value.numel(), begin = n * part / parts;
+          sgd(slot.value.data_ptr<float>() + begin, momentum + begin, nullptr,
+              slot.gradient.data_ptr<float>() + begin, n * (part + 1) / parts - begin);
+        }
       }
     }));
+    workspace_bytes_[l] = std::max(workspace_bytes_[l], memory.beyond_start());
   }
 }
 

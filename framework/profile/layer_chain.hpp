@@ -52,12 +52,13 @@ class LayerChain {
   PassTimes forward_backward(std::int64_t samples, bool accumulate, const BeforeLayer& before = {});
 
   /// Appends to `times` the update by SGD with momentum of part `part` of `parts` of every
-  /// parameter; the chains of one ScratchWeights take different parts at the same time.
+  /// parameter, which forms the deferred gradients of the last pass; the chains of one
+  /// ScratchWeights take different parts at the same time.
   void update(PassTimes& times, int part = 0, int parts = 1);
 
   /// By layer: most bytes that LibTorch's allocator handed out while the layer ran, beyond what was
-  /// in use before (backward) or stays in use (forward). Of all passes but the first, which makes
-  /// the gradients. Means something only where no other thread allocates.
+  /// in use before (backward, update) or stays in use (forward). Of all passes but the first, which
+  /// makes the gradients. Means something only where no other thread allocates.
   const std::vector<double>& workspace_bytes() const { return workspace_bytes_; }
 
  private:

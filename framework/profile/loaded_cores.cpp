@@ -26,10 +26,6 @@ double samples_per_ns(const std::vector<double>& ns_per_sample) {
   return rate;
 }
 
-double layer_ns(const PassTimes& pass, std::size_t layer) {
-  return pass.forward_ns[layer] + pass.backward_ns[layer] + pass.update_ns[layer];
-}
-
 }  // namespace
 
 LoadedCores::LoadedCores(const Model& model, const std::vector<LayerFacts>& facts,
@@ -85,9 +81,9 @@ std::vector<double> loaded_factors(const MeasuredCounts& alone,
   std::vector<double> alone_ns, loaded_ns;
   for (std::size_t l = 0; l < layers; ++l) {
     alone_ns.push_back(at_share(&PassTimes::forward_ns, l) + at_share(&PassTimes::backward_ns, l) +
-                       layer_median(alone, &PassTimes::update_ns, l) / parts);
+                       at_share(&PassTimes::update_ns, l) / parts);
     std::vector<double> times;
-    for (const PassTimes& pass : loaded) times.push_back(layer_ns(pass, l));
+    for (const PassTimes& pass : loaded) times.push_back(pass.layer_ns(l));
     loaded_ns.push_back(median(std::move(times)));
   }
   const double light_ns = kLightLayer * std::accumulate(alone_ns.begin(), alone_ns.end(), 0.0);

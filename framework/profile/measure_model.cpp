@@ -120,7 +120,9 @@ ChainChoice Measuring::choose(const std::string& name, PinnedThread& core) {
     PassTimes times;
     core.run([&] {
       const auto run = [&] {
-        return chain->forward_backward(samples, false, reporting(name, samples));
+        PassTimes one = chain->forward_backward(samples, false, reporting(name, samples));
+        chain->update(one);  // implementations differ in where the weights' gradient is formed
+        return one;
       };
       if (choice != current) {
         chain.emplace(job_.model, job_.facts, choice, weights_);
@@ -163,7 +165,7 @@ void Measuring::measure_width(const std::string& kind, const std::vector<int>& c
     times.threads[width] =
         measure_chain(fmt::format("{}, {} threads", kind, width), team, chain, /*update=*/false);
   }
-  FeatureTeam team(job_.model, job_.facts, cpus);
+  FeatureTeam team(job_.model, job_.facts, times.choice, cpus);
   const std::string name = fmt::format("{}, {} slices", kind, width);
   const auto pass = [&](std::int64_t samples) {
     return team.pass(samples, reporting(name, samples));

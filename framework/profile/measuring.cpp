@@ -57,6 +57,13 @@ MeasuredCounts::iterator next_repeat(MeasuredCounts& measured, const MeasuringRu
 
 }  // namespace
 
+double PassTimes::layer_ns(std::size_t layer) const {
+  double sum = 0;
+  for (const auto* part : {&forward_ns, &backward_ns, &update_ns})
+    if (!part->empty()) sum += (*part)[layer];
+  return sum;
+}
+
 double PassTimes::total_ns() const { return sum(forward_ns) + sum(backward_ns) + sum(update_ns); }
 
 double median(std::vector<double> values) {
@@ -121,16 +128,6 @@ std::vector<double> layer_curve(const MeasuredCounts& measured,
     curve.push_back(curve.empty() ? ns : std::max(ns, curve.back()));
   }
   return curve;
-}
-
-double layer_median(const MeasuredCounts& measured, PassPart part, std::size_t layer) {
-  std::vector<double> values;
-  for (const auto& [samples, passes] : measured) {
-    for (const PassTimes& pass : passes) {
-      if (!(pass.*part).empty()) values.push_back((pass.*part)[layer]);
-    }
-  }
-  return median(std::move(values));
 }
 
 double spread_percent(const MeasuredCounts& measured, std::size_t layer) {

@@ -14,6 +14,7 @@ namespace millrace {
 struct PassTimes {
   std::vector<double> forward_ns, backward_ns, update_ns;
 
+  double layer_ns(std::size_t layer) const;
   double total_ns() const;
 };
 
@@ -53,9 +54,6 @@ using PassPart = std::vector<double> PassTimes::*;
 std::vector<double> layer_curve(const MeasuredCounts& measured,
                                 const std::vector<std::int64_t>& counts, PassPart part,
                                 std::size_t layer);
-
-/// Median of one layer's part over all passes of all counts (update: whatever the count).
-double layer_median(const MeasuredCounts& measured, PassPart part, std::size_t layer);
 
 /// Run-to-run spread of forward + backward of one layer in percent: a robust standard deviation
 /// (1.4826 x median absolute deviation from the median of the count) pooled over the counts.

@@ -163,6 +163,7 @@ class Checker {
     costs(place + "update_ns", layer.update_ns);
     cost(place + "weights_bytes", layer.weights_bytes);
     cost(place + "saved_bytes", layer.saved_bytes);
+    cost(place + "deferred_bytes", layer.deferred_bytes);
     cost(place + "workspace_bytes", layer.workspace_bytes);
     check_splits(place, layer);
     widths(place + "threads_ns", layer.threads_ns);

@@ -108,11 +108,12 @@ void read_training_costs(JsonReader& reader, LayerCosts& layer) {
   layer.backward_ns = read_per_kind(reader, "backward_ns");
   layer.update_ns = read_number_per_kind(reader, "update_ns");
   layer.saved_bytes = reader.number("saved_bytes");
+  if (reader.has("deferred_bytes")) layer.deferred_bytes = reader.number("deferred_bytes");
 }
 
 /// The fields that only training has; a cost graph for inference that names one is a mistake.
 void refuse_training_costs(const JsonReader& reader) {
-  for (const char* key : {"backward_ns", "update_ns", "saved_bytes"}) {
+  for (const char* key : {"backward_ns", "update_ns", "saved_bytes", "deferred_bytes"}) {
     if (reader.has(key)) {
       reader.fail(key, "belongs to training, and training is false: remove it or set training");
     }
@@ -210,6 +211,7 @@ ordered_json write_layer(const LayerCosts& layer, bool training) {
   }
   result["weights_bytes"] = layer.weights_bytes;
   if (training) result["saved_bytes"] = layer.saved_bytes;
+  if (layer.deferred_bytes > 0) result["deferred_bytes"] = layer.deferred_bytes;
   if (layer.workspace_bytes > 0) result["workspace_bytes"] = layer.workspace_bytes;
   result["splits"] = layer.splits;
   if (layer.threads_ns) result["threads_ns"] = write_pass_widths(*layer.threads_ns, training);

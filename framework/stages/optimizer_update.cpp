@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 
 namespace millrace {
 namespace {
@@ -43,93 +42,31 @@ void for_each_chunk(const UpdateRange& range, const Body& body) {
   }
 }
 
-struct Sgd {
-  float learning_rate, momentum, weight_decay, scale;
-};
-
-void sgd_plain(float* w, const float* g, std::int64_t n, Sgd f) {
-#pragma omp simd
-  for (std::int64_t i = 0; i < n; ++i)
-    w[i] -= f.learning_rate * (g[i] * f.scale + f.weight_decay * w[i]);
-}
-
-template <bool nesterov>
-void sgd_momentum(float* w, float* momentum, const float* g, std::int64_t n, Sgd f) {
-#pragma omp simd
-  for (std::int64_t i = 0; i < n; ++i) {
-    const float d = g[i] * f.scale + f.weight_decay * w[i];
-    const float m = momentum[i] * f.momentum + d;
-    momentum[i] = m;
-    w[i] -= f.learning_rate * (nesterov ? d + f.momentum * m : m);
-  }
-}
-
-void apply_sgd(const UpdateRange& range, const OptimizerSettings& settings, double learning_rate,
-               float scale) {
-  const Sgd factors{static_cast<float>(learning_rate), static_cast<float>(settings.momentum),
-                    static_cast<float>(settings.weight_decay), scale};
-  for_each_chunk(range, [&](Chunk chunk, const float* gradient) {
-    float* w = range.value + chunk.begin;
-    if (range.state1 == nullptr) return sgd_plain(w, gradient, chunk.size, factors);
-    float* momentum = range.state1 + chunk.begin;
-    const auto with_momentum = settings.nesterov ? sgd_momentum<true> : sgd_momentum<false>;
-    with_momentum(w, momentum, gradient, chunk.size, factors);
-  });
-}
-
-struct AdamW {
-  float decay, beta1, rest1, beta2, rest2;  // rest = 1 - beta, rounded once
-  float epsilon, step_size, root_of_correction2, scale;
-};
-
-void adamw(float* w, float* average, float* square, const float* g, std::int64_t n, AdamW f) {
-#pragma omp simd
-  for (std::int64_t i = 0; i < n; ++i) {
-    const float d = g[i] * f.scale;
-    average[i] = average[i] * f.beta1 + d * f.rest1;
-    square[i] = square[i] * f.beta2 + d * d * f.rest2;
-    const float denominator = std::sqrt(square[i]) / f.root_of_correction2 + f.epsilon;
-    w[i] = w[i] * f.decay - f.step_size * (average[i] / denominator);
-  }
-}
-
-void apply_adamw(const UpdateRange& range, const OptimizerSettings& settings, double learning_rate,
-                 std::int64_t step, float scale) {
-  const auto steps = static_cast<double>(step + 1);
-  const double correction1 = 1 - std::pow(settings.beta1, steps);
-  const double correction2 = 1 - std::pow(settings.beta2, steps);
-  const AdamW factors{static_cast<float>(1 - learning_rate * settings.weight_decay),
-                      static_cast<float>(settings.beta1),
-                      static_cast<float>(1 - settings.beta1),
-                      static_cast<float>(settings.beta2),
-                      static_cast<float>(1 - settings.beta2),
-                      static_cast<float>(settings.epsilon),
-                      static_cast<float>(learning_rate / correction1),
-                      static_cast<float>(std::sqrt(correction2)),
-                      scale};
-  for_each_chunk(range, [&](Chunk chunk, const float* gradient) {
-    adamw(range.value + chunk.begin, range.state1 + chunk.begin, range.state2 + chunk.begin,
-          gradient, chunk.size, factors);
-  });
-}
+float* skipped(float* data, std::int64_t elements) { return data ? data + elements : nullptr; }
 
 }  // namespace
 
 void apply_update(const UpdateRange& range, const OptimizerSettings& settings, double learning_rate,
                   std::int64_t step, float scale) {
-  if (settings.kind == OptimizerKind::adamw)
-    return apply_adamw(range, settings, learning_rate, step, scale);
-  apply_sgd(range, settings, learning_rate, scale);
+  const ElementUpdate update = element_update(settings, learning_rate, step, scale);
+  for_each_chunk(range, [&](Chunk chunk, const float* gradient) {
+    update(range.value + chunk.begin, skipped(range.state1, chunk.begin),
+           skipped(range.state2, chunk.begin), gradient, chunk.size);
+  });
+}
+
+double squared_sum(const float* values, std::int64_t n) {
+  double sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (std::int64_t i = 0; i < n; ++i)
+    sum += static_cast<double>(values[i]) * static_cast<double>(values[i]);
+  return sum;
 }
 
 double squared_sum(const UpdateRange& range) {
   std::vector<double> sums(static_cast<std::size_t>(chunks(range)));
   for_each_chunk(range, [&](Chunk chunk, const float* gradient) {
-    double sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (std::int64_t i = 0; i < chunk.size; ++i)
-      sum += static_cast<double>(gradient[i]) * static_cast<double>(gradient[i]);
-    sums[static_cast<std::size_t>(chunk.begin / kChunk)] = sum;
+    sums[static_cast<std::size_t>(chunk.begin / kChunk)] = squared_sum(gradient, chunk.size);
   });
   double total = 0;
   for (double sum : sums) total += sum;

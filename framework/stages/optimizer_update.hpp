@@ -1,9 +1,10 @@
 #pragma once
-// Optimizer formulas on raw memory: one pass over weights, gradients and state.
+// The optimizer on ranges of memory: one pass over weights, gradients and state.
 
 #include <cstdint>
 #include <vector>
 
+#include "framework/layers/element_update.hpp"
 #include "millrace/optimizer.hpp"
 
 namespace millrace {
@@ -18,12 +19,14 @@ struct UpdateRange {
   std::int64_t elements = 0;
 };
 
-/// torch::optim's formulas with the learning rate and the number of the step (0-based; AdamW's bias
-/// correction), gradients multiplied by `scale` first. Runs on the calling thread's OpenMP team.
+/// element_update for a range, on the calling thread's OpenMP team.
 void apply_update(const UpdateRange& range, const OptimizerSettings& settings, double learning_rate,
                   std::int64_t step, float scale);
 
-/// Sum of the squared gradient of the range, in double; the same bits for every team width.
+/// Sum of n squared numbers, in double.
+double squared_sum(const float* values, std::int64_t n);
+
+/// Of the squared gradient of the range; the same bits for every team width.
 double squared_sum(const UpdateRange& range);
 
 }  // namespace millrace

@@ -28,11 +28,34 @@ void need_dense_float(const StageParameter& parameter) {
                                 value.is_contiguous() ? "contiguous" : "strided"));
 }
 
+double squared_sum_of(const DeferredGradient& gradient) {
+  std::vector<double> sums(static_cast<std::size_t>(gradient.blocks()));
+  gradient.for_each_run({},
+                        [&](std::int64_t block, std::int64_t, const float* values, std::int64_t n) {
+                          sums[static_cast<std::size_t>(block)] += squared_sum(values, n);
+                        });
+  return std::accumulate(sums.begin(), sums.end(), 0.0);
+}
+
+/// Of the elements that the gradient covers.
+void update_by(const UpdateRange& range, const DeferredGradient& gradient,
+               const ElementUpdate& update) {
+  const auto skipped = [](float* data, std::int64_t n) { return data ? data + n : nullptr; };
+  std::vector<const float*> near = {range.value};
+  for (const float* state : {range.state1, range.state2})
+    if (state != nullptr) near.push_back(state);
+  gradient.for_each_run(near,
+                        [&](std::int64_t, std::int64_t first, const float* values, std::int64_t n) {
+                          update(range.value + first, skipped(range.state1, first),
+                                 skipped(range.state2, first), values, n);
+                        });
+}
+
 }  // namespace
 
 StageParameters::StageParameters(std::vector<StageParameter> parameters, int workers,
                                  const OptimizerSettings& settings)
-    : settings_(settings) {
+    : workers_(workers), settings_(settings) {
   for (const std::string& prefix : state_prefixes(settings)) states_.push_back({prefix, {}});
   for (const StageParameter& parameter : parameters) {
     need_dense_float(parameter);
@@ -45,7 +68,7 @@ StageParameters::StageParameters(std::vector<StageParameter> parameters, int wor
     }
     add_segments(parameter, state[0], state[1]);
   }
-  divide(workers);
+  divide();
 }
 
 void StageParameters::add_segments(const StageParameter& parameter, float* state1, float* state2) {
@@ -53,28 +76,38 @@ void StageParameters::add_segments(const StageParameter& parameter, float* state
   const auto add = [&](const at::Tensor& value, std::vector<const ParameterSlot*> slots) {
     float* data = value.data_ptr<float>();
     const std::int64_t offset = data - whole;
-    segments_.push_back({{data,
-                          state1 ? state1 + offset : nullptr,
-                          state2 ? state2 + offset : nullptr,
-                          {},
-                          value.numel()},
-                         std::move(slots)});
+    Segment segment{{data,
+                     state1 ? state1 + offset : nullptr,
+                     state2 ? state2 + offset : nullptr,
+                     {},
+                     value.numel()},
+                    std::move(slots)};
+    if (segment.slots.front()->deferred) return add_deferred(std::move(segment));
+    segments_.push_back(std::move(segment));
   };
   const bool sliced = parameter.slots.front()->value.numel() != parameter.value.numel();
   if (!sliced) return add(parameter.value, parameter.slots);
   for (const ParameterSlot* slot : parameter.slots) add(slot->value, {slot});
 }
 
-void StageParameters::divide(int workers) {
+void StageParameters::add_deferred(Segment segment) {
+  const std::int64_t columns = segment.slots.front()->value.size(1);
+  DeferredSegment deferred{std::move(segment), {}};
+  for (int w = 0; w < workers_; ++w)
+    deferred.columns.push_back(columns_of_part(columns, w, workers_));
+  deferred_.push_back(std::move(deferred));
+}
+
+void StageParameters::divide() {
   const std::int64_t all =
       std::accumulate(segments_.begin(), segments_.end(), std::int64_t{0},
                       [](auto sum, const Segment& s) { return sum + s.range.elements; });
-  const std::int64_t each = (all / workers + kLine) / kLine * kLine;
-  pieces_.resize(static_cast<std::size_t>(workers));
+  const std::int64_t each = (all / workers_ + kLine) / kLine * kLine;
+  pieces_.resize(static_cast<std::size_t>(workers_));
   std::int64_t before = 0;  // elements of the segments before this one
   for (std::size_t s = 0; s < segments_.size(); ++s) {
     const std::int64_t elements = segments_[s].range.elements;
-    for (int w = 0; w < workers; ++w) {
+    for (int w = 0; w < workers_; ++w) {
       const std::int64_t begin = std::clamp(each * w - before, std::int64_t{0}, elements);
       const std::int64_t end = std::clamp(each * (w + 1) - before, std::int64_t{0}, elements);
       if (begin < end) pieces_[static_cast<std::size_t>(w)].push_back({s, begin, end});
@@ -97,16 +130,37 @@ UpdateRange StageParameters::range_of(const Piece& piece) const {
   return range;
 }
 
+template <typename Work>
+void StageParameters::for_each_deferred(int worker, const Work& work) const {
+  for (const DeferredSegment& deferred : deferred_) {
+    const ColumnRange columns = deferred.columns[static_cast<std::size_t>(worker)];
+    if (columns.empty() || !has_products(deferred.segment.slots)) continue;
+    work(deferred.segment.range, DeferredGradient(deferred.segment.slots, columns));
+  }
+}
+
 double StageParameters::squared_norm(int worker) const {
   double sum = 0;
   for (const Piece& piece : pieces_[static_cast<std::size_t>(worker)]) {
     const UpdateRange range = range_of(piece);
     if (!range.gradients.empty()) sum += squared_sum(range);
   }
+  for_each_deferred(worker, [&](const UpdateRange&, const DeferredGradient& gradient) {
+    sum += squared_sum_of(gradient);
+  });
   return sum;
 }
 
 void StageParameters::update(int worker, const StepContext& step) {
+  update_pieces(worker, step);
+  const ElementUpdate update =
+      element_update(settings_, step.learning_rate, step.step, step.clip_scale);
+  for_each_deferred(worker, [&](const UpdateRange& range, const DeferredGradient& gradient) {
+    update_by(range, gradient, update);
+  });
+}
+
+void StageParameters::update_pieces(int worker, const StepContext& step) {
   for (const Piece& piece : pieces_[static_cast<std::size_t>(worker)]) {
     const UpdateRange range = range_of(piece);
     if (range.gradients.empty()) continue;

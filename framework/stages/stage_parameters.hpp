@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "framework/layers/deferred_gradient.hpp"
 #include "framework/layers/layer_op.hpp"
 #include "framework/stages/optimizer_update.hpp"
 #include "framework/stages/step_context.hpp"
@@ -24,9 +25,11 @@ struct StageParameter {
 };
 
 /// The elements of all parameters are divided evenly over the workers; each worker sums the
-/// replicas' gradients of its elements (in the order of the workers) and updates them. A parameter
-/// without a gradient in a step stays as it is, as under torch::optim. Distinct workers may call at
-/// the same time, once all backward passes are done.
+/// replicas' gradients of its elements (in the order of the workers) and updates them. Of a weight
+/// whose gradient is deferred each worker takes a range of columns: it forms their gradient from
+/// the products of all replicas, tile by tile, and updates each tile while it is in cache (a norm
+/// takes forming them once more). A parameter without a gradient in a step stays as it is, as under
+/// torch::optim. Distinct workers may call at the same time, once all backward passes are done.
 class StageParameters {
  public:
   /// The slots outlive this. Throws ConfigError (tag "model") for a parameter that is not dense
@@ -47,6 +50,11 @@ class StageParameters {
     UpdateRange range;  ///< without gradients
     std::vector<const ParameterSlot*> slots;
   };
+  /// A weight, or rows of it, whose gradient is deferred.
+  struct DeferredSegment {
+    Segment segment;
+    std::vector<ColumnRange> columns;  ///< by worker
+  };
   struct Piece {
     std::size_t segment = 0;
     std::int64_t begin = 0, end = 0;
@@ -57,16 +65,23 @@ class StageParameters {
   };
 
   void add_segments(const StageParameter& parameter, float* state1, float* state2);
-  void divide(int workers);
+  void add_deferred(Segment segment);
+  void divide();
   /// Elements of the piece with the gradients of this step; none: nothing to do.
   UpdateRange range_of(const Piece& piece) const;
+  void update_pieces(int worker, const StepContext& step);
+  /// Calls work(range, gradient) for the worker's columns of every deferred weight with products.
+  template <typename Work>
+  void for_each_deferred(int worker, const Work& work) const;
   std::vector<StateTensor> views(const Named& named) const;
 
+  int workers_;
   OptimizerSettings settings_;
   std::vector<std::string> names_;
   Named weights_;
   std::vector<Named> states_;
   std::vector<Segment> segments_;
+  std::vector<DeferredSegment> deferred_;
   std::vector<std::vector<Piece>> pieces_;  ///< by worker
 };
 

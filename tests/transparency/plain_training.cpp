@@ -55,9 +55,12 @@ at::Tensor forward(const Model& model, const at::Tensor& inputs, const DrawKey& 
 at::Tensor add_gradients(const Model& model, const Batch& batch, DrawKey key, const Order& order) {
   at::Tensor mean = at::zeros({});
   const std::int64_t samples = batch.inputs.size(0);
+  at::Generator generator = at::detail::createCPUGenerator(key.seed);
+  const at::Tensor noisy =
+      batch.inputs * (1 + order.noise * at::randn(batch.inputs.sizes(), generator));
   for (std::int64_t first = 0; first < samples; first += order.piece) {
     const std::int64_t count = std::min(order.piece, samples - first);
-    at::Tensor inputs = batch.inputs.narrow(0, first, count);
+    at::Tensor inputs = noisy.narrow(0, first, count);
     if (order.channels_last) inputs = inputs.contiguous(at::MemoryFormat::ChannelsLast);
     const at::Tensor targets = batch.targets.narrow(0, first, count);
     key.first_sample = first;

@@ -29,10 +29,11 @@ Model narrow_alexnet();
 std::vector<Batch> random_batches(const Model& model, const std::vector<std::int64_t>& samples,
                                   std::uint64_t data_seed);
 
-/// In what order the arithmetic of a batch is done; the mathematics is the same.
+/// In what order the arithmetic of a batch is done; the mathematics is the same but for the noise.
 struct Order {
   std::int64_t piece = 1 << 30;  ///< samples whose gradients are made at once
   bool channels_last = false;
+  double noise = 0;  ///< relative, in the inputs
 };
 
 /// Weights (and the last loss as "loss") after training on `batches`, step 0, 1, …

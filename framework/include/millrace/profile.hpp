@@ -37,7 +37,10 @@ struct LayerCosts {
   PerKind backward_ns;
   std::map<std::string, double> update_ns;  ///< per step, whatever the sample count
   double weights_bytes = 0;
-  double saved_bytes = 0;           ///< per sample, kept from forward to backward
+  double saved_bytes = 0;  ///< per sample, kept from forward to backward
+  /// Per sample, kept until the update, which forms the weights' gradient and applies it at once:
+  /// no gradient is kept. 0: the backward part makes it.
+  double deferred_bytes = 0;
   double workspace_bytes = 0;       ///< scratch while the layer runs
   std::vector<std::string> splits;  ///< of "samples", "threads", "features"; empty: samples only
   std::optional<PassWidths> threads_ns;   ///< k threads in one replica; absent: no candidate

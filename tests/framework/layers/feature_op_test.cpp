@@ -32,7 +32,7 @@ struct Slices {
 
   at::Tensor gradient(std::size_t parameter) {
     std::vector<at::Tensor> parts;
-    for (const auto& op : ops) parts.push_back(op->parameters()[parameter].gradient);
+    for (const auto& op : ops) parts.push_back(gradient_of(op->parameters()[parameter]));
     return at::cat(parts);
   }
 

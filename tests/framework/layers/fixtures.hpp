@@ -7,8 +7,10 @@
 #include <torch/nn/functional.h>
 #include <torch/nn/modules.h>
 
+#include <algorithm>
 #include <vector>
 
+#include "framework/layers/deferred_gradient.hpp"
 #include "framework/layers/layer_op.hpp"
 #include "millrace/model.hpp"
 
@@ -51,6 +53,22 @@ inline Answer plain(Sample& s, const at::Tensor& x, const at::Tensor& dy) {
   gradients.pop_back();
   answer.gradients = gradients;
   return answer;
+}
+
+inline bool has_gradient(const ParameterSlot& slot) {
+  return slot.deferred ? !slot.products.empty() : slot.accumulated;
+}
+
+/// As the backward passes made it, or left it to the update.
+inline at::Tensor gradient_of(const ParameterSlot& slot) {
+  if (!slot.deferred) return slot.gradient;
+  EXPECT_FALSE(slot.gradient.defined());
+  const at::Tensor gradient = at::full_like(slot.value, NAN);
+  DeferredGradient({&slot}, {0, slot.value.size(1)})
+      .for_each_run({}, [&](std::int64_t, std::int64_t first, const float* values, std::int64_t n) {
+        std::copy_n(values, n, gradient.data_ptr<float>() + first);
+      });
+  return gradient;
 }
 
 inline void expect_close(const at::Tensor& actual, const at::Tensor& expected,

@@ -194,6 +194,21 @@ TEST(CostModel, MemoryOfAStage) {
   EXPECT_EQ(CostModel::memory_bytes(cost, batching, 3), cost.fixed_bytes + 24 * 10);  // the batch
 }
 
+TEST(CostModel, ADeferredGradientTakesNoMemoryAndNoReduction) {
+  Profile profile = board();
+  const Model before(Objective::makespan, profile);
+  profile.layers[0].deferred_bytes = 5;
+  const Model m(Objective::makespan, profile);
+  const Batching batching(10, 4);
+  const StageShape two{0, 1, m.big(2)};
+  const double weights = profile.layers[0].weights_bytes;
+  EXPECT_EQ(m.cost(two, batching).fixed_bytes,
+            before.cost(two, batching).fixed_bytes - 2 * weights + 5 * 10);
+  EXPECT_GT(before.cost(two, batching).reduce_ns, 0);
+  EXPECT_EQ(m.cost(two, batching).reduce_ns, 0);
+  EXPECT_EQ(m.cost(two, batching).update_ns, before.cost(two, batching).update_ns);
+}
+
 TEST(CostModel, ADevicesOwnBudget) {
   Profile profile = board();
   profile.kinds[0].memory_bytes = 3 * 100 + 3 * 900 / 2.0 + 8 * 2 + 16 * 4 / 2.0;

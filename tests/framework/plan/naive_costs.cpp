@@ -203,6 +203,7 @@ void NaiveCosts::add_step_end(const Shape& shape, bool sole, Stage& stage) const
       if (!layers_[p].update_ns.contains(kind)) continue;
       const double ns = layers_[p].update_ns.at(kind) * factor(layers_[p], kind, !sole || all > 1);
       sums[0] += ns;
+      if (layers_[p].deferred_bytes > 0) continue;
       if (p < run_first) sums[1] += ns;
       if (p >= run_last) sums[2] += ns;
     }
@@ -214,15 +215,21 @@ void NaiveCosts::add_step_end(const Shape& shape, bool sole, Stage& stage) const
   stage.reduce = (double(stage.kinds.size()) - 1) / 3 * (before + after) / all;
 }
 
+double NaiveCosts::bytes_per_weight_byte(const LayerCosts& layer) const {
+  return profile_.bytes_per_weight_byte - (layer.deferred_bytes > 0 ? 1 : 0);
+}
+
 void NaiveCosts::add_memory(const Shape& shape, const Cut& cut, Stage& stage) const {
   const auto [run_first, run_last] = run_of(shape);
   const double replicas = double(stage.kinds.size());
   double workspace = 0;
   for (int p = shape.first; p < shape.last; ++p) {
     const LayerCosts& layer = layers_[p];
-    stage.fixed += profile_.bytes_per_weight_byte * layer.weights_bytes;
+    stage.fixed += bytes_per_weight_byte(layer) * layer.weights_bytes;
     const bool sliced = p >= run_first && p < run_last;
-    if (profile_.training && !sliced) stage.fixed += (replicas - 1) * layer.weights_bytes;
+    if (profile_.training && !sliced && layer.deferred_bytes == 0)
+      stage.fixed += (replicas - 1) * layer.weights_bytes;
+    stage.fixed += layer.deferred_bytes * double(cut.batch);
     workspace = std::max(workspace, layer.workspace_bytes);
     stage.flight += layer.saved_bytes;
   }
@@ -243,8 +250,10 @@ bool NaiveCosts::devices_fit(const Shape& shape, const Stage& stage, const Cut& 
     double needed = 0, kept = 0, workspace = 0;
     for (int p = shape.first; p < shape.last; ++p) {
       const bool sliced = p >= run_first && p < run_last;
-      needed += profile_.bytes_per_weight_byte * layers_[p].weights_bytes / (sliced ? all : 1);
-      kept += layers_[p].saved_bytes * (sliced ? double(cut.b) / all : double(stage.shares[r]));
+      const double samples = sliced ? double(cut.b) / all : double(stage.shares[r]);
+      needed += bytes_per_weight_byte(layers_[p]) * layers_[p].weights_bytes / (sliced ? all : 1);
+      needed += layers_[p].deferred_bytes * samples * double(cut.batch) / double(cut.b);
+      kept += layers_[p].saved_bytes * samples;
       workspace = std::max(workspace, layers_[p].workspace_bytes);
     }
     const double input = shape.first == 0 ? 0 : crossing(shape.first, false).first;

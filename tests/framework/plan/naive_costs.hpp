@@ -67,6 +67,7 @@ class NaiveCosts {
   double compute(const Device& device) const;
   void share(const Shape& shape, bool sole, const Cut& cut, Stage& stage) const;
   void add_step_end(const Shape& shape, bool sole, Stage& stage) const;
+  double bytes_per_weight_byte(const LayerCosts& layer) const;
   void add_memory(const Shape& shape, const Cut& cut, Stage& stage) const;
 
   const Profile& profile_;

@@ -82,6 +82,7 @@ class Generator {
     layer.weights_bytes = chance(0.4) ? 0 : real(0, 300);
     layer.workspace_bytes = chance(0.7) ? 0 : real(0, 100);
     if (profile.training) layer.saved_bytes = chance(0.2) ? 0 : real(0, 150);
+    if (profile.training && chance(0.2)) layer.deferred_bytes = real(1, 20);
     for (const char* split : {"samples", "threads", "features"}) {
       if (chance(0.8)) layer.splits.push_back(split);
     }

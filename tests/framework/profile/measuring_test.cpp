@@ -130,10 +130,9 @@ TEST(LayerCurve, NeverFalls) {
   EXPECT_THAT(layer_curve(measured, {1, 4, 8}, &PassTimes::forward_ns, 0), ElementsAre(10, 10, 10));
 }
 
-TEST(LayerMedian, IsOverAllCountsThatHaveThePart) {
-  const MeasuredCounts measured = {{1, {one_layer(1, 1, 30), one_layer(1, 1, 10)}},
-                                   {4, {one_layer(1, 1, 20), {{1}, {1}, {}}}}};
-  EXPECT_DOUBLE_EQ(layer_median(measured, &PassTimes::update_ns, 0), 20);
+TEST(PassTimes, ALayersTimeIsOfThePartsThatThePassHad) {
+  EXPECT_DOUBLE_EQ(one_layer(1, 2, 30).layer_ns(0), 33);
+  EXPECT_DOUBLE_EQ((PassTimes{{1, 5}, {2, 6}, {}}).layer_ns(1), 11);
 }
 
 TEST(Spread, IsARobustDeviationInPercent) {

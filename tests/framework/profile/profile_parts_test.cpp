@@ -183,6 +183,21 @@ TEST(LayerChain, CallsBeforeEachLayerAndTimesAll) {
   }
 }
 
+TEST(LayerChain, FormsDeferredGradientsInTheUpdate) {
+  Model model;
+  model.name = "one";
+  model.sample_shape = {300};
+  model.add("a", torch::nn::Linear(300, 400));
+  const std::vector<LayerFacts> facts = check_model(model);
+  ScratchWeights weights(model);
+  LayerChain chain(model, facts, {"millrace"}, weights);
+  for (int pass = 0; pass < 3; ++pass) {
+    PassTimes times = chain.forward_backward(8, /*accumulate=*/true);
+    for (int part : {0, 1}) chain.update(times, part, 2);
+    EXPECT_THAT(times.update_ns, ElementsAre(Gt(0), Gt(0)));
+  }
+}
+
 TEST(LoadedFactors, CompareWithTheCurveAlone) {
   // Alone: 10 n forward, 20 n backward, 40 update; loaded at 3 samples with half the update.
   const MeasuredCounts alone = {{1, {{{10}, {20}, {40}}}}, {5, {{{50}, {100}, {40}}}}};
@@ -233,6 +248,19 @@ TEST_F(CostGraphTest, HoldsWhatWasMeasured) {
   EXPECT_THAT(b.threads_ns->backward.at("big").at(2), ElementsAre(2, 2));
   EXPECT_FALSE(b.threads_ns->forward.contains("little"));
   EXPECT_THAT(b.splits, ElementsAre("samples", "threads", "features"));
+}
+
+TEST_F(CostGraphTest, OfADeferredGradientHoldsTheMemoryAndTheUpdateOfABatch) {
+  for (auto& [kind, own] : times) {
+    own.choice = {"libtorch", "millrace"};
+    own.alone[2][0].update_ns = {5, 9};
+  }
+  const Profile profile = make_cost_graph(model, facts, topology, 2, times);
+  EXPECT_DOUBLE_EQ(profile.layers[0].deferred_bytes, 0);
+  EXPECT_DOUBLE_EQ(profile.layers[0].saved_bytes, 4 * 6);
+  EXPECT_DOUBLE_EQ(profile.layers[1].deferred_bytes, 4 * (4 + 2));
+  EXPECT_DOUBLE_EQ(profile.layers[1].saved_bytes, 0);
+  EXPECT_DOUBLE_EQ(profile.layers[1].update_ns.at("big"), 9);
 }
 
 TEST_F(CostGraphTest, AtAnotherSpeedTimesChangeAndNothingElse) {

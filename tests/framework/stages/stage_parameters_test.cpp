@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <tuple>
+
 #include "millrace/errors.hpp"
 
 namespace millrace::test {
@@ -95,6 +97,86 @@ TEST_P(Parameters, the_state_is_that_of_the_whole_parameters) {
 }
 
 INSTANTIATE_TEST_SUITE_P(workers, Parameters, testing::Values(1, 2, 3, 7));
+
+/// A weight whose gradient is left to the update: 9 samples, some with every worker, the weight
+/// whole with each of them or cut into rows.
+class DeferredParameters : public testing::TestWithParam<std::tuple<int, bool>> {
+ protected:
+  DeferredParameters() {
+    for (int w = 0; w < workers; ++w) {
+      const std::int64_t row = sliced ? w * 7 / workers : 0;
+      const std::int64_t rows = (sliced ? (w + 1) * 7 / workers : 7) - row;
+      slots.push_back({"w", weight.narrow(0, row, rows), {}, false, true, {}});
+      const std::int64_t first = sliced ? 0 : w * 9 / workers;
+      const std::int64_t samples = (sliced ? 9 : (w + 1) * 9 / workers) - first;
+      slots.back().products = {
+          {first, x.narrow(0, first, samples), dy.narrow(0, first, samples).narrow(1, row, rows)}};
+    }
+    parameter = {"w", weight, {}};
+    for (const ParameterSlot& slot : slots) parameter.slots.push_back(&slot);
+    context.learning_rate = 0.5;
+  }
+
+  static at::Tensor random(at::IntArrayRef shape, std::uint64_t seed) {
+    return at::randn(shape, at::detail::createCPUGenerator(seed));
+  }
+  at::Tensor gradient() const { return dy.t().mm(x); }
+
+  const int workers = std::get<0>(GetParam());
+  const bool sliced = std::get<1>(GetParam());
+  const at::Tensor weight = at::zeros({7, 100});
+  const at::Tensor x = random({9, 100}, 1), dy = random({9, 7}, 2);
+  std::vector<ParameterSlot> slots;
+  StageParameter parameter;
+  StepContext context;
+};
+
+TEST_P(DeferredParameters, are_updated_as_with_the_whole_gradient) {
+  for (const bool adamw : {false, true}) {
+    OptimizerSettings settings;
+    if (adamw) settings.kind = OptimizerKind::adamw;
+    const at::Tensor expected = at::zeros({7, 100});
+    ParameterSlot whole{"w", expected, gradient(), true};
+    StageParameters deferred({parameter}, workers, settings),
+        usual({{"w", expected, {&whole}}}, 1, settings);
+    weight.zero_();
+    for (int step = 0; step < 3; ++step, ++context.step) {
+      for (int w = 0; w < workers; ++w) deferred.update(w, context);
+      usual.update(0, context);
+    }
+    EXPECT_TRUE(at::allclose(weight, expected, 1e-5, 2e-5)) << (adamw ? "AdamW" : "SGD");
+    EXPECT_GT(weight.abs().min().item<float>(), 0);
+  }
+}
+
+TEST_P(DeferredParameters, count_in_the_norm_and_are_scaled) {
+  OptimizerSettings plain;
+  plain.momentum = 0;
+  StageParameters parameters({parameter}, workers, plain);
+  double sum = 0;
+  for (int w = 0; w < workers; ++w) sum += parameters.squared_norm(w);
+  const double expected = gradient().to(at::kDouble).pow(2).sum().item<double>();
+  EXPECT_NEAR(sum, expected, 1e-5 * expected);
+  context.clip_scale = 0.25F;
+  for (int w = 0; w < workers; ++w) parameters.update(w, context);
+  EXPECT_TRUE(at::allclose(weight, gradient() * -0.125, 1e-5, 1e-5));
+}
+
+TEST_P(DeferredParameters, stay_as_they_are_without_products) {
+  for (ParameterSlot& slot : slots) slot.products.clear();
+  weight.fill_(1);
+  OptimizerSettings decay;
+  decay.weight_decay = 0.5;
+  StageParameters parameters({parameter}, workers, decay);
+  for (int w = 0; w < workers; ++w) {
+    EXPECT_EQ(parameters.squared_norm(w), 0);
+    parameters.update(w, context);
+  }
+  EXPECT_TRUE(at::equal(weight, at::ones({7, 100})));
+}
+
+INSTANTIATE_TEST_SUITE_P(workers, DeferredParameters,
+                         testing::Combine(testing::Values(1, 2, 3, 7), testing::Bool()));
 
 TEST(StageParameters, state_depends_on_the_optimizer) {
   ParameterSlot slot{"w", at::zeros({3}), {}, false};

@@ -1,0 +1,57 @@
+#include <ATen/ops/empty.h>
+#include <ATen/ops/sum.h>
+#include <torch/nn/modules/linear.h>
+
+#include "framework/layers/fully_connected.hpp"
+#include "framework/layers/ops.hpp"
+
+namespace millrace {
+namespace {
+
+/// [rows, features] of [n, …, features], each row dense.
+at::Tensor as_matrix(const at::Tensor& x) { return x.reshape({-1, x.size(-1)}).contiguous(); }
+
+/// LinearOp on own kernels, its weight gradient deferred.
+class OwnLinearOp final : public OpBase {
+ public:
+  explicit OwnLinearOp(const Layer& layer)
+      : OpBase(OutputUse::free, Parameters(layer.name, *layer.module.ptr())) {
+    parameters()[0].deferred = true;
+  }
+
+  at::Tensor forward(const at::Tensor& x, const DrawKey& key, bool, Saved* saved, bool) override {
+    std::vector<std::int64_t> shape = x.sizes().vec();
+    const at::Tensor rows = as_matrix(x);
+    if (saved) *saved = save_input(rows, key);
+    const auto& slots = parameters();
+    const at::Tensor y = at::empty({rows.size(0), slots[0].value.size(0)}, rows.options());
+    multiply_forward(rows, slots[0].value, slots.size() > 1 ? slots[1].value : at::Tensor(), y);
+    shape.back() = y.size(1);
+    return y.view(shape);
+  }
+
+  at::Tensor backward(const at::Tensor& dy, Saved& saved, bool input_gradient) override {
+    const at::Tensor rows = as_matrix(dy);
+    at::Tensor dx;
+    if (input_gradient) {
+      std::vector<std::int64_t> shape = dy.sizes().vec();
+      shape.back() = saved[0].size(1);
+      dx = at::empty(saved[0].sizes(), rows.options());
+      multiply_backward(rows, parameters()[0].value, dx);
+      dx = dx.view(shape);
+    }
+    if (parameters().size() > 1) parameters_.add(1, rows.sum(0));
+    defer_gradient(parameters()[0], saved, rows);
+    return dx;
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<LayerOp> make_own_linear_op(const Layer& layer, const LayerFacts&, int,
+                                            at::MemoryFormat) {
+  if (!layer.module.ptr()->as<torch::nn::Linear>()) return nullptr;
+  return std::make_unique<OwnLinearOp>(layer);
+}
+
+}  // namespace millrace

@@ -1,0 +1,122 @@
+#include <algorithm>
+
+#include "kernels/fully_connected/blocks.hpp"
+#include "kernels/fully_connected/fully_connected.hpp"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/fully_connected/weight_gradient.cpp"
+#include "hwy/cache_control.h"
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+#include "kernels/matrix/tile-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace millrace::kernels::HWY_NAMESPACE {
+
+// dW = dy^T x: outputs of dy are broadcast against panels of x; the samples are the inner
+// dimension.
+
+std::int64_t gradient_panel() { return kPanel; }
+std::int64_t gradient_rows() { return kTileRows; }
+
+using Near = std::span<const ConstMatrix>;
+
+/// Brings a panel's part of the tile that its user goes to next into cache. Inline: GCC drops calls
+/// of a function that does nothing else.
+HWY_INLINE void fetch(const WeightGradient::Tile& next, Near near, std::int64_t column) {
+  if (column >= next.columns) return;
+  for (const ConstMatrix& matrix : near)
+    for (std::int64_t r = 0; r < next.rows; ++r)
+      hwy::Prefetch(matrix.data + (next.o + r) * matrix.stride + next.i + column);
+}
+
+/// kTileRows rows of values, `columns` wide, whatever rows exist, from samples dy [n][kBlockRows]
+/// and x [columns / kPanel][n][kPanel].
+void form_tile(std::int64_t n, const float* dy, const float* x, std::int64_t columns,
+               const WeightGradient::Tile& next, Near near, float* values) {
+  constexpr std::int64_t kSamples = 256;  // at a time: a panel's part stays in the L1 cache
+  constexpr std::int64_t kStep = WeightGradient::kBlockRows, kRow = WeightGradient::kTileColumns;
+  static_assert(kStep % kTileRows == 0 && kRow % kPanel == 0);
+  for (std::int64_t s = 0; s < n; s += kSamples)
+    for (std::int64_t c = 0; c < columns; c += kPanel) {
+      if (s == 0) fetch(next, near, c);
+      multiply_tile<kTileRows>({dy + s * kStep, 1, kStep, 0}, x + c * n + s * kPanel, 1,
+                               std::min(kSamples, n - s), values + c, kRow, s > 0);
+    }
+}
+
+}  // namespace millrace::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace millrace::kernels {
+
+HWY_EXPORT(gradient_panel);
+HWY_EXPORT(gradient_rows);
+HWY_EXPORT(form_tile);
+
+namespace {
+
+std::int64_t rounded_up(std::int64_t value, std::int64_t step) {
+  return blocks_of(value, step) * step;
+}
+
+/// Rows [count, columns] become rows first … of blocks [columns / width][n][width]; columns beyond
+/// are zero.
+void pack_rows(ConstMatrix rows, std::int64_t columns, std::int64_t first, std::int64_t count,
+               std::int64_t n, std::int64_t width, float* blocks) {
+  const std::int64_t number = blocks_of(columns, width);
+#pragma omp parallel for schedule(static) if (number * count > 1024)
+  for (std::int64_t b = 0; b < number; ++b) {
+    const std::int64_t size = std::min(width, columns - b * width);
+    for (std::int64_t s = 0; s < count; ++s) {
+      float* to = blocks + (b * n + first + s) * width;
+      std::copy_n(rows.data + s * rows.stride + b * width, size, to);
+      std::fill(to + size, to + width, 0.0F);
+    }
+  }
+}
+
+}  // namespace
+
+std::int64_t WeightGradient::workspace(const FullyConnectedSize& size) {
+  return size.n * (rounded_up(size.in, kWidestPanel) + rounded_up(size.out, kBlockRows));
+}
+
+WeightGradient::WeightGradient(const FullyConnectedSize& size, float* workspace)
+    : size_(size),
+      tile_rows_(HWY_DYNAMIC_DISPATCH(gradient_rows)()),
+      x_(workspace),
+      dy_(workspace + size.n * rounded_up(size.in, kWidestPanel)) {}
+
+void WeightGradient::add(std::int64_t first, std::int64_t n, ConstMatrix x, ConstMatrix dy) {
+  pack_rows(x, size_.in, first, n, size_.n, HWY_DYNAMIC_DISPATCH(gradient_panel)(), x_);
+  pack_rows(dy, size_.out, first, n, size_.n, kBlockRows, dy_);
+}
+
+std::int64_t WeightGradient::groups(std::int64_t block) const {
+  const std::int64_t rows = std::min(kBlockRows, size_.out - block * kBlockRows);
+  return blocks_of(rows, tile_rows_);
+}
+
+std::int64_t WeightGradient::tiles(std::int64_t block) const {
+  return groups(block) * blocks_of(size_.in, kTileColumns);
+}
+
+WeightGradient::Tile WeightGradient::tile_of(std::int64_t block, std::int64_t number) const {
+  if (number == tiles(block)) return {};
+  const std::int64_t o = block * kBlockRows + number % groups(block) * tile_rows_;
+  const std::int64_t i = number / groups(block) * kTileColumns;
+  return {o, i, std::min(tile_rows_, size_.out - o), std::min(kTileColumns, size_.in - i), nullptr};
+}
+
+void WeightGradient::form(const Tile& tile, const Tile& next, std::span<const ConstMatrix> near,
+                          float* values) const {
+  const std::int64_t block = tile.o / kBlockRows;
+  const float* dy = dy_ + block * kBlockRows * size_.n + tile.o % kBlockRows;
+  HWY_DYNAMIC_DISPATCH(form_tile)
+  (size_.n, dy, x_ + tile.i * size_.n, tile.columns, next, near, values);
+}
+
+}  // namespace millrace::kernels
+#endif
