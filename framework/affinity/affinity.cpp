@@ -94,7 +94,7 @@ std::vector<int> this_thread_cpus() {
 void set_team_width(int threads) {
   MILLRACE_CHECK(threads >= 1, "affinity", "a team has at least one thread");
   omp_set_dynamic(0);  // else OMP_DYNAMIC in the environment may change the width between regions
-  omp_set_num_threads(threads);
+  omp_set_num_threads(std::min(threads, omp_get_thread_limit()));
 }
 
 bool limit_blas_threads(int threads) {

@@ -15,7 +15,9 @@ void bind_this_thread(const std::vector<int>& cpus);
 std::vector<int> this_thread_cpus();
 
 /// OpenMP team width (at least 1) of the calling thread alone, fixed from now on: libgomp destroys
-/// and makes the threads anew at every change above 1.
+/// and makes the threads anew at every change above 1. Never above OMP_THREAD_LIMIT, which makes
+/// teams smaller without a word: oneDNN shares its work over the width that was set, then waits for
+/// ever for threads that its team does not have.
 void set_team_width(int threads);
 
 /// Limits OpenBLAS to `threads` (at least 1) where it is loaded: its pool ignores pinning and

@@ -6,6 +6,7 @@
 #include <sched.h>
 
 #include <functional>
+#include <mutex>
 #include <thread>
 
 #include "millrace/errors.hpp"
@@ -73,8 +74,13 @@ TEST(BindThisThread, IsInheritedByTheTeamMadeAfterIt) {
     bind_this_thread({cpu});
     set_team_width(3);
     std::vector<std::vector<int>> masks(3);
+    std::mutex mutex;  // the thread sanitizer does not see the barrier that ends the region
 #pragma omp parallel
-    masks[static_cast<std::size_t>(omp_get_thread_num())] = this_thread_cpus();
+    {
+      const std::lock_guard lock(mutex);
+      masks[static_cast<std::size_t>(omp_get_thread_num())] = this_thread_cpus();
+    }
+    const std::lock_guard lock(mutex);
     EXPECT_EQ(masks, std::vector<std::vector<int>>(3, {cpu}));
   });
 }
@@ -106,7 +112,7 @@ TEST(ScopedBinding, ThatThrowsLeavesTheMask) {
 int team_size() {
   int size = 0;
 #pragma omp parallel
-#pragma omp single
+#pragma omp master
   size = omp_get_num_threads();
   return size;
 }
@@ -129,6 +135,18 @@ TEST(SetTeamWidth, IsNotTrimmedByDynamicTeams) {
     const int more_than_cpus = 4 * static_cast<int>(std::thread::hardware_concurrency()) + 1;
     set_team_width(more_than_cpus);
     EXPECT_EQ(team_size(), more_than_cpus);
+  });
+}
+
+void expect_width(int wanted, int expected) {
+  set_team_width(wanted);
+  EXPECT_EQ(omp_get_max_threads(), expected);
+}
+
+TEST(SetTeamWidth, KeepsToTheThreadLimit) {
+  on_new_thread([] {
+#pragma omp teams num_teams(1) thread_limit(2)
+    expect_width(5, 2);
   });
 }
 

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "framework/affinity/affinity.hpp"
 #include "millrace/errors.hpp"
 #include "tests/framework/layers/fixtures.hpp"
 
@@ -82,12 +83,12 @@ TEST(LayerOp, a_team_of_threads_computes_the_same) {
     const at::Tensor x = random_batch(s.facts.input_shape, 300);
     const at::Tensor dy = random_batch(s.facts.output_shape, 300);
     const Answer expected = plain(s, x, dy);
-    at::set_num_threads(3);
+    set_team_width(3);
     const auto op = make_layer_op(s.layer, s.facts, 0, implementation);
     Saved saved;
     expect_close(op->forward(x, {}, true, &saved, false), expected.y, "y");
     expect_close(op->backward(dy.clone(), saved, true), expected.dx, "dx");
-    at::set_num_threads(1);
+    set_team_width(1);
     for (std::size_t i = 0; i < expected.gradients.size(); ++i)
       expect_close(gradient_of(op->parameters()[i]), expected.gradients[i],
                    op->parameters()[i].name);
