@@ -4,6 +4,7 @@
 #include <tbb/task_arena.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -138,10 +139,14 @@ void write_all(const fs::path& root, const SceneSettings& settings) {
   const std::int64_t jobs = static_cast<std::int64_t>(scenes::all().size()) * settings.per_class;
   const int width = settings.threads > 0 ? settings.threads : tbb::task_arena::automatic;
   tbb::task_arena arena(width);
+  std::atomic<std::int64_t> done = 0;  // orders what the thread sanitizer cannot see oneTBB order
   arena.execute([&] {
-    tbb::parallel_for(std::int64_t{0}, jobs,
-                      [&](std::int64_t job) { write_picture(root, settings, job); });
+    tbb::parallel_for(std::int64_t{0}, jobs, [&](std::int64_t job) {
+      write_picture(root, settings, job);
+      ++done;
+    });
   });
+  MILLRACE_CHECK(done == jobs, "data", "a picture was left out");
 }
 
 }  // namespace

@@ -95,7 +95,8 @@ TEST_F(Weights, HeadIsTheLastLayerThatHasAny) {
 }
 
 TEST_F(Weights, OfALayerThatIsNoHeadNameNoOption) {
-  auto views = weights_of(fresh(1));
+  const Model from = fresh(1);
+  auto views = weights_of(from);
   views[0].shape = {6, 1, 25};
   EXPECT_THAT(message_of([&] { load_weights(fresh(2), saved(views)); }),
               AllOf(HasSubstr("'conv1.weight' is 6 x 1 x 25"), HasSubstr("6 x 1 x 5 x 5"),
