@@ -86,7 +86,8 @@ TEST_F(Training, UsesOnlyTheCoresThatAreAsked) {
   const auto machine = parsed(run({"topology", "--json"}));
   const int cpu = machine.at("kinds").at(0).at("cpus").at(0).get<int>();
   ASSERT_EQ(run(training(out, {"--steps", "2", "--cores", std::to_string(cpu)})).exit_code, 0);
-  for (const auto& stage : nlohmann::json::parse(file_text(out + "/plan.json")).at("stages")) {
+  const auto plan = nlohmann::json::parse(file_text(out + "/plan.json"));
+  for (const auto& stage : plan.at("stages")) {
     for (const auto& device : stage.at("devices")) EXPECT_EQ(device.at("cpu"), cpu);
   }
 }
@@ -182,6 +183,14 @@ TEST_F(Trained, WithADamagedCheckpointIsRefused) {
 
 class Planning : public TrainingTest {};
 
+std::vector<std::string> layers_of(const nlohmann::json& plan) {
+  std::vector<std::string> layers;
+  for (const auto& stage : plan.at("stages")) {
+    for (const auto& layer : stage.at("layers")) layers.push_back(layer);
+  }
+  return layers;
+}
+
 TEST_F(Planning, AProfileIsACostGraphThatPlanReads) {
   const std::string costs = folder_ / "costs.json";
   const auto json = parsed(run({"profile", "lenet5", "--batch", "20", "-o", costs, "--json"}));
@@ -193,7 +202,8 @@ TEST_F(Planning, AProfileIsACostGraphThatPlanReads) {
   const auto of_costs = parsed(run({"plan", "--costs", costs, "--batch", "20", "--json"}));
   const auto of_model = parsed(run({"plan", "lenet5", "--batch", "20", "--json"}));
   EXPECT_EQ(of_costs.at("model"), "lenet5");
-  EXPECT_EQ(of_model.at("stages").size(), of_costs.at("stages").size());
+  // Cut elsewhere where the cores were found at another speed, and measured anew.
+  EXPECT_EQ(layers_of(of_model), layers_of(of_costs));
   EXPECT_THAT(run({"profile", "lenet5", "--batch", "20"}).out, HasSubstr("conv1"));
 }
 
