@@ -332,7 +332,7 @@ TEST(Winograd, IsNotOfferedWhereItDoesNotApply) {
 TEST(Winograd, LosesLittle) {
   for (const ConvolutionShape& shape :
        {square(1, 13, 192, 384, 3, 1), square(1, 13, 384, 256, 3, 1), square(1, 27, 64, 192, 5, 2),
-        square(1, 224, 3, 16, 11, 2, 4), square(1, 16, 192, 32, 3, 1),
+        square(1, 224, 3, 64, 11, 2, 4), square(1, 16, 192, 32, 3, 1),
         square(1, 8, 64, 32, 3, 1)}) {
     SCOPED_TRACE(name_of(shape));
     Case<Winograd> c(shape);
