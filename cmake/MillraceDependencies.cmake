@@ -14,8 +14,12 @@ find_package(PkgConfig REQUIRED)
 pkg_check_modules(hwloc REQUIRED IMPORTED_TARGET hwloc>=2.0)
 pkg_check_modules(hwy REQUIRED IMPORTED_TARGET libhwy)
 # Code is made for the baseline, AVX2, AVX-512 and NEON, and chosen when a program runs.
-target_compile_definitions(PkgConfig::hwy INTERFACE
-  "HWY_DISABLED_TARGETS=(HWY_SSSE3|HWY_SSE4|HWY_AVX3_DL|HWY_SVE|HWY_SVE2|HWY_SVE_256|HWY_SVE2_128)")
+# Under sanitizers without AVX-512: instrumented, each copy takes GCC half a minute and more.
+set(MILLRACE_HWY_DISABLED "HWY_SSSE3|HWY_SSE4|HWY_AVX3_DL|HWY_SVE|HWY_SVE2|HWY_SVE_256|HWY_SVE2_128")
+if(MILLRACE_SANITIZE)
+  string(APPEND MILLRACE_HWY_DISABLED "|HWY_AVX3")
+endif()
+target_compile_definitions(PkgConfig::hwy INTERFACE "HWY_DISABLED_TARGETS=(${MILLRACE_HWY_DISABLED})")
 
 if(MILLRACE_OPENCL)
   find_package(OpenCL REQUIRED)
