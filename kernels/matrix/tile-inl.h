@@ -5,6 +5,7 @@
 #include <cstddef>
 
 #include "hwy/highway.h"
+#include "kernels/matrix/lanes-inl.h"
 
 #if defined(MILLRACE_KERNELS_MATRIX_TILE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef MILLRACE_KERNELS_MATRIX_TILE_INL_H_
@@ -17,9 +18,6 @@ HWY_BEFORE_NAMESPACE();
 namespace millrace::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-using Floats = hn::ScalableTag<float>;
-using Vector = hn::Vec<Floats>;
-inline constexpr int kLanes = hn::MaxLanes(Floats());
 inline constexpr int kPanel = 2 * kLanes;
 /// Accumulators fill the register file but for two operands and the broadcast.
 inline constexpr int kTileRows = HWY_TARGET == HWY_AVX3 ? 12 : (HWY_ARCH_ARM_A64 ? 8 : 6);
@@ -83,20 +81,6 @@ HWY_INLINE void for_each_group(std::ptrdiff_t count, const Body& body) {
     const std::ptrdiff_t begin = group * count / groups, end = (group + 1) * count / groups;
     body(begin, static_cast<int>(end - begin));
   }
-}
-
-/// Lanes [0, lanes) of what p points at; the rest 0, and not read.
-HWY_INLINE Vector load_lanes(const float* p, std::ptrdiff_t lanes) {
-  const Floats d;
-  if (lanes >= kLanes) return hn::LoadU(d, p);
-  if (lanes <= 0) return hn::Zero(d);
-  return hn::MaskedLoad(hn::FirstN(d, static_cast<std::size_t>(lanes)), d, p);
-}
-
-HWY_INLINE void store_lanes(Vector value, float* p, std::ptrdiff_t lanes) {
-  const Floats d;
-  if (lanes >= kLanes) return hn::StoreU(value, d, p);
-  if (lanes > 0) hn::BlendedStore(value, hn::FirstN(d, static_cast<std::size_t>(lanes)), d, p);
 }
 
 }  // namespace millrace::kernels::HWY_NAMESPACE

@@ -6,12 +6,11 @@
 #define HWY_TARGET_INCLUDE "kernels/max_pool/cpu.cpp"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
+#include "kernels/matrix/lanes-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace millrace::kernels::HWY_NAMESPACE {
 namespace {
-namespace hn = hwy::HWY_NAMESPACE;
-
 using Index = std::int64_t;
 
 /// The taps [begin, end) of a window at `origin` that lie inside [0, size).
@@ -31,17 +30,48 @@ struct Window {
   Taps rows, columns;
 };
 
-template <class D>
-HWY_INLINE void pool_lanes(D d, const PoolShape& s, const Window& window, Index channel, float* y,
+using Bytes = hn::Rebind<std::uint8_t, Floats>;
+
+/// `kPart`: the last channels, fewer than a vector has lanes.
+template <bool kPart>
+HWY_INLINE Vector load(const float* p, Index lanes) {
+  return load_lanes(p, kPart ? lanes : kLanes);
+}
+
+template <bool kPart>
+HWY_INLINE void store(Vector value, float* p, Index lanes) {
+  store_lanes(value, p, kPart ? lanes : kLanes);
+}
+
+template <bool kPart>
+HWY_INLINE hn::Vec<Bytes> load(const std::uint8_t* p, Index lanes) {
+  if constexpr (!kPart) return hn::LoadU(Bytes(), p);
+  std::uint8_t all[kLanes] = {};
+  std::copy_n(p, lanes, all);
+  return hn::LoadU(Bytes(), all);
+}
+
+template <bool kPart>
+HWY_INLINE void store(hn::Vec<Bytes> value, std::uint8_t* p, Index lanes) {
+  if constexpr (!kPart) return hn::StoreU(value, Bytes(), p);
+  std::uint8_t all[kLanes];
+  hn::StoreU(value, Bytes(), all);
+  std::copy_n(all, lanes, p);
+}
+
+template <bool kPart>
+HWY_INLINE void pool_lanes(const PoolShape& s, const Window& window, Index channel, float* y,
                            std::uint8_t* from) {
-  const hn::RebindToSigned<D> di;
+  const Floats d;
+  const hn::RebindToSigned<Floats> di;
+  const Index lanes = s.channels - channel;
   auto best = hn::Zero(d);
   auto position = hn::Zero(di);
   bool first = true;
   for (Index i = window.rows.begin; i < window.rows.end; ++i)
     for (Index j = window.columns.begin; j < window.columns.end; ++j) {
       const Index pixel = i * s.dilation_y * s.width + j * s.dilation_x;
-      const auto value = hn::LoadU(d, window.x + pixel * s.channels + channel);
+      const Vector value = load<kPart>(window.x + pixel * s.channels + channel, lanes);
       const auto here = hn::Set(di, static_cast<std::int32_t>(i * s.taps_x + j));
       if (first) {
         best = value;
@@ -53,18 +83,13 @@ HWY_INLINE void pool_lanes(D d, const PoolShape& s, const Window& window, Index 
       }
       first = false;
     }
-  hn::StoreU(best, d, y + channel);
-  if (from == nullptr) return;
-  const hn::Rebind<std::uint8_t, D> d8;
-  hn::StoreU(hn::DemoteTo(d8, position), d8, from + channel);
+  store<kPart>(best, y + channel, lanes);
+  if (from != nullptr) store<kPart>(hn::DemoteTo(Bytes(), position), from + channel, lanes);
 }
 
 /// The windows of output rows [begin, end) of all images.
 void pool_rows(const PoolShape& s, const float* x, float* y, std::uint8_t* from, Index begin,
                Index end) {
-  const hn::ScalableTag<float> d;
-  const hn::CappedTag<float, 1> one;
-  const auto lanes = static_cast<Index>(hn::Lanes(d));
   for (Index row = begin; row < end; ++row) {
     const Index top = row % s.out_height * s.stride_y - s.pad_y;
     for (Index q = 0; q < s.out_width; ++q) {
@@ -75,8 +100,9 @@ void pool_rows(const PoolShape& s, const float* x, float* y, std::uint8_t* from,
       const Index out = (row * s.out_width + q) * s.channels;
       std::uint8_t* const out_from = from ? from + out : nullptr;
       Index c = 0;
-      for (; c + lanes <= s.channels; c += lanes) pool_lanes(d, s, window, c, y + out, out_from);
-      for (; c < s.channels; ++c) pool_lanes(one, s, window, c, y + out, out_from);
+      for (; c + kLanes <= s.channels; c += kLanes)
+        pool_lanes<false>(s, window, c, y + out, out_from);
+      if (c < s.channels) pool_lanes<true>(s, window, c, y + out, out_from);
     }
   }
 }
@@ -102,30 +128,29 @@ HWY_INLINE Index find_holders(Index pixel, Index pad, Index taps, Index stride, 
   return taps;
 }
 
-template <class D>
-HWY_INLINE void collect_lanes(D d, const PoolShape& s, const float* dy, const std::uint8_t* from,
+template <bool kPart>
+HWY_INLINE void collect_lanes(const PoolShape& s, const float* dy, const std::uint8_t* from,
                               const Holders& rows, const Holders& columns, Index channel, bool add,
                               float* dx) {
-  const hn::RebindToSigned<D> di;
-  const hn::Rebind<std::uint8_t, D> d8;
-  auto sum = add ? hn::LoadU(d, dx + channel) : hn::Zero(d);
+  const Floats d;
+  const hn::RebindToSigned<Floats> di;
+  const Index lanes = s.channels - channel;
+  Vector sum = add ? load<kPart>(dx + channel, lanes) : hn::Zero(d);
   for (Index i = 0; i < rows.count; ++i)
     for (Index j = 0; j < columns.count; ++j) {
       const Index out = (rows.out[i] * s.out_width + columns.out[j]) * s.channels + channel;
       const auto position =
           hn::Set(di, static_cast<std::int32_t>(rows.tap[i] * s.taps_x + columns.tap[j]));
-      const auto taken = hn::Eq(hn::PromoteTo(di, hn::LoadU(d8, from + out)), position);
-      sum = hn::Add(sum, hn::IfThenElseZero(hn::RebindMask(d, taken), hn::LoadU(d, dy + out)));
+      const auto taken = hn::Eq(hn::PromoteTo(di, load<kPart>(from + out, lanes)), position);
+      sum =
+          hn::Add(sum, hn::IfThenElseZero(hn::RebindMask(d, taken), load<kPart>(dy + out, lanes)));
     }
-  hn::StoreU(sum, d, dx + channel);
+  store<kPart>(sum, dx + channel, lanes);
 }
 
 /// Input rows [begin, end) of all images: each pixel collects from the windows that hold it.
 void collect_rows(const PoolShape& s, const float* dy, const std::uint8_t* from, float* dx,
                   Index begin, Index end) {
-  const hn::ScalableTag<float> d;
-  const hn::CappedTag<float, 1> one;
-  const auto lanes = static_cast<Index>(hn::Lanes(d));
   Holders rows, columns;
   for (Index row = begin; row < end; ++row) {
     const Index image = row / s.height * s.out_height * s.out_width * s.channels;
@@ -140,10 +165,10 @@ void collect_rows(const PoolShape& s, const float* dy, const std::uint8_t* from,
           tap_x = find_holders(x, s.pad_x, s.taps_x, s.stride_x, s.dilation_x, s.out_width, tap_x,
                                columns);
           Index c = 0;
-          for (; c + lanes <= s.channels; c += lanes)
-            collect_lanes(d, s, dy + image, from + image, rows, columns, c, add, out);
-          for (; c < s.channels; ++c)
-            collect_lanes(one, s, dy + image, from + image, rows, columns, c, add, out);
+          for (; c + kLanes <= s.channels; c += kLanes)
+            collect_lanes<false>(s, dy + image, from + image, rows, columns, c, add, out);
+          if (c < s.channels)
+            collect_lanes<true>(s, dy + image, from + image, rows, columns, c, add, out);
         }
       }
     }

@@ -3,6 +3,7 @@
 #include "kernels/convolution/convolution.hpp"
 
 #include <gtest/gtest.h>
+#include <hwy/targets.h>
 
 #include <cmath>
 #include <cstdio>
@@ -258,11 +259,13 @@ class Convolution : public ::testing::Test {
 using Kernels = ::testing::Types<DirectConvolution, Winograd>;
 TYPED_TEST_SUITE(Convolution, Kernels);
 
-TYPED_TEST(Convolution, EqualsTheReference) {
-  for (const ConvolutionShape& shape : this->all_shapes())
+/// All passes of all shapes.
+template <typename Kernel>
+void expect_the_reference(const std::vector<ConvolutionShape>& all) {
+  for (const ConvolutionShape& shape : all)
     for (const Edge edge : {Edge::begin, Edge::end}) {
       SCOPED_TRACE(name_of(shape));
-      Case<TypeParam> c(shape, edge);
+      Case<Kernel> c(shape, edge);
       c.run();
       const Reference expected(c);
       expect_close(c.y, expected.y, "y");
@@ -270,6 +273,14 @@ TYPED_TEST(Convolution, EqualsTheReference) {
       expect_close(c.dw, expected.dw, "dw");
       expect_close(c.db, expected.db, "db");
     }
+}
+
+TYPED_TEST(Convolution, EqualsTheReference) { expect_the_reference<TypeParam>(this->all_shapes()); }
+
+TYPED_TEST(Convolution, EqualsTheReferenceWithWhatEveryMachineHas) {
+  hwy::SetSupportedTargetsForTest(HWY_STATIC_TARGET);
+  expect_the_reference<TypeParam>(this->all_shapes());
+  hwy::SetSupportedTargetsForTest(0);
 }
 
 TYPED_TEST(Convolution, ClampsAtZero) {

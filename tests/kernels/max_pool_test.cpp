@@ -1,6 +1,7 @@
 #include "kernels/max_pool/max_pool.hpp"
 
 #include <gtest/gtest.h>
+#include <hwy/targets.h>
 
 #include <cmath>
 #include <limits>
@@ -113,7 +114,7 @@ struct Case {
 };
 
 template <typename Check>
-void for_each_case(const Check& check) {
+void for_each_case_here(const Check& check) {
   for (const PoolShape& shape : shapes())
     for (const Edge edge : {Edge::begin, Edge::end}) {
       SCOPED_TRACE(::testing::Message() << shape.height << " x " << shape.width << ", "
@@ -121,6 +122,15 @@ void for_each_case(const Check& check) {
       Case c(shape, edge);
       check(c);
     }
+}
+
+/// With the machine's best instructions, and with what every machine has.
+template <typename Check>
+void for_each_case(const Check& check) {
+  for_each_case_here(check);
+  hwy::SetSupportedTargetsForTest(HWY_STATIC_TARGET);
+  for_each_case_here(check);
+  hwy::SetSupportedTargetsForTest(0);
 }
 
 TEST(MaxPool, EqualsTheReference) {
