@@ -1,6 +1,36 @@
 #include <algorithm>
+#include <vector>
 
 #include "kernels/max_pool/max_pool.hpp"
+
+#ifndef MILLRACE_KERNELS_MAX_POOL_HOLDERS_  // this file is included for each instruction set
+#define MILLRACE_KERNELS_MAX_POOL_HOLDERS_
+namespace millrace::kernels {
+namespace {
+
+/// For every pixel of a dimension, the windows that hold it and the tap that does: entries
+/// first[pixel] … first[pixel + 1] - 1 of `out` and `tap`.
+struct Holders {
+  std::vector<std::int64_t> first, out, tap;
+
+  Holders(std::int64_t size, std::int64_t pad, std::int64_t taps, std::int64_t stride,
+          std::int64_t dilation, std::int64_t outs) {
+    for (std::int64_t pixel = 0; pixel < size; ++pixel) {
+      first.push_back(static_cast<std::int64_t>(out.size()));
+      for (std::int64_t t = 0; t < taps; ++t) {
+        const std::int64_t origin = pixel + pad - t * dilation;
+        if (origin < 0 || origin % stride != 0 || origin / stride >= outs) continue;
+        out.push_back(origin / stride);
+        tap.push_back(t);
+      }
+    }
+    first.push_back(static_cast<std::int64_t>(out.size()));
+  }
+};
+
+}  // namespace
+}  // namespace millrace::kernels
+#endif
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/max_pool/cpu.cpp"
@@ -87,57 +117,33 @@ HWY_INLINE void pool_lanes(const PoolShape& s, const Window& window, Index chann
   if (from != nullptr) store<kPart>(hn::DemoteTo(Bytes(), position), from + channel, lanes);
 }
 
-/// The windows of output rows [begin, end) of all images.
-void pool_rows(const PoolShape& s, const float* x, float* y, std::uint8_t* from, Index begin,
-               Index end) {
-  for (Index row = begin; row < end; ++row) {
-    const Index top = row % s.out_height * s.stride_y - s.pad_y;
-    for (Index q = 0; q < s.out_width; ++q) {
-      const Index left = q * s.stride_x - s.pad_x;
-      const Window window{x + ((row / s.out_height * s.height + top) * s.width + left) * s.channels,
-                          taps_inside(top, s.height, s.taps_y, s.dilation_y),
-                          taps_inside(left, s.width, s.taps_x, s.dilation_x)};
-      const Index out = (row * s.out_width + q) * s.channels;
-      std::uint8_t* const out_from = from ? from + out : nullptr;
-      Index c = 0;
-      for (; c + kLanes <= s.channels; c += kLanes)
-        pool_lanes<false>(s, window, c, y + out, out_from);
-      if (c < s.channels) pool_lanes<true>(s, window, c, y + out, out_from);
-    }
+/// The windows of output row `row` of all images.
+void pool_row(const PoolShape& s, const float* x, float* y, std::uint8_t* from, Index row) {
+  const Index top = row % s.out_height * s.stride_y - s.pad_y;
+  for (Index q = 0; q < s.out_width; ++q) {
+    const Index left = q * s.stride_x - s.pad_x;
+    const Window window{x + ((row / s.out_height * s.height + top) * s.width + left) * s.channels,
+                        taps_inside(top, s.height, s.taps_y, s.dilation_y),
+                        taps_inside(left, s.width, s.taps_x, s.dilation_x)};
+    const Index out = (row * s.out_width + q) * s.channels;
+    std::uint8_t* const out_from = from ? from + out : nullptr;
+    Index c = 0;
+    for (; c + kLanes <= s.channels; c += kLanes)
+      pool_lanes<false>(s, window, c, y + out, out_from);
+    if (c < s.channels) pool_lanes<true>(s, window, c, y + out, out_from);
   }
-}
-
-/// The windows that hold one pixel of a dimension: output index and tap, at most kMost.
-struct Holders {
-  static constexpr Index kMost = 16;
-  Index count = 0;
-  Index out[kMost], tap[kMost];
-};
-
-/// More than kMost: as many as fit, beginning with tap `from_tap`; returns the next tap.
-HWY_INLINE Index find_holders(Index pixel, Index pad, Index taps, Index stride, Index dilation,
-                              Index outs, Index from_tap, Holders& found) {
-  found.count = 0;
-  for (Index tap = from_tap; tap < taps; ++tap) {
-    if (found.count == Holders::kMost) return tap;
-    const Index origin = pixel + pad - tap * dilation;
-    if (origin < 0 || origin % stride != 0 || origin / stride >= outs) continue;
-    found.out[found.count] = origin / stride;
-    found.tap[found.count++] = tap;
-  }
-  return taps;
 }
 
 template <bool kPart>
 HWY_INLINE void collect_lanes(const PoolShape& s, const float* dy, const std::uint8_t* from,
-                              const Holders& rows, const Holders& columns, Index channel, bool add,
-                              float* dx) {
+                              const Holders& rows, Index y, const Holders& columns, Index x,
+                              Index channel, float* dx) {
   const Floats d;
   const hn::RebindToSigned<Floats> di;
   const Index lanes = s.channels - channel;
-  Vector sum = add ? load<kPart>(dx + channel, lanes) : hn::Zero(d);
-  for (Index i = 0; i < rows.count; ++i)
-    for (Index j = 0; j < columns.count; ++j) {
+  Vector sum = hn::Zero(d);
+  for (Index i = rows.first[y]; i < rows.first[y + 1]; ++i)
+    for (Index j = columns.first[x]; j < columns.first[x + 1]; ++j) {
       const Index out = (rows.out[i] * s.out_width + columns.out[j]) * s.channels + channel;
       const auto position =
           hn::Set(di, static_cast<std::int32_t>(rows.tap[i] * s.taps_x + columns.tap[j]));
@@ -148,30 +154,17 @@ HWY_INLINE void collect_lanes(const PoolShape& s, const float* dy, const std::ui
   store<kPart>(sum, dx + channel, lanes);
 }
 
-/// Input rows [begin, end) of all images: each pixel collects from the windows that hold it.
-void collect_rows(const PoolShape& s, const float* dy, const std::uint8_t* from, float* dx,
-                  Index begin, Index end) {
-  Holders rows, columns;
-  for (Index row = begin; row < end; ++row) {
-    const Index image = row / s.height * s.out_height * s.out_width * s.channels;
-    for (Index tap_y = 0; tap_y < s.taps_y;) {
-      const bool later_rows = tap_y > 0;
-      tap_y = find_holders(row % s.height, s.pad_y, s.taps_y, s.stride_y, s.dilation_y,
-                           s.out_height, tap_y, rows);
-      for (Index x = 0; x < s.width; ++x) {
-        float* const out = dx + (row * s.width + x) * s.channels;
-        for (Index tap_x = 0; tap_x < s.taps_x;) {
-          const bool add = later_rows || tap_x > 0;
-          tap_x = find_holders(x, s.pad_x, s.taps_x, s.stride_x, s.dilation_x, s.out_width, tap_x,
-                               columns);
-          Index c = 0;
-          for (; c + kLanes <= s.channels; c += kLanes)
-            collect_lanes<false>(s, dy + image, from + image, rows, columns, c, add, out);
-          if (c < s.channels)
-            collect_lanes<true>(s, dy + image, from + image, rows, columns, c, add, out);
-        }
-      }
-    }
+/// Input row `row` of all images: each pixel collects from the windows that hold it.
+void collect_row(const PoolShape& s, const float* dy, const std::uint8_t* from, const Holders& rows,
+                 const Holders& columns, Index row, float* dx) {
+  const Index image = row / s.height * s.out_height * s.out_width * s.channels, y = row % s.height;
+  for (Index x = 0; x < s.width; ++x) {
+    float* const out = dx + (row * s.width + x) * s.channels;
+    Index c = 0;
+    for (; c + kLanes <= s.channels; c += kLanes)
+      collect_lanes<false>(s, dy + image, from + image, rows, y, columns, x, c, out);
+    if (c < s.channels)
+      collect_lanes<true>(s, dy + image, from + image, rows, y, columns, x, c, out);
   }
 }
 
@@ -183,22 +176,24 @@ HWY_AFTER_NAMESPACE();
 namespace millrace::kernels {
 namespace {
 
-HWY_EXPORT(pool_rows);
-HWY_EXPORT(collect_rows);
+HWY_EXPORT(pool_row);
+HWY_EXPORT(collect_row);
 
 }  // namespace
 
 void max_pool_cpu(const PoolShape& shape, const float* x, float* y, std::uint8_t* from) {
 #pragma omp parallel for schedule(static)
   for (std::int64_t row = 0; row < shape.n * shape.out_height; ++row)
-    HWY_DYNAMIC_DISPATCH(pool_rows)(shape, x, y, from, row, row + 1);
+    HWY_DYNAMIC_DISPATCH(pool_row)(shape, x, y, from, row);
 }
 
-void max_pool_gradient_cpu(const PoolShape& shape, const float* dy, const std::uint8_t* from,
+void max_pool_gradient_cpu(const PoolShape& s, const float* dy, const std::uint8_t* from,
                            float* dx) {
+  const Holders rows(s.height, s.pad_y, s.taps_y, s.stride_y, s.dilation_y, s.out_height);
+  const Holders columns(s.width, s.pad_x, s.taps_x, s.stride_x, s.dilation_x, s.out_width);
 #pragma omp parallel for schedule(static)
-  for (std::int64_t row = 0; row < shape.n * shape.height; ++row)
-    HWY_DYNAMIC_DISPATCH(collect_rows)(shape, dy, from, dx, row, row + 1);
+  for (std::int64_t row = 0; row < s.n * s.height; ++row)
+    HWY_DYNAMIC_DISPATCH(collect_row)(s, dy, from, rows, columns, row, dx);
 }
 
 }  // namespace millrace::kernels
