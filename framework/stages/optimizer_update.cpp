@@ -42,8 +42,6 @@ void for_each_chunk(const UpdateRange& range, const Body& body) {
   }
 }
 
-float* skipped(float* data, std::int64_t elements) { return data ? data + elements : nullptr; }
-
 }  // namespace
 
 void apply_update(const UpdateRange& range, const OptimizerSettings& settings, double learning_rate,

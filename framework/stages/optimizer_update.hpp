@@ -19,6 +19,11 @@ struct UpdateRange {
   std::int64_t elements = 0;
 };
 
+/// `data` from element `elements` on; null stays null (no such state).
+inline float* skipped(float* data, std::int64_t elements) {
+  return data ? data + elements : nullptr;
+}
+
 /// element_update for a range, on the calling thread's OpenMP team.
 void apply_update(const UpdateRange& range, const OptimizerSettings& settings, double learning_rate,
                   std::int64_t step, float scale);

@@ -40,7 +40,6 @@ double squared_sum_of(const DeferredGradient& gradient) {
 /// Of the elements that the gradient covers.
 void update_by(const UpdateRange& range, const DeferredGradient& gradient,
                const ElementUpdate& update) {
-  const auto skipped = [](float* data, std::int64_t n) { return data ? data + n : nullptr; };
   std::vector<const float*> near = {range.value};
   for (const float* state : {range.state1, range.state2})
     if (state != nullptr) near.push_back(state);
