@@ -82,11 +82,10 @@ kernels::ConvolutionShape conv_shape(const ConvGeometry& geometry, const LayerFa
           .groups = geometry.groups};
 }
 
-std::unique_ptr<LayerOp> make_conv_op(const Layer& layer, const LayerFacts&, int,
-                                      at::MemoryFormat layout) {
-  auto geometry = conv_geometry(layer);
+std::unique_ptr<LayerOp> make_conv_op(const OpRequest& request) {
+  auto geometry = conv_geometry(request.layer);
   if (!geometry) return nullptr;
-  return std::make_unique<ConvOp>(layer, std::move(*geometry), layout);
+  return std::make_unique<ConvOp>(request.layer, std::move(*geometry), request.layout);
 }
 
 }  // namespace millrace

@@ -50,7 +50,7 @@ class LinearSlice final : public FeatureOpBase {
                Saved* saved) override {
     if (saved) *saved = save_input(x, key);
     const auto& slots = parameters();
-    multiply_forward(x, slots[0].value, slots.size() > 1 ? slots[1].value : at::Tensor(),
+    multiply_forward(x, slots[0].value, slots.size() > 1 ? slots[1].value : at::Tensor(), false,
                      rows_.of(y, 1));
   }
 

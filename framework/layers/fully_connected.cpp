@@ -28,12 +28,12 @@ at::Tensor workspace_of(const kernels::FullyConnectedSize& size) {
 
 }  // namespace
 
-void multiply_forward(const at::Tensor& x, const at::Tensor& w, const at::Tensor& bias,
+void multiply_forward(const at::Tensor& x, const at::Tensor& w, const at::Tensor& bias, bool relu,
                       const at::Tensor& y) {
   const kernels::FullyConnectedSize size = size_of(x, y);
   const at::Tensor workspace = workspace_of(size);
   kernels::fully_connected_forward(size, rows_in(x), rows_in(w),
-                                   bias.defined() ? bias.data_ptr<float>() : nullptr, false,
+                                   bias.defined() ? bias.data_ptr<float>() : nullptr, relu,
                                    rows_out(y), workspace.data_ptr<float>());
 }
 

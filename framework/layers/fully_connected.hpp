@@ -7,9 +7,9 @@
 
 namespace millrace {
 
-/// y [n, out] = x [n, in] w^T + bias; w [out, in], bias [out] or undefined. On the calling thread's
-/// OpenMP team.
-void multiply_forward(const at::Tensor& x, const at::Tensor& w, const at::Tensor& bias,
+/// y [n, out] = x [n, in] w^T + bias, clamped at 0 with `relu`; w [out, in], bias [out] or
+/// undefined. On the calling thread's OpenMP team.
+void multiply_forward(const at::Tensor& x, const at::Tensor& w, const at::Tensor& bias, bool relu,
                       const at::Tensor& y);
 
 /// dx [n, in] = dy [n, out] w.

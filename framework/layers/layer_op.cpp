@@ -81,7 +81,7 @@ std::vector<std::string> implementations_of(const Layer& layer, const LayerFacts
 }
 
 std::unique_ptr<LayerOp> make_layer_op(const Layer& layer, const LayerFacts& facts, int layer_index,
-                                       const std::string& implementation) {
+                                       const std::string& implementation, const Fusion& fusion) {
   install_caching_allocator();
   const std::vector<std::string> known = implementations_of(layer, facts);
   const std::string& name = implementation.empty() ? known.front() : implementation;
@@ -91,7 +91,7 @@ std::unique_ptr<LayerOp> make_layer_op(const Layer& layer, const LayerFacts& fac
                                   layer.name, facts.type, name, fmt::join(known, ", ")));
   for (const Candidate& candidate : candidates_of(layer, facts)) {
     if (candidate.implementation != name) continue;
-    if (auto op = candidate.make(layer, facts, layer_index, layout_of(name))) return op;
+    if (auto op = candidate.make({layer, facts, layer_index, layout_of(name), fusion})) return op;
   }
   return make_module_op(layer);
 }

@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "framework/layers/fusion.hpp"
+
 namespace millrace {
 
 struct Layer;
@@ -105,9 +107,11 @@ class FeatureOp {
 /// The op of `layer`; `layer_index` is its position in the model (part of the draw key).
 /// `implementation` names one of implementations_of(); "" takes the first. The first op of the
 /// process installs the caching allocator (caching_allocator.hpp), so what is measured is what
-/// runs. Throws ConfigError (tag "layers") for a name that is not one of them.
+/// runs. `fusion`: the layer's of fusions(). Throws ConfigError (tag "layers") for a name that is
+/// not one of them.
 std::unique_ptr<LayerOp> make_layer_op(const Layer& layer, const LayerFacts& facts, int layer_index,
-                                       const std::string& implementation);
+                                       const std::string& implementation,
+                                       const Fusion& fusion = {});
 
 /// Throws InternalError where can_split_features(facts) is false.
 std::unique_ptr<FeatureOp> make_feature_op(const Layer& layer, const LayerFacts& facts,

@@ -69,10 +69,9 @@ class LinearOp final : public OpBase {
 
 }  // namespace
 
-std::unique_ptr<LayerOp> make_linear_op(const Layer& layer, const LayerFacts&, int,
-                                        at::MemoryFormat) {
-  if (!layer.module.ptr()->as<torch::nn::Linear>()) return nullptr;
-  return std::make_unique<LinearOp>(layer);
+std::unique_ptr<LayerOp> make_linear_op(const OpRequest& request) {
+  if (!request.layer.module.ptr()->as<torch::nn::Linear>()) return nullptr;
+  return std::make_unique<LinearOp>(request.layer);
 }
 
 }  // namespace millrace

@@ -65,25 +65,30 @@ class OpBase : public LayerOp {
   OutputUse output_use_;
 };
 
+struct OpRequest {
+  const Layer& layer;
+  const LayerFacts& facts;
+  int layer_index = 0;
+  at::MemoryFormat layout = at::MemoryFormat::Contiguous;
+  Fusion fusion = {};
+};
+
 /// Each returns null where the layer's module is not of its kind, or has options that it does not
 /// take; such a layer runs as a module.
-using OpMaker = std::unique_ptr<LayerOp> (*)(const Layer& layer, const LayerFacts& facts,
-                                             int layer_index, at::MemoryFormat layout);
-std::unique_ptr<LayerOp> make_conv_op(const Layer&, const LayerFacts&, int, at::MemoryFormat);
-std::unique_ptr<LayerOp> make_direct_op(const Layer&, const LayerFacts&, int, at::MemoryFormat);
-std::unique_ptr<LayerOp> make_winograd_op(const Layer&, const LayerFacts&, int, at::MemoryFormat);
-std::unique_ptr<LayerOp> make_linear_op(const Layer&, const LayerFacts&, int, at::MemoryFormat);
-std::unique_ptr<LayerOp> make_own_linear_op(const Layer&, const LayerFacts&, int, at::MemoryFormat);
-std::unique_ptr<LayerOp> make_max_pool_op(const Layer&, const LayerFacts&, int, at::MemoryFormat);
-std::unique_ptr<LayerOp> make_own_max_pool_op(const Layer&, const LayerFacts&, int,
-                                              at::MemoryFormat);
-std::unique_ptr<LayerOp> make_avg_pool_op(const Layer&, const LayerFacts&, int, at::MemoryFormat);
-std::unique_ptr<LayerOp> make_adaptive_pool_op(const Layer&, const LayerFacts&, int,
-                                               at::MemoryFormat);
-std::unique_ptr<LayerOp> make_relu_op(const Layer&, const LayerFacts&, int, at::MemoryFormat);
-std::unique_ptr<LayerOp> make_dropout_op(const Layer&, const LayerFacts&, int, at::MemoryFormat);
-std::unique_ptr<LayerOp> make_flatten_op(const Layer&, const LayerFacts&, int, at::MemoryFormat);
-std::unique_ptr<LayerOp> make_identity_op(const Layer&, const LayerFacts&, int, at::MemoryFormat);
+using OpMaker = std::unique_ptr<LayerOp> (*)(const OpRequest&);
+std::unique_ptr<LayerOp> make_conv_op(const OpRequest&);
+std::unique_ptr<LayerOp> make_direct_op(const OpRequest&);
+std::unique_ptr<LayerOp> make_winograd_op(const OpRequest&);
+std::unique_ptr<LayerOp> make_linear_op(const OpRequest&);
+std::unique_ptr<LayerOp> make_own_linear_op(const OpRequest&);
+std::unique_ptr<LayerOp> make_max_pool_op(const OpRequest&);
+std::unique_ptr<LayerOp> make_own_max_pool_op(const OpRequest&);
+std::unique_ptr<LayerOp> make_avg_pool_op(const OpRequest&);
+std::unique_ptr<LayerOp> make_adaptive_pool_op(const OpRequest&);
+std::unique_ptr<LayerOp> make_relu_op(const OpRequest&);
+std::unique_ptr<LayerOp> make_dropout_op(const OpRequest&);
+std::unique_ptr<LayerOp> make_flatten_op(const OpRequest&);
+std::unique_ptr<LayerOp> make_identity_op(const OpRequest&);
 
 /// Whether the implementation of our own serves the layer.
 bool has_direct(const Layer& layer, const LayerFacts& facts);

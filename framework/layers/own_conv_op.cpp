@@ -1,4 +1,5 @@
 #include <ATen/ops/empty.h>
+#include <ATen/ops/threshold_backward.h>
 #include <torch/nn/modules/conv.h>
 
 #include "framework/layers/conv_geometry.hpp"
@@ -13,8 +14,10 @@ namespace {
 template <typename Kernel>
 class OwnConvOp final : public OpBase {
  public:
-  OwnConvOp(const Layer& layer, const kernels::ConvolutionShape& sample)
-      : OpBase(OutputUse::free, Parameters(layer.name, *layer.module.ptr())), sample_(sample) {}
+  OwnConvOp(const OpRequest& request, const kernels::ConvolutionShape& sample)
+      : OpBase(OutputUse::free, Parameters(request.layer.name, *request.layer.module.ptr())),
+        sample_(sample),
+        fusion_(request.fusion) {}
 
   at::Tensor forward(const at::Tensor& x, const DrawKey&, bool, Saved* saved, bool) override {
     const at::Tensor input = readable(x);
@@ -23,7 +26,8 @@ class OwnConvOp final : public OpBase {
     at::Tensor y = empty_image(shape.n, shape.filters, shape.out_height(), shape.out_width());
     const float* bias = parameters().size() > 1 ? parameters()[1].value.data_ptr<float>() : nullptr;
     with_kernel(shape, [&](const Kernel& kernel, float* workspace) {
-      kernel.forward(view(input), weight(), bias, false, y.data_ptr<float>(), workspace);
+      kernel.forward(view(input), weight(), bias, fusion_.relu_behind, y.data_ptr<float>(),
+                     workspace);
     });
     return y;
   }
@@ -31,25 +35,41 @@ class OwnConvOp final : public OpBase {
   at::Tensor backward(const at::Tensor& dy, Saved& saved, bool input_gradient) override {
     const at::Tensor x = std::move(saved[0]);
     saved.clear();
-    const kernels::ConvolutionShape shape = shape_of(x);
     const at::Tensor gradient = dy.contiguous(at::MemoryFormat::ChannelsLast);
-    const auto* g = gradient.data_ptr<float>();
-    auto [dw, beta] = parameters_.target(0);
-    float* db =
-        parameters().size() > 1 ? parameters_.target(1).gradient.data_ptr<float>() : nullptr;
-    at::Tensor dx;
-    if (input_gradient) dx = empty_image(shape.n, shape.channels, shape.height, shape.width);
-    with_kernel(shape, [&, dw = dw, beta = beta](const Kernel& kernel, float* workspace) {
-      kernel.weight_gradient(view(x), g, beta > 0, dw.data_ptr<float>(), db, workspace);
-      if (input_gradient) kernel.input_gradient(g, weight(), dx.data_ptr<float>(), workspace);
-    });
-    return dx;
+    add_weight_gradient(x, gradient);
+    return input_gradient ? make_input_gradient(x, gradient) : at::Tensor();
   }
 
  private:
+  void add_weight_gradient(const at::Tensor& x, const at::Tensor& dy) {
+    auto [dw, beta] = parameters_.target(0);
+    float* db =
+        parameters().size() > 1 ? parameters_.target(1).gradient.data_ptr<float>() : nullptr;
+    with_kernel(shape_of(x), [&, dw = dw, beta = beta](const Kernel& kernel, float* workspace) {
+      kernel.weight_gradient(view(x), dy.data_ptr<float>(), beta > 0, dw.data_ptr<float>(), db,
+                             workspace);
+    });
+  }
+
+  /// Over x, where nobody else has it.
+  at::Tensor make_input_gradient(const at::Tensor& x, const at::Tensor& dy) {
+    const kernels::ConvolutionShape shape = shape_of(x);
+    const bool fused = fusion_.relu_before && !strided();
+    at::Tensor dx = !strided() && x.use_count() == 1 && x.storage().use_count() == 1
+                        ? x
+                        : empty_image(shape.n, shape.channels, shape.height, shape.width);
+    with_kernel(shape, [&](const Kernel& kernel, float* workspace) {
+      kernel.input_gradient(dy.data_ptr<float>(), weight(), fused ? x.data_ptr<float>() : nullptr,
+                            dx.data_ptr<float>(), workspace);
+    });
+    if (fusion_.relu_before && !fused) at::threshold_backward_out(dx, dx, x, 0);
+    return dx;
+  }
+
+  bool strided() const { return sample_.stride_y > 1 || sample_.stride_x > 1; }
   /// A strided convolution rearranges its input anyway, so it reads any layout.
   at::Tensor readable(const at::Tensor& x) const {
-    return sample_.stride_y > 1 ? x : x.contiguous(at::MemoryFormat::ChannelsLast);
+    return strided() ? x : x.contiguous(at::MemoryFormat::ChannelsLast);
   }
   static kernels::ImageView view(const at::Tensor& x) {
     return {x.data_ptr<float>(), x.stride(0), x.stride(2), x.stride(3), x.stride(1)};
@@ -73,6 +93,7 @@ class OwnConvOp final : public OpBase {
   }
 
   kernels::ConvolutionShape sample_;
+  Fusion fusion_;
 };
 
 /// Empty where conv_geometry() is.
@@ -90,6 +111,12 @@ bool serves(const Layer& layer, const LayerFacts& facts) {
   return shape && Kernel::make(*shape).has_value();
 }
 
+template <typename Kernel>
+std::unique_ptr<LayerOp> make_own(const OpRequest& request) {
+  return std::make_unique<OwnConvOp<Kernel>>(request,
+                                             *shape_of_sample(request.layer, request.facts));
+}
+
 }  // namespace
 
 bool has_direct(const Layer& layer, const LayerFacts& facts) {
@@ -100,15 +127,12 @@ bool has_winograd(const Layer& layer, const LayerFacts& facts) {
   return serves<kernels::Winograd>(layer, facts);
 }
 
-std::unique_ptr<LayerOp> make_direct_op(const Layer& layer, const LayerFacts& facts, int,
-                                        at::MemoryFormat) {
-  return std::make_unique<OwnConvOp<kernels::DirectConvolution>>(layer,
-                                                                 *shape_of_sample(layer, facts));
+std::unique_ptr<LayerOp> make_direct_op(const OpRequest& request) {
+  return make_own<kernels::DirectConvolution>(request);
 }
 
-std::unique_ptr<LayerOp> make_winograd_op(const Layer& layer, const LayerFacts& facts, int,
-                                          at::MemoryFormat) {
-  return std::make_unique<OwnConvOp<kernels::Winograd>>(layer, *shape_of_sample(layer, facts));
+std::unique_ptr<LayerOp> make_winograd_op(const OpRequest& request) {
+  return make_own<kernels::Winograd>(request);
 }
 
 }  // namespace millrace

@@ -14,8 +14,9 @@ at::Tensor as_matrix(const at::Tensor& x) { return x.reshape({-1, x.size(-1)}).c
 /// LinearOp on own kernels, its weight gradient deferred.
 class OwnLinearOp final : public OpBase {
  public:
-  explicit OwnLinearOp(const Layer& layer)
-      : OpBase(OutputUse::free, Parameters(layer.name, *layer.module.ptr())) {
+  explicit OwnLinearOp(const OpRequest& request)
+      : OpBase(OutputUse::free, Parameters(request.layer.name, *request.layer.module.ptr())),
+        relu_(request.fusion.relu_behind) {
     parameters()[0].deferred = true;
   }
 
@@ -25,7 +26,8 @@ class OwnLinearOp final : public OpBase {
     if (saved) *saved = save_input(rows, key);
     const auto& slots = parameters();
     const at::Tensor y = at::empty({rows.size(0), slots[0].value.size(0)}, rows.options());
-    multiply_forward(rows, slots[0].value, slots.size() > 1 ? slots[1].value : at::Tensor(), y);
+    multiply_forward(rows, slots[0].value, slots.size() > 1 ? slots[1].value : at::Tensor(), relu_,
+                     y);
     shape.back() = y.size(1);
     return y.view(shape);
   }
@@ -44,14 +46,16 @@ class OwnLinearOp final : public OpBase {
     defer_gradient(parameters()[0], saved, rows);
     return dx;
   }
+
+ private:
+  bool relu_;
 };
 
 }  // namespace
 
-std::unique_ptr<LayerOp> make_own_linear_op(const Layer& layer, const LayerFacts&, int,
-                                            at::MemoryFormat) {
-  if (!layer.module.ptr()->as<torch::nn::Linear>()) return nullptr;
-  return std::make_unique<OwnLinearOp>(layer);
+std::unique_ptr<LayerOp> make_own_linear_op(const OpRequest& request) {
+  if (!request.layer.module.ptr()->as<torch::nn::Linear>()) return nullptr;
+  return std::make_unique<OwnLinearOp>(request);
 }
 
 }  // namespace millrace

@@ -10,8 +10,8 @@ namespace {
 /// Max pooling by our own kernels: channels-last, one byte kept per output.
 class OwnMaxPoolOp final : public OpBase {
  public:
-  explicit OwnMaxPoolOp(const kernels::PoolShape& sample)
-      : OpBase(OutputUse::free), sample_(sample) {}
+  OwnMaxPoolOp(const kernels::PoolShape& sample, bool relu)
+      : OpBase(OutputUse::free), sample_(sample), relu_(relu) {}
 
   at::Tensor forward(const at::Tensor& x, const DrawKey&, bool, Saved* saved, bool) override {
     const at::Tensor input = x.contiguous(at::MemoryFormat::ChannelsLast);
@@ -23,7 +23,7 @@ class OwnMaxPoolOp final : public OpBase {
       from = at::empty({y.numel()}, at::kByte);
       *saved = {from};
     }
-    kernels::max_pool_cpu(shape, input.data_ptr<float>(), y.data_ptr<float>(),
+    kernels::max_pool_cpu(shape, input.data_ptr<float>(), relu_, y.data_ptr<float>(),
                           saved ? from.data_ptr<std::uint8_t>() : nullptr);
     return y;
   }
@@ -49,24 +49,25 @@ class OwnMaxPoolOp final : public OpBase {
   }
 
   kernels::PoolShape sample_;
+  bool relu_;
 };
 
 }  // namespace
 
 bool has_own_max_pool(const Layer& layer, const LayerFacts&) {
   const auto* pool = layer.module.ptr()->as<torch::nn::MaxPool2d>();
-  return pool && pool->options.kernel_size()->at(0) * pool->options.kernel_size()->at(1) <= 256;
+  return pool && pool->options.kernel_size()->at(0) * pool->options.kernel_size()->at(1) <=
+                     kernels::kMostTaps;
 }
 
-std::unique_ptr<LayerOp> make_own_max_pool_op(const Layer& layer, const LayerFacts& facts, int,
-                                              at::MemoryFormat) {
-  const auto& options = layer.module.ptr()->as<torch::nn::MaxPool2d>()->options;
+std::unique_ptr<LayerOp> make_own_max_pool_op(const OpRequest& request) {
+  const auto& options = request.layer.module.ptr()->as<torch::nn::MaxPool2d>()->options;
   return std::make_unique<OwnMaxPoolOp>(
-      kernels::PoolShape{.height = facts.input_shape[1],
-                         .width = facts.input_shape[2],
-                         .channels = facts.input_shape[0],
-                         .out_height = facts.output_shape[1],
-                         .out_width = facts.output_shape[2],
+      kernels::PoolShape{.height = request.facts.input_shape[1],
+                         .width = request.facts.input_shape[2],
+                         .channels = request.facts.input_shape[0],
+                         .out_height = request.facts.output_shape[1],
+                         .out_width = request.facts.output_shape[2],
                          .taps_y = options.kernel_size()->at(0),
                          .taps_x = options.kernel_size()->at(1),
                          .stride_y = options.stride()->at(0),
@@ -74,7 +75,8 @@ std::unique_ptr<LayerOp> make_own_max_pool_op(const Layer& layer, const LayerFac
                          .pad_y = options.padding()->at(0),
                          .pad_x = options.padding()->at(1),
                          .dilation_y = options.dilation()->at(0),
-                         .dilation_x = options.dilation()->at(1)});
+                         .dilation_x = options.dilation()->at(1)},
+      request.fusion.relu_before);
 }
 
 }  // namespace millrace

@@ -13,23 +13,28 @@ namespace {
 
 class ReluOp final : public OpBase {
  public:
-  ReluOp() : OpBase(OutputUse::kept) {}
+  explicit ReluOp(const Fusion& fusion) : OpBase(OutputUse::kept), fusion_(fusion) {}
 
   at::Tensor forward(const at::Tensor& x, const DrawKey&, bool, Saved* saved,
                      bool may_overwrite_input) override {
     at::Tensor y = x;
-    y = may_overwrite_input ? at::relu_(y) : at::relu(x);
-    if (saved) *saved = {y};
+    if (!fusion_.forward_done) y = may_overwrite_input ? at::relu_(y) : at::relu(x);
+    if (saved && !fusion_.backward_done) *saved = {y};
     return y;
   }
 
   at::Tensor backward(const at::Tensor& dy, Saved& saved, bool input_gradient) override {
+    if (!input_gradient) saved.clear();
+    if (!input_gradient) return {};
+    if (fusion_.backward_done) return dy;
     const at::Tensor y = std::move(saved[0]);
     saved.clear();
-    if (!input_gradient) return {};
     at::Tensor dx = dy;
     return at::threshold_backward_out(dx, dy, y, 0);
   }
+
+ private:
+  Fusion fusion_;
 };
 
 /// Inverted dropout; the bytes of the mask are kept, one per element.
@@ -99,27 +104,25 @@ class IdentityOp final : public OpBase {
 
 }  // namespace
 
-std::unique_ptr<LayerOp> make_relu_op(const Layer& layer, const LayerFacts&, int,
-                                      at::MemoryFormat) {
-  if (!layer.module.ptr()->as<torch::nn::ReLU>()) return nullptr;
-  return std::make_unique<ReluOp>();
+std::unique_ptr<LayerOp> make_relu_op(const OpRequest& request) {
+  if (!request.layer.module.ptr()->as<torch::nn::ReLU>()) return nullptr;
+  if (request.fusion.forward_done && request.fusion.backward_done) return make_identity_op(request);
+  return std::make_unique<ReluOp>(request.fusion);
 }
 
-std::unique_ptr<LayerOp> make_dropout_op(const Layer& layer, const LayerFacts&, int layer_index,
-                                         at::MemoryFormat) {
-  const auto* dropout = layer.module.ptr()->as<torch::nn::Dropout>();
+std::unique_ptr<LayerOp> make_dropout_op(const OpRequest& request) {
+  const auto* dropout = request.layer.module.ptr()->as<torch::nn::Dropout>();
   if (!dropout) return nullptr;
-  return std::make_unique<DropoutOp>(dropout->options.p(), layer_index);
+  return std::make_unique<DropoutOp>(dropout->options.p(), request.layer_index);
 }
 
-std::unique_ptr<LayerOp> make_flatten_op(const Layer& layer, const LayerFacts& facts, int,
-                                         at::MemoryFormat) {
-  const auto* flatten = layer.module.ptr()->as<torch::nn::Flatten>();
+std::unique_ptr<LayerOp> make_flatten_op(const OpRequest& request) {
+  const auto* flatten = request.layer.module.ptr()->as<torch::nn::Flatten>();
   if (!flatten || flatten->options.start_dim() < 1) return nullptr;
-  return std::make_unique<ReshapeOp>(facts);
+  return std::make_unique<ReshapeOp>(request.facts);
 }
 
-std::unique_ptr<LayerOp> make_identity_op(const Layer&, const LayerFacts&, int, at::MemoryFormat) {
+std::unique_ptr<LayerOp> make_identity_op(const OpRequest&) {
   return std::make_unique<IdentityOp>();
 }
 

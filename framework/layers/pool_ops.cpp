@@ -94,27 +94,25 @@ class AdaptivePoolOp final : public OpBase {
 
 }  // namespace
 
-std::unique_ptr<LayerOp> make_max_pool_op(const Layer& layer, const LayerFacts&, int,
-                                          at::MemoryFormat layout) {
-  const auto* pool = layer.module.ptr()->as<torch::nn::MaxPool2d>();
+std::unique_ptr<LayerOp> make_max_pool_op(const OpRequest& request) {
+  const auto* pool = request.layer.module.ptr()->as<torch::nn::MaxPool2d>();
   if (!pool) return nullptr;
-  return std::make_unique<MaxPoolOp>(pool->options, layout);
+  return std::make_unique<MaxPoolOp>(pool->options, request.layout);
 }
 
-std::unique_ptr<LayerOp> make_avg_pool_op(const Layer& layer, const LayerFacts&, int,
-                                          at::MemoryFormat layout) {
-  const auto* pool = layer.module.ptr()->as<torch::nn::AvgPool2d>();
+std::unique_ptr<LayerOp> make_avg_pool_op(const OpRequest& request) {
+  const auto* pool = request.layer.module.ptr()->as<torch::nn::AvgPool2d>();
   if (!pool) return nullptr;
-  return std::make_unique<AvgPoolOp>(pool->options, layout);
+  return std::make_unique<AvgPoolOp>(pool->options, request.layout);
 }
 
-std::unique_ptr<LayerOp> make_adaptive_pool_op(const Layer& layer, const LayerFacts& facts,
-                                               int layer_index, at::MemoryFormat layout) {
-  if (!layer.module.ptr()->as<torch::nn::AdaptiveAvgPool2d>()) return nullptr;
-  const std::vector<std::int64_t> output(facts.output_shape.end() - 2, facts.output_shape.end());
-  if (facts.input_shape == facts.output_shape)  // each window is one element
-    return make_identity_op(layer, facts, layer_index, layout);
-  return std::make_unique<AdaptivePoolOp>(output, layout);
+std::unique_ptr<LayerOp> make_adaptive_pool_op(const OpRequest& request) {
+  if (!request.layer.module.ptr()->as<torch::nn::AdaptiveAvgPool2d>()) return nullptr;
+  const std::vector<std::int64_t> output(request.facts.output_shape.end() - 2,
+                                         request.facts.output_shape.end());
+  if (request.facts.input_shape == request.facts.output_shape)  // each window is one element
+    return make_identity_op(request);
+  return std::make_unique<AdaptivePoolOp>(output, request.layout);
 }
 
 }  // namespace millrace

@@ -100,9 +100,10 @@ LayerChain::LayerChain(const Model& model, const std::vector<LayerFacts>& facts,
       input_gradient_(input_gradients(facts)),
       weights_(weights),
       workspace_bytes_(model.layers.size(), 0.0) {
+  const std::vector<Fusion> fused = fusions(facts, choice);
   bool free_input = false;  // the first layer's input is the caller's
   for (std::size_t l = 0; l < model.layers.size(); ++l) {
-    auto op = make_layer_op(model.layers[l], facts[l], static_cast<int>(l), choice[l]);
+    auto op = make_layer_op(model.layers[l], facts[l], static_cast<int>(l), choice[l], fused[l]);
     for (ParameterSlot& slot : op->parameters()) slot.value = weights_.values_.at(slot.name);
     may_overwrite_input_.push_back(free_input);
     if (op->output_use() != OutputUse::same_as_x) free_input = op->output_use() == OutputUse::free;

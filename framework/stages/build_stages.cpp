@@ -30,7 +30,11 @@ std::vector<at::Tensor> parameters_of(const Layer& layer) {
 /// Makes the layers of each stage; keeps count of where in the model they are.
 class Cutter {
  public:
-  Cutter(const Model& model, const std::vector<LayerFacts>& facts) : model_(model), facts_(facts) {}
+  Cutter(const Model& model, const std::vector<LayerFacts>& facts, const Plan& plan)
+      : model_(model), facts_(facts) {
+    for (const Layer& layer : model.layers) implementations_.push_back(chosen(plan, layer.name));
+    fusions_ = fusions(facts, implementations_);
+  }
 
   StageDesign cut(const PlanStage& plan) {
     StageDesign design{plan, next_ == 0, false, model_.loss, {}, {}};
@@ -76,9 +80,7 @@ class Cutter {
       made.output_features = facts.output_shape[0];
       made.columns_only = facts.type != "linear";
     } else {
-      const auto chosen = plan.implementations.find(layer.name);
-      made.op = make_layer_op(layer, facts, index,
-                              chosen == plan.implementations.end() ? "" : chosen->second.forward);
+      made.op = make_layer_op(layer, facts, index, implementations_[next_], fusions_[next_]);
     }
     made.recompute = contains(plan.recompute, layer.name);
     made.input_gradient = learning_before_;
@@ -86,8 +88,20 @@ class Cutter {
     return made;
   }
 
+  /// "" where the plan names none; a slice has no choice.
+  static std::string chosen(const Plan& plan, const std::string& layer) {
+    for (const PlanStage& stage : plan.stages) {
+      const auto found = stage.implementations.find(layer);
+      if (found == stage.implementations.end()) continue;
+      return contains(stage.feature_layers, layer) ? "" : found->second.forward;
+    }
+    return "";
+  }
+
   const Model& model_;
   const std::vector<LayerFacts>& facts_;
+  std::vector<std::string> implementations_;  ///< by layer
+  std::vector<Fusion> fusions_;
   std::size_t next_ = 0;          ///< layer of the model
   bool learning_before_ = false;  ///< some layer before it has parameters
 };
@@ -248,7 +262,7 @@ StageSet build_stages(const Model& model, const std::vector<LayerFacts>& facts, 
       StageSet::Parts{model, facts, plan.batch, optimizer, learning_rate, {}, {}, 0});
   parts->context.seed = seed;
   parts->context.micro_batch = plan.micro_batch;
-  Cutter cutter(parts->model, parts->facts);
+  Cutter cutter(parts->model, parts->facts, plan);
   for (const PlanStage& stage : plan.stages) {
     parts->stages.push_back(
         std::make_unique<TorchStage>(cutter.cut(stage), optimizer, parts->context));

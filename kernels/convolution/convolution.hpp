@@ -29,6 +29,15 @@ struct ConvolutionShape {
   bool operator==(const ConvolutionShape&) const = default;
 };
 
+/// What becomes of the sums that make an image [n, height, width, channels] before they are
+/// written.
+struct Finish {
+  const float* bias = nullptr;  ///< [channels] to add, or null
+  bool relu = false;            ///< then clamps at 0
+  const float* relu_output =
+      nullptr;  ///< such an image: where it is not above 0, 0 is written; or null
+};
+
 /// The formulas above, accumulated in double; `bias` may be null. Overwrite their outputs.
 void convolution_reference(const ConvolutionShape& shape, const float* x, const float* w,
                            const float* bias, double* y);

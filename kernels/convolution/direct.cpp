@@ -166,7 +166,7 @@ std::int64_t DirectConvolution::workspace_floats() const {
 }
 
 void DirectConvolution::run(const DirectShape& d, const ImageView& in, bool turned, const float* w,
-                            const float* bias, bool relu, float* out, float* workspace) const {
+                            const Finish& finish, float* out, float* workspace) const {
   float* const padded = workspace + weight_floats(d);
   const Index height = turned ? shape_.out_height() : shape_.height;
   const Index width = turned ? shape_.out_width() : shape_.width;
@@ -182,9 +182,8 @@ void DirectConvolution::run(const DirectShape& d, const ImageView& in, bool turn
       const Index images = std::min(d.block, shape_.n - first);
       pad_images(d, height, width, in, first, images, padded);
       share(images * d.out_height, 4, [&](Index begin, Index end) {
-        parts_->forward_rows(d, padded, workspace, bias, relu,
-                             out + first * d.out_height * d.out_width * d.filters, row.data(),
-                             begin, end);
+        parts_->forward_rows(d, padded, workspace, finish, out, {first * d.out_height, begin, end},
+                             row.data());
       });
     }
   }
@@ -192,14 +191,14 @@ void DirectConvolution::run(const DirectShape& d, const ImageView& in, bool turn
 
 void DirectConvolution::forward(const ImageView& x, const float* w, const float* bias, bool relu,
                                 float* y, float* workspace) const {
-  run(forward_, x, false, w, bias, relu, y, workspace);
+  run(forward_, x, false, w, {bias, relu, nullptr}, y, workspace);
 }
 
-void DirectConvolution::input_gradient(const float* dy, const float* w, float* dx,
-                                       float* workspace) const {
+void DirectConvolution::input_gradient(const float* dy, const float* w, const float* relu_output,
+                                       float* dx, float* workspace) const {
   const Index row = shape_.out_width() * shape_.filters;
-  run(gradient_, {dy, shape_.out_height() * row, row, shape_.filters, 1}, true, w, nullptr, false,
-      dx, workspace);
+  run(gradient_, {dy, shape_.out_height() * row, row, shape_.filters, 1}, true, w,
+      {nullptr, false, relu_output}, dx, workspace);
 }
 
 void DirectConvolution::weight_gradient(const ImageView& x, const float* dy, bool add, float* dw,

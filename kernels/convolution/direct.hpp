@@ -36,7 +36,8 @@ class DirectConvolution {
   /// As Winograd's (winograd.hpp); x may have any strides.
   void forward(const ImageView& x, const float* w, const float* bias, bool relu, float* y,
                float* workspace) const;
-  void input_gradient(const float* dy, const float* w, float* dx, float* workspace) const;
+  void input_gradient(const float* dy, const float* w, const float* relu_output, float* dx,
+                      float* workspace) const;
   void weight_gradient(const ImageView& x, const float* dy, bool add, float* dw, float* db,
                        float* workspace) const;
 
@@ -46,7 +47,7 @@ class DirectConvolution {
   std::int64_t weight_floats(const DirectShape& shape) const;
   std::int64_t packed_floats() const;
   void run(const DirectShape& shape, const ImageView& in, bool turned, const float* w,
-           const float* bias, bool relu, float* out, float* workspace) const;
+           const Finish& finish, float* out, float* workspace) const;
   void add_bias_gradient(std::int64_t panel, const float* packed, std::int64_t pixels, bool add,
                          float* db) const;
 

@@ -6,6 +6,7 @@
 #define HWY_TARGET_INCLUDE "kernels/convolution/direct_rows.cpp"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
+#include "kernels/convolution/finish-inl.h"
 #include "kernels/matrix/tile-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -29,35 +30,34 @@ void multiply_row(const DirectShape& s, const float* image, const float* weights
   }
 }
 
-/// The first `lanes` of each panel-wide pixel, + bias, clamped with `relu`, to channels-last
-/// pixels.
-void store_row(const DirectShape& s, const float* row, Index lanes, const float* bias, bool relu,
-               float* y) {
-  const Floats d;
+/// `lanes` of each panel-wide pixel to filters `filter` … of the channels-last pixels at `pixel` of
+/// y.
+void store_row(const DirectShape& s, const float* row, Index filter, Index lanes,
+               const Finish& finish, float* y, Index pixel) {
   for (Index half = 0; half < 2 && half * kLanes < lanes; ++half) {
-    const Index at = half * kLanes, count = lanes - at;
-    const Vector offset = bias ? load_lanes(bias + at, count) : hn::Zero(d);
+    const Index from = half * kLanes, count = lanes - from, first = filter + from;
+    const FinishLanes finished(finish, first, count);
     for (Index q = 0; q < s.out_width; ++q) {
-      Vector value = hn::Add(hn::LoadU(d, row + q * kPanel + at), offset);
-      if (relu) value = hn::Max(value, hn::Zero(d));
-      store_lanes(value, y + q * s.filters + at, count);
+      const Index at = (pixel + q) * s.filters;
+      store_lanes(finished(hn::LoadU(Floats(), row + q * kPanel + from), at), y + at + first,
+                  count);
     }
   }
 }
 
 void forward_rows(const DirectShape& s, const float* padded, const float* weights,
-                  const float* bias, bool relu, float* y, float* row, Index begin, Index end) {
+                  const Finish& finish, float* y, RowRange range, float* row) {
   const Index panels = panels_of(s);
-  for (Index out = begin; out < end; ++out) {
+  for (Index out = range.begin; out < range.end; ++out) {
     const float* image = padded + out / s.out_height * s.image_floats() +
                          out % s.out_height * s.stride_y * s.width * s.channels;
     for (Index panel = 0; panel < s.groups * panels; ++panel) {
       const Index group = panel / panels, in_group = panel % panels * kPanel;
       multiply_row(s, image + group * s.group_channels(), weights + panel * s.inner() * kPanel,
                    row);
-      const Index filter = group * s.group_filters() + in_group;
-      store_row(s, row, std::min<Index>(kPanel, s.group_filters() - in_group),
-                bias ? bias + filter : nullptr, relu, y + out * s.out_width * s.filters + filter);
+      store_row(s, row, group * s.group_filters() + in_group,
+                std::min<Index>(kPanel, s.group_filters() - in_group), finish, y,
+                (range.first + out) * s.out_width);
     }
   }
 }

@@ -32,14 +32,18 @@ struct DirectShape {
   std::int64_t inner() const { return runs.back().weight + runs.back().count * runs.back().length; }
 };
 
+/// Rows [begin, end) of the block whose first one is row `first` of all images.
+struct RowRange {
+  std::int64_t first = 0, begin = 0, end = 0;
+};
+
 struct DirectParts {
   std::int64_t panel = 1;
 
-  /// Output rows [begin, end) of a block of padded images; weights [group][panel][inner][kPanel];
-  /// `row` is room for out_width * kPanel floats.
-  void (*forward_rows)(const DirectShape&, const float* padded, const float* weights,
-                       const float* bias, bool relu, float* y, float* row, std::int64_t begin,
-                       std::int64_t end);
+  /// Output rows, finished, of a block of padded images; weights [group][panel][inner][kPanel]; y
+  /// is the first image of all; `row` is room for out_width * kPanel floats.
+  void (*forward_rows)(const DirectShape&, const float* padded, const float* weights, const Finish&,
+                       float* y, RowRange, float* row);
   /// dy's pixels [begin, end) into panels [group][panel][pixels][kPanel].
   void (*pack_gradients)(const DirectShape&, const float* dy, std::int64_t pixels,
                          std::int64_t begin, std::int64_t end, float* packed);

@@ -174,13 +174,14 @@ void Winograd::forward(const ImageView& x, const float* w, const float* bias, bo
       gather(p, x, first, tiles);
       multiply(p, tiles);
       share(tiles, 4, [&](Index begin, Index end) {
-        parts_->scatter_outputs(p.out, p.m, {first, begin, end}, bias, relu, y);
+        parts_->scatter_outputs(p.out, p.m, {first, begin, end}, {bias, relu, nullptr}, y);
       });
     }
   }
 }
 
-void Winograd::input_gradient(const float* dy, const float* w, float* dx, float* workspace) const {
+void Winograd::input_gradient(const float* dy, const float* w, const float* relu_output, float* dx,
+                              float* workspace) const {
   const Pass p = pass(true, workspace);
   const DepthSize size{p.out.height, p.out.width};
   const Index image = shape_.height * shape_.width * shape_.channels;
@@ -197,8 +198,8 @@ void Winograd::input_gradient(const float* dy, const float* w, float* dx, float*
       });
       multiply(p, tiles);
       share(tiles, 4, [&](Index begin, Index end) {
-        parts_->scatter_outputs(p.out, p.m, {strided() ? 0 : first, begin, end}, nullptr, false,
-                                strided() ? p.deep : dx);
+        parts_->scatter_outputs(p.out, p.m, {strided() ? 0 : first, begin, end},
+                                {nullptr, false, relu_output}, strided() ? p.deep : dx);
       });
       if (!strided()) continue;
       share(tiles / p.image_tiles * size.rows, 4, [&](Index begin, Index end) {

@@ -42,8 +42,11 @@ class Winograd {
   void forward(const ImageView& x, const float* w, const float* bias, bool relu, float* y,
                float* workspace) const;
 
-  /// dx [n, height, width, channels], channels-last, from dy, channels-last.
-  void input_gradient(const float* dy, const float* w, float* dx, float* workspace) const;
+  /// dx [n, height, width, channels], channels-last, from dy, channels-last. `relu_output`, not
+  /// null only with a stride of 1: x, which a relu made of what dx is to be the gradient of; dx may
+  /// be x.
+  void input_gradient(const float* dy, const float* w, const float* relu_output, float* dx,
+                      float* workspace) const;
 
   /// dw [filters, channels, taps, taps] and db [filters] (null: not wanted); `add`: to what they
   /// hold.

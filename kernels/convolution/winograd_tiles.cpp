@@ -8,6 +8,7 @@
 #define HWY_TARGET_INCLUDE "kernels/convolution/winograd_tiles.cpp"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
+#include "kernels/convolution/finish-inl.h"
 #include "kernels/matrix/tile-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -97,13 +98,11 @@ struct PixelStorer {
   float* image;
   TilePlace place;
   Index channels, lanes;
-  Vector bias;
-  bool relu;
+  FinishLanes finish;
   HWY_INLINE void operator()(Index i, Index j, Vector value) const {
     if (i >= place.y1 || j >= place.x1) return;
-    value = hn::Add(value, bias);
-    if (relu) value = hn::Max(value, hn::Zero(Floats()));
-    store_lanes(value, image + place.offset + i * place.row + j * channels, lanes);
+    const Index at = place.offset + i * place.row + j * channels;
+    store_lanes(finish(value, at), image + at, lanes);
   }
 };
 
@@ -142,17 +141,16 @@ void gather(const TileGrid& grid, const float* image, TileRange range, const Poi
 }
 
 template <auto kMatrix>
-void scatter(const TileGrid& grid, const PointMatrices& m, TileRange range, const float* bias,
-             bool relu, float* image) {
+void scatter(const TileGrid& grid, const PointMatrices& m, TileRange range, const Finish& finish,
+             float* image) {
   for (Index t = range.begin; t < range.end; ++t) {
     const TilePlace place = place_of(grid, range.first + t, kMatrix.rows);
     for (Index channel = 0; channel < grid.channels; channel += kLanes) {
       const Index lanes = grid.channels - channel;
-      sandwich<kMatrix>(
-          PointLoader{m.at(0, channel / kPanel) + t * kPanel + channel % kPanel, m.point_stride(),
-                      kMatrix.columns},
-          PixelStorer{image + channel, place, grid.channels, lanes,
-                      bias ? load_lanes(bias + channel, lanes) : hn::Zero(Floats()), relu});
+      sandwich<kMatrix>(PointLoader{m.at(0, channel / kPanel) + t * kPanel + channel % kPanel,
+                                    m.point_stride(), kMatrix.columns},
+                        PixelStorer{image + channel, place, grid.channels, lanes,
+                                    FinishLanes(finish, channel, lanes)});
     }
   }
 }

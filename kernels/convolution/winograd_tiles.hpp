@@ -58,9 +58,9 @@ struct WinogradParts {
   void (*gather_inputs)(const TileGrid&, const float* image, TileRange, const PointMatrices& v);
   /// G' dy G'^T of the output gradient's tiles, for the weight gradient.
   void (*gather_gradients)(const TileGrid&, const float* image, TileRange, const PointMatrices& z);
-  /// A^T m A, + bias (null: none), clamped at 0 with `relu`, to the output's tiles.
-  void (*scatter_outputs)(const TileGrid&, const PointMatrices& m, TileRange, const float* bias,
-                          bool relu, float* image);
+  /// A^T m A, finished, to the output's tiles.
+  void (*scatter_outputs)(const TileGrid&, const PointMatrices& m, TileRange, const Finish&,
+                          float* image);
   /// G g G^T of rows [begin, end) of u, all panels.
   void (*transform_filters)(const FilterLayout&, const float* w, std::int64_t begin,
                             std::int64_t end, const PointMatrices& u);

@@ -48,7 +48,7 @@ struct Finish {
       float* to = y.data + (first + s) * y.stride + o;
       for (std::int64_t r = 0; r < rows; ++r) {
         const float sum = sums[r * kSamples + s] + (bias != nullptr ? bias[o + r] : 0.0F);
-        to[r] = relu ? std::max(0.0F, sum) : sum;
+        to[r] = relu ? std::max(sum, 0.0F) : sum;
       }
     }
   }

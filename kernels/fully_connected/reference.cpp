@@ -11,7 +11,7 @@ void fully_connected_forward_reference(const FullyConnectedSize& size, ConstMatr
       double sum = bias != nullptr ? bias[o] : 0;
       for (std::int64_t i = 0; i < size.in; ++i)
         sum += double(x.data[s * x.stride + i]) * w.data[o * w.stride + i];
-      y.data[s * y.stride + o] = static_cast<float>(relu ? std::max(0.0, sum) : sum);
+      y.data[s * y.stride + o] = static_cast<float>(relu ? std::max(sum, 0.0) : sum);
     }
 }
 

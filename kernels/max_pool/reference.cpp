@@ -27,10 +27,16 @@ void for_each_window(const PoolShape& s, const Begin& begin, const Tap& tap) {
 
 }  // namespace
 
-void max_pool_reference(const PoolShape& s, const float* x, float* y, std::uint8_t* from) {
+void max_pool_reference(const PoolShape& s, const float* x, bool relu, float* y,
+                        std::uint8_t* from) {
   bool first = true;
   for_each_window(
-      s, [&](std::int64_t) { first = true; },
+      s,
+      [&](std::int64_t out) {
+        first = !relu;
+        y[out] = 0;
+        from[out] = kNoPixel;
+      },
       [&](std::int64_t out, std::int64_t in, std::int64_t tap) {
         if (!first && !(x[in] > y[out] || std::isnan(x[in]))) return;
         y[out] = x[in];

@@ -137,7 +137,7 @@ struct Case {
   }
   void run(bool relu = false) {
     kernel.forward(view(), w.data(), bias.data(), relu, y.data(), workspace.data());
-    kernel.input_gradient(dy.data(), w.data(), dx.data(), workspace.data());
+    kernel.input_gradient(dy.data(), w.data(), nullptr, dx.data(), workspace.data());
     kernel.weight_gradient(view(), dy.data(), false, dw.data(), db.data(), workspace.data());
   }
 };
@@ -289,6 +289,26 @@ TYPED_TEST(Convolution, ClampsAtZero) {
   Reference expected(c);
   for (double& value : expected.y) value = std::max(value, 0.0);
   expect_close(c.y, expected.y, "y");
+}
+
+TYPED_TEST(Convolution, PassesTheReluBeforeItBackward) {
+  for (const ConvolutionShape& shape : {square(2, 11, 5, 19, 3, 1), square(3, 9, 19, 4, 5, 2)}) {
+    Case<TypeParam> c(shape);  // its x is a relu's output
+    Reference expected(c);
+    for (std::size_t i = 0; i < c.x.size(); ++i)
+      if (c.x[i] == 0) expected.dx[i] = 0;
+    c.kernel.input_gradient(c.dy.data(), c.w.data(), c.x.data(), c.dx.data(), c.workspace.data());
+    expect_close(c.dx, expected.dx, "dx");
+    c.kernel.input_gradient(c.dy.data(), c.w.data(), c.x.data(), c.x.data(), c.workspace.data());
+    expect_close(c.x, expected.dx, "dx over x");
+  }
+}
+
+TYPED_TEST(Convolution, ClampingKeepsWhatIsNoNumber) {
+  Case<TypeParam> c(square(1, 5, 3, 19, 3, 1));
+  c.bias[18] = NAN;
+  c.run(/*relu=*/true);
+  for (std::size_t i = 0; i < c.y.size(); ++i) EXPECT_EQ(std::isnan(c.y[i]), i % 19 == 18) << i;
 }
 
 TYPED_TEST(Convolution, AddsToTheWeightGradient) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <hwy/targets.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <random>
@@ -107,7 +108,7 @@ struct Case {
         dx(x.size(), edge),
         from(y.size(), edge) {
     std::mt19937 random(7);
-    for (float& value : x) value = static_cast<float>(random() % 8);  // many are equal
+    for (float& value : x) value = static_cast<float>(random() % 8) - 4;  // many are equal
     for (float& value : dy) value = static_cast<float>(random() % 64);
     for (float& value : dx) value = NAN;
   }
@@ -133,25 +134,45 @@ void for_each_case(const Check& check) {
   hwy::SetSupportedTargetsForTest(0);
 }
 
+void expect_reference(Case& c, bool relu) {
+  std::vector<float> y(c.y.size());
+  std::vector<std::uint8_t> from(c.from.size());
+  max_pool_reference(c.shape, c.x.data(), relu, y.data(), from.data());
+  max_pool_cpu(c.shape, c.x.data(), relu, c.y.data(), c.from.data());
+  for (std::size_t i = 0; i < y.size(); ++i) {
+    ASSERT_EQ(c.y[i], y[i]) << i;
+    ASSERT_EQ(c.from[i], from[i]) << i;
+  }
+  for (float& value : c.y) value = NAN;
+  max_pool_cpu(c.shape, c.x.data(), relu, c.y.data(), nullptr);
+  for (std::size_t i = 0; i < y.size(); ++i) ASSERT_EQ(c.y[i], y[i]) << i;
+}
+
 TEST(MaxPool, EqualsTheReference) {
+  for_each_case([](Case& c) { expect_reference(c, false); });
+}
+
+TEST(MaxPool, WithReluEqualsTheReference) {
+  for_each_case([](Case& c) { expect_reference(c, true); });
+}
+
+TEST(MaxPool, WithReluIsPoolingOfWhatIsClamped) {
   for_each_case([](Case& c) {
     std::vector<float> y(c.y.size());
     std::vector<std::uint8_t> from(c.from.size());
-    max_pool_reference(c.shape, c.x.data(), y.data(), from.data());
-    max_pool_cpu(c.shape, c.x.data(), c.y.data(), c.from.data());
+    max_pool_cpu(c.shape, c.x.data(), true, y.data(), from.data());
+    for (float& value : c.x) value = std::max(value, 0.0F);
+    max_pool_cpu(c.shape, c.x.data(), false, c.y.data(), c.from.data());
     for (std::size_t i = 0; i < y.size(); ++i) {
-      ASSERT_EQ(c.y[i], y[i]) << i;
-      ASSERT_EQ(c.from[i], from[i]) << i;
+      ASSERT_EQ(y[i], c.y[i]) << i;
+      ASSERT_EQ(from[i], y[i] > 0 ? c.from[i] : kNoPixel) << i;  // relu's gradient is 0 at 0
     }
-    for (float& value : c.y) value = NAN;
-    max_pool_cpu(c.shape, c.x.data(), c.y.data(), nullptr);
-    for (std::size_t i = 0; i < y.size(); ++i) ASSERT_EQ(c.y[i], y[i]) << i;
   });
 }
 
 TEST(MaxPool, GradientEqualsTheReference) {
   for_each_case([](Case& c) {
-    max_pool_cpu(c.shape, c.x.data(), c.y.data(), c.from.data());
+    max_pool_cpu(c.shape, c.x.data(), true, c.y.data(), c.from.data());
     std::vector<double> expected(c.dx.size());
     max_pool_gradient_reference(c.shape, c.dy.data(), c.from.data(), expected.data());
     max_pool_gradient_cpu(c.shape, c.dy.data(), c.from.data(), c.dx.data());
@@ -174,11 +195,13 @@ TEST(MaxPool, KeepsWhatIsNoNumber) {
                      -std::numeric_limits<float>::infinity()};
   float y[2];
   std::uint8_t from[2];
-  max_pool_cpu(shape, x, y, from);
-  EXPECT_TRUE(std::isnan(y[0]));
-  EXPECT_EQ(from[0], 0);
-  EXPECT_EQ(y[1], x[2]);
-  EXPECT_EQ(from[1], 0);
+  for (const bool relu : {false, true}) {
+    max_pool_cpu(shape, x, relu, y, from);
+    EXPECT_TRUE(std::isnan(y[0]));
+    EXPECT_EQ(from[0], 0);
+    EXPECT_EQ(y[1], relu ? 0 : x[2]);
+    EXPECT_EQ(from[1], relu ? kNoPixel : 0);
+  }
 }
 
 }  // namespace

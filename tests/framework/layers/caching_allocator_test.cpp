@@ -39,7 +39,7 @@ class CachingAllocator : public testing::Test {
     trim_allocator();
     start = allocator_statistics();
   }
-  std::int64_t mapped() const { return allocator_statistics().mapped_blocks - start.mapped_blocks; }
+  std::int64_t mapped() const { return allocator_statistics().mapped_bytes - start.mapped_bytes; }
   std::int64_t in_use() const { return allocator_statistics().in_use_bytes - start.in_use_bytes; }
 
   inline static Foreign* foreign = nullptr;
@@ -56,13 +56,12 @@ TEST_F(CachingAllocator, frees_what_was_allocated_before_it) {
   EXPECT_EQ(allocator_statistics().cached_bytes, 0);
 }
 
-TEST_F(CachingAllocator, gives_a_freed_block_to_the_next_request_of_its_size) {
+TEST_F(CachingAllocator, gives_a_freed_block_to_the_next_request) {
   void* address = at::empty({kFloats}).data_ptr();
-  const at::Tensor smaller = at::empty({kFloats / 2});
   const at::Tensor same = at::empty({kFloats});
+  const at::Tensor other = at::empty({kFloats});
   EXPECT_EQ(same.data_ptr(), address);
-  EXPECT_NE(smaller.data_ptr(), address);
-  EXPECT_EQ(mapped(), 2);
+  EXPECT_NE(other.data_ptr(), address);
 }
 
 TEST_F(CachingAllocator, maps_nothing_in_a_steady_step) {
@@ -86,15 +85,6 @@ TEST_F(CachingAllocator, aligns_blocks_of_every_size) {
   }
 }
 
-TEST_F(CachingAllocator, rounds_up_by_at_most_an_eighth) {
-  for (std::size_t bytes = kSmallestCachedBlock; bytes < (1 << 26); bytes += bytes / 7 + 13) {
-    const std::size_t size = cached_block_size(bytes);
-    EXPECT_GE(size, bytes);
-    EXPECT_LE(size, bytes + bytes / 8 + 4096);
-    EXPECT_EQ(cached_block_size(size), size);
-  }
-}
-
 TEST_F(CachingAllocator, returns_a_block_to_the_thread_that_made_it) {
   void* address = nullptr;
   {
@@ -108,23 +98,29 @@ TEST_F(CachingAllocator, returns_a_block_to_the_thread_that_made_it) {
 
 TEST_F(CachingAllocator, a_new_thread_takes_over_what_an_ended_one_left) {
   std::thread([] { at::empty({kFloats}); }).join();
+  const std::int64_t after_first = mapped();
   std::thread([] { at::empty({kFloats}); }).join();
-  EXPECT_EQ(mapped(), 1);
+  EXPECT_GT(after_first, 0);
+  EXPECT_EQ(mapped(), after_first);
 }
 
 TEST_F(CachingAllocator, counts_what_is_in_use_and_what_is_kept) {
-  const auto size = static_cast<std::int64_t>(cached_block_size(kFloats * sizeof(float)));
+  std::int64_t one_block = 0;
   reset_allocator_peak();
   {
-    const at::Tensor one = at::empty({kFloats}), two = at::empty({kFloats});
-    EXPECT_EQ(in_use(), 2 * size);
+    const at::Tensor one = at::empty({kFloats});
+    one_block = in_use();
+    EXPECT_GE(one_block, kFloats * static_cast<std::int64_t>(sizeof(float)));
+    const at::Tensor two = at::empty({kFloats});
+    EXPECT_EQ(in_use(), 2 * one_block);
   }
   EXPECT_EQ(in_use(), 0);
-  EXPECT_EQ(allocator_statistics().peak_bytes - start.in_use_bytes, 2 * size);
-  EXPECT_EQ(allocator_statistics().cached_bytes, 2 * size);
+  EXPECT_EQ(allocator_statistics().peak_bytes - start.in_use_bytes, 2 * one_block);
+  const std::int64_t cached = allocator_statistics().cached_bytes;
+  EXPECT_GE(cached, 2 * one_block);
   reset_allocator_peak();
   EXPECT_EQ(allocator_statistics().peak_bytes, start.in_use_bytes);
-  EXPECT_EQ(trim_allocator(), 2 * size);
+  EXPECT_EQ(trim_allocator(), cached);
   EXPECT_EQ(allocator_statistics().cached_bytes, 0);
   EXPECT_EQ(trim_allocator(), 0);
 }
@@ -154,7 +150,7 @@ TEST_F(CachingAllocator, threads_free_each_others_blocks_without_mixing_them) {
   for (std::thread& thread : threads) thread.join();
   shared.reset();
   EXPECT_EQ(in_use(), 0);
-  EXPECT_LE(mapped(), 4 * kThreads);
+  EXPECT_LE(mapped(), 4 * kThreads * (std::int64_t{1} << 21));
 }
 
 TEST_F(CachingAllocator, refuses_the_impossible) {

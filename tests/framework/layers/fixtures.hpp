@@ -72,11 +72,11 @@ inline at::Tensor gradient_of(const ParameterSlot& slot) {
 }
 
 inline void expect_close(const at::Tensor& actual, const at::Tensor& expected,
-                         const std::string& what) {
+                         const std::string& what, double most = 1e-5) {
   ASSERT_TRUE(actual.defined()) << what;
   ASSERT_EQ(actual.sizes(), expected.sizes()) << what;
   const double scale = std::max(1e-30, expected.abs().max().item<double>());
-  EXPECT_LE((actual - expected).abs().max().item<double>() / scale, 1e-5) << what;
+  EXPECT_LE((actual - expected).abs().max().item<double>() / scale, most) << what;
 }
 
 }  // namespace millrace::test

@@ -1,0 +1,27 @@
+#pragma once
+// Which layers do the work of a relu beside them, so that the data passes by once less.
+
+#include <string>
+#include <vector>
+
+namespace millrace {
+
+struct LayerFacts;
+
+/// Of one layer.
+struct Fusion {
+  bool relu_behind = false;  ///< does the forward pass of the relu behind it
+  /// Does the backward pass of the relu before it; max pooling does the forward pass, too.
+  bool relu_before = false;
+  bool forward_done = false;   ///< a relu: a neighbour does its forward pass
+  bool backward_done = false;  ///< a relu: a neighbour does its backward pass
+  bool operator==(const Fusion&) const = default;
+};
+
+/// By layer. Follows from the network and the implementations alone, so it is the same wherever a
+/// plan cuts. Ours take part: max pooling for the relu before it, convolutions for both, fully
+/// connected layers for the one behind. `implementations`: by layer, "" for LibTorch's.
+std::vector<Fusion> fusions(const std::vector<LayerFacts>& layers,
+                            const std::vector<std::string>& implementations);
+
+}  // namespace millrace

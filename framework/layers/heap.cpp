@@ -1,0 +1,189 @@
+#include "framework/layers/heap.hpp"
+
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "millrace/errors.hpp"
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+constexpr std::size_t kGap = 64;  // behind each block, for nobody
+#else
+constexpr std::size_t kGap = 0;
+#define ASAN_POISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
+#define ASAN_UNPOISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
+#endif
+
+namespace millrace {
+namespace {
+
+constexpr std::size_t kHugePage = 2 * 1024 * 1024;
+constexpr std::size_t kLeastReserved = 64 * 1024 * 1024;
+
+std::uintptr_t round_up(std::uintptr_t value, std::size_t to) { return (value + to - 1) / to * to; }
+void* pointer(std::uintptr_t address) { return reinterpret_cast<void*>(address); }
+std::uintptr_t address(const void* pointer) { return reinterpret_cast<std::uintptr_t>(pointer); }
+
+/// As much as the machine's memory, so that the heap stays in one piece; little where the process
+/// may have little address space.
+std::size_t usual_reservation() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) return kLeastReserved;
+  return static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) *
+         static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+}
+
+/// Address space without memory, aligned to a huge page; empty where the system refuses.
+Heap::Range map_reserved(std::size_t size) {
+  void* mapped = mmap(nullptr, size + kHugePage, PROT_NONE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (mapped == MAP_FAILED) return {};
+  const std::uintptr_t begin = round_up(address(mapped), kHugePage);
+  madvise(pointer(begin), size, MADV_HUGEPAGE);  // advice: failing costs speed only
+  return {begin, begin + size};
+}
+
+bool give_memory(Heap::Range range) {
+  if (mprotect(pointer(range.begin), range.size(), PROT_READ | PROT_WRITE) != 0) return false;
+  ASAN_POISON_MEMORY_REGION(pointer(range.begin), range.size());
+  return true;
+}
+
+/// False where the system keeps it.
+bool take_memory(Heap::Range range) {
+  ASAN_UNPOISON_MEMORY_REGION(pointer(range.begin), range.size());
+  if (mmap(pointer(range.begin), range.size(), PROT_NONE,
+           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
+    return false;
+  madvise(pointer(range.begin), range.size(), MADV_HUGEPAGE);
+  return true;
+}
+
+}  // namespace
+
+void AddressRanges::insert(Range range) {
+  if (range.size() == 0) return;
+  if (const Range before = ending_at(range.begin); before.size() > 0)
+    range.begin = erase(before.begin).begin;
+  if (end_of_.contains(range.end)) range.end = erase(range.end).end;
+  end_of_[range.begin] = range.end;
+  by_size_.emplace(range.size(), range.begin);
+  bytes_ += range.size();
+}
+
+AddressRanges::Range AddressRanges::erase(std::uintptr_t begin) {
+  const auto found = end_of_.find(begin);
+  const Range range{begin, found->second};
+  by_size_.erase({range.size(), begin});
+  end_of_.erase(found);
+  bytes_ -= range.size();
+  return range;
+}
+
+AddressRanges::Range AddressRanges::smallest_of(std::size_t size) const {
+  const auto found = by_size_.lower_bound({size, 0});
+  if (found == by_size_.end()) return {};
+  return {found->second, found->second + found->first};
+}
+
+AddressRanges::Range AddressRanges::ending_at(std::uintptr_t end) const {
+  const auto after = end_of_.lower_bound(end);
+  if (after == end_of_.begin()) return {};
+  const auto before = std::prev(after);
+  return before->second == end ? Range{before->first, end} : Range{};
+}
+
+std::vector<AddressRanges::Range> AddressRanges::all() const {
+  std::vector<Range> ranges;
+  for (const auto& [begin, end] : end_of_) ranges.push_back({begin, end});
+  return ranges;
+}
+
+Heap::Taken Heap::take(std::size_t bytes) {
+  const std::lock_guard lock(mutex_);
+  Taken taken;
+  taken.size = round_up(bytes + kGap, kPage);
+  if (taken.size < bytes) return {};  // beyond any address
+  Range range = free_.smallest_of(taken.size);
+  if (range.size() == 0) {
+    Range growth = room_for(taken.size);
+    if (growth.size() == 0) {
+      taken.reserved = reserve(taken.size);
+      growth = room_for(taken.size);
+    }
+    if (growth.size() == 0 || !give_memory(growth)) return taken;
+    taken.from_system = growth.size();
+    grow(growth);
+    range = free_.smallest_of(taken.size);
+  }
+  taken.block = cut(range, taken.size);
+  return taken;
+}
+
+/// The reserved addresses that need memory for a block of `size`: the first such, behind a free
+/// range where that is a part of the block.
+Heap::Range Heap::room_for(std::size_t size) const {
+  for (const Range& hole : reserved_.all()) {
+    const Range before = free_.ending_at(hole.begin);
+    const std::uintptr_t begin = before.size() > 0 ? before.begin : hole.begin;
+    if (hole.end - begin >= size)
+      return {hole.begin, std::min(round_up(begin + size, kHugePage), hole.end)};
+  }
+  return {};
+}
+
+/// Moves the beginning of a reserved range to the free ones.
+void Heap::grow(Range growth) {
+  const std::uintptr_t end = reserved_.erase(growth.begin).end;
+  reserved_.insert({growth.end, end});
+  free_.insert(growth);
+}
+
+Heap::Range Heap::reserve(std::size_t size) {
+  const std::size_t least = round_up(size, kHugePage);
+  if (least < size) return {};
+  Range range = map_reserved(std::max(usual_reservation() / kHugePage * kHugePage, least));
+  if (range.size() == 0) range = map_reserved(least);
+  reserved_.insert(range);
+  return range;
+}
+
+void* Heap::cut(Range range, std::size_t size) {
+  free_.erase(range.begin);
+  free_.insert({range.begin + size, range.end});
+  used_[range.begin] = size;
+  return pointer(range.begin);
+}
+
+std::size_t Heap::give(void* block) {
+  const std::lock_guard lock(mutex_);
+  const auto found = used_.find(address(block));
+  MILLRACE_CHECK(found != used_.end(), "memory", "a block that is freed was taken");
+  const std::size_t size = found->second;
+  used_.erase(found);
+  ASAN_POISON_MEMORY_REGION(block, size);
+  free_.insert({address(block), address(block) + size});
+  return size;
+}
+
+std::size_t Heap::trim() {
+  const std::lock_guard lock(mutex_);
+  std::size_t released = 0;
+  for (const Range& range : free_.all()) {
+    if (!take_memory(range)) continue;
+    free_.erase(range.begin);
+    reserved_.insert(range);
+    released += range.size();
+  }
+  return released;
+}
+
+std::size_t Heap::free_bytes() const {
+  const std::lock_guard lock(mutex_);
+  return free_.bytes();
+}
+
+}  // namespace millrace

@@ -1,0 +1,143 @@
+#include "framework/layers/heap.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <map>
+#include <random>
+#include <thread>
+#include <vector>
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_UNPOISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
+#endif
+
+namespace millrace::test {
+namespace {
+
+constexpr std::size_t kMiB = 1 << 20;
+
+using Range = AddressRanges::Range;
+
+TEST(AddressRanges, joins_neighbours) {
+  AddressRanges ranges;
+  ranges.insert({10, 20});
+  ranges.insert({30, 40});
+  EXPECT_EQ(ranges.all().size(), 2U);
+  ranges.insert({20, 30});
+  ASSERT_EQ(ranges.all().size(), 1U);
+  EXPECT_EQ(ranges.all()[0].begin, 10U);
+  EXPECT_EQ(ranges.all()[0].end, 40U);
+  EXPECT_EQ(ranges.bytes(), 30U);
+  ranges.insert({50, 50});
+  EXPECT_EQ(ranges.all().size(), 1U);
+}
+
+TEST(AddressRanges, finds_the_smallest_that_is_large_enough) {
+  AddressRanges ranges;
+  for (const Range range : {Range{0, 8}, Range{10, 14}, Range{20, 24}, Range{30, 32}})
+    ranges.insert(range);
+  EXPECT_EQ(ranges.smallest_of(3).begin, 10U);
+  EXPECT_EQ(ranges.smallest_of(2).begin, 30U);
+  EXPECT_EQ(ranges.smallest_of(5).size(), 8U);
+  EXPECT_EQ(ranges.smallest_of(9).size(), 0U);
+  EXPECT_EQ(ranges.ending_at(24).begin, 20U);
+  EXPECT_EQ(ranges.ending_at(23).size(), 0U);
+}
+
+TEST(Heap, cuts_a_freed_block_for_smaller_ones) {
+  Heap heap;
+  void* const large = heap.take(8 * kMiB).block;
+  heap.give(large);
+  std::vector<Heap::Taken> small;
+  for (int i = 0; i < 4; ++i) small.push_back(heap.take(kMiB));
+  for (const Heap::Taken& taken : small) EXPECT_EQ(taken.from_system, 0U);
+  EXPECT_EQ(small.front().block, large);
+}
+
+TEST(Heap, joins_freed_blocks_for_a_larger_one) {
+  Heap heap;
+  std::vector<void*> small;
+  for (int i = 0; i < 8; ++i) small.push_back(heap.take(kMiB).block);
+  for (const int i : {1, 7, 3, 0, 2, 6, 4, 5}) heap.give(small[static_cast<std::size_t>(i)]);
+  const Heap::Taken large = heap.take(6 * kMiB);
+  EXPECT_EQ(large.from_system, 0U);
+  EXPECT_EQ(large.block, small[0]);
+}
+
+TEST(Heap, grows_at_its_end_by_what_is_missing) {
+  Heap heap;
+  heap.give(heap.take(4 * kMiB).block);
+  EXPECT_LE(heap.take(6 * kMiB).from_system, 4 * kMiB);
+}
+
+TEST(Heap, gives_its_free_memory_back) {
+  Heap heap;
+  const Heap::Taken kept = heap.take(4 * kMiB), freed = heap.take(8 * kMiB);
+  ASAN_UNPOISON_MEMORY_REGION(kept.block, 4 * kMiB);
+  std::memset(kept.block, 7, 4 * kMiB);
+  heap.give(freed.block);
+  const std::size_t free = heap.free_bytes();
+  EXPECT_GE(free, 8 * kMiB);
+  EXPECT_EQ(heap.trim(), free);
+  EXPECT_EQ(heap.free_bytes(), 0U);
+  EXPECT_EQ(heap.trim(), 0U);
+  const Heap::Taken again = heap.take(8 * kMiB);
+  ASAN_UNPOISON_MEMORY_REGION(again.block, 8 * kMiB);
+  for (const std::size_t at : {std::size_t{0}, 8 * kMiB - 1})
+    EXPECT_EQ(static_cast<char*>(again.block)[at], 0);  // fresh from the system
+  EXPECT_EQ(static_cast<char*>(kept.block)[4 * kMiB - 1], 7);
+}
+
+TEST(Heap, refuses_what_no_system_has) {
+  Heap heap;
+  EXPECT_EQ(heap.take(std::size_t{1} << 60).block, nullptr);
+  EXPECT_EQ(heap.take(SIZE_MAX).block, nullptr);
+  EXPECT_NE(heap.take(kMiB).block, nullptr);
+}
+
+/// Takes and frees at random; every block keeps what was written to it.
+void exercise(Heap& heap, unsigned seed) {
+  std::mt19937 random(seed);
+  std::map<unsigned char*, std::pair<std::size_t, unsigned char>> blocks;
+  const auto free_one = [&](auto block) {
+    const auto [size, value] = block->second;
+    for (const std::size_t at : {std::size_t{0}, size / 2, size - 1})
+      ASSERT_EQ(block->first[at], value);
+    EXPECT_GE(heap.give(block->first), size);
+    blocks.erase(block);
+  };
+  for (int i = 0; i < 2000; ++i) {
+    if (blocks.size() > 20 || (!blocks.empty() && random() % 2 == 0)) {
+      free_one(std::next(blocks.begin(), static_cast<std::ptrdiff_t>(random() % blocks.size())));
+      continue;
+    }
+    const std::size_t size = 1 + random() % (300 * 1024);
+    auto* const block = static_cast<unsigned char*>(heap.take(size).block);
+    ASSERT_NE(block, nullptr);
+    ASAN_UNPOISON_MEMORY_REGION(block, size);
+    const auto value = static_cast<unsigned char>(random());
+    std::memset(block, value, size);
+    blocks[block] = {size, value};
+  }
+  while (!blocks.empty()) free_one(blocks.begin());
+}
+
+TEST(Heap, blocks_do_not_overlap) {
+  Heap heap;
+  exercise(heap, 1);
+  const std::size_t all = heap.free_bytes();
+  EXPECT_EQ(heap.take(all - kMiB).from_system, 0U);  // in one piece again
+}
+
+TEST(Heap, serves_several_threads) {
+  Heap heap;
+  std::vector<std::thread> threads;
+  for (unsigned t = 0; t < 4; ++t) threads.emplace_back([&heap, t] { exercise(heap, t); });
+  for (std::thread& thread : threads) thread.join();
+}
+
+}  // namespace
+}  // namespace millrace::test
