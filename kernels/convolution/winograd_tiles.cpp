@@ -155,67 +155,92 @@ void scatter(const TileGrid& grid, const PointMatrices& m, TileRange range, cons
   }
 }
 
-/// Where tap (i, j) of (filter, channel) of the stride-1 view lies in w; -1: it is 0.
-HWY_INLINE Index tap_index(const FilterLayout& w, Index filter, Index channel, Index i, Index j) {
-  const Index phase = channel / w.channels;
-  const Index y = i * w.stride + phase / w.stride, x = j * w.stride + phase % w.stride;
-  if (y >= w.taps_y || x >= w.taps_x) return -1;
-  return ((filter * w.channels + channel % w.channels) * w.taps_y + y) * w.taps_x + x;
+/// Where the weights of a filter or a channel of the stride-1 view begin in w: the sum of both is
+/// the place of tap (0, 0); (y, x) is that tap in w.
+struct WeightPlace {
+  Index base = 0, y = 0, x = 0;
+};
+
+HWY_INLINE WeightPlace place_of(const FilterLayout& w, bool filter, Index index) {
+  const Index taps = w.taps_y * w.taps_x;
+  if (filter) return {index * w.channels * taps, 0, 0};
+  const Index phase = index / w.channels;
+  return {index % w.channels * taps, phase / w.stride, phase % w.stride};
 }
 
 /// The taps of one row of a panel: [tap][lane].
 template <int kTaps>
-struct TapBuffer {
-  float at[kTaps * kTaps][kPanel];
-
-  /// Calls body(lane's element, index in w or -1) for every element.
-  template <typename Body>
-  HWY_INLINE void for_each(const FilterLayout& w, Index row, Index panel, Index lanes,
-                           const Body& body) {
-    for (Index i = 0; i < kTaps; ++i)
-      for (Index j = 0; j < kTaps; ++j)
-        for (Index lane = 0; lane < kPanel; ++lane) {
-          const Index column = panel * kPanel + lane;
-          Index index = -1;
-          if (column < lanes)
-            index = w.for_input_gradient ? tap_index(w, row, column, kTaps - 1 - i, kTaps - 1 - j)
-                                         : tap_index(w, column, row, i, j);
-          body(at[i * kTaps + j][lane], index);
-        }
+class TapBuffer {
+ public:
+  HWY_INLINE TapBuffer(const FilterLayout& w, Index panel, Index columns)
+      : w_(w), lanes_(std::min<Index>(kPanel, columns - panel * kPanel)) {
+    for (Index lane = 0; lane < lanes_; ++lane)
+      columns_[lane] = place_of(w, !w.for_input_gradient, panel * kPanel + lane);
   }
+
+  /// Calls body(element, index in w or -1) for every element.
+  template <typename Body>
+  HWY_INLINE void for_each(Index row, const Body& body) {
+    const WeightPlace at_row = place_of(w_, w_.for_input_gradient, row);
+    for (Index lane = 0; lane < lanes_; ++lane) {
+      const WeightPlace& column = columns_[lane];
+      for_each_tap(column.base + at_row.base, column.y + at_row.y, column.x + at_row.x,
+                   [&](int tap, Index index) { body(at[tap][lane], index); });
+    }
+  }
+
+  float at[kTaps * kTaps][kPanel] = {};
+
+ private:
+  template <typename Body>
+  HWY_INLINE void for_each_tap(Index base, Index y0, Index x0, const Body& body) const {
+    for (int i = 0; i < kTaps; ++i)
+      for (int j = 0; j < kTaps; ++j) {
+        const Index y = y0 + i * w_.stride, x = x0 + j * w_.stride;
+        const bool inside = y < w_.taps_y && x < w_.taps_x;
+        const int tap = i * kTaps + j;
+        body(w_.for_input_gradient ? kTaps * kTaps - 1 - tap : tap,
+             inside ? base + y * w_.taps_x + x : -1);
+      }
+  }
+
+  const FilterLayout& w_;
+  Index lanes_;
+  WeightPlace columns_[kPanel];
 };
 
 template <auto kMatrix>
 void transform_filters(const FilterLayout& layout, const float* w, Index begin, Index end,
                        const PointMatrices& u) {
   constexpr int kTaps = kMatrix.columns;
-  TapBuffer<kTaps> taps;
-  for (Index panel = 0; panel < u.panels(); ++panel)
+  for (Index panel = 0; panel < u.panels(); ++panel) {
+    TapBuffer<kTaps> taps(layout, panel, u.channels);
     for (Index row = begin; row < end; ++row) {
-      taps.for_each(layout, row, panel, u.channels,
-                    [w](float& tap, Index index) { tap = index < 0 ? 0 : w[index]; });
+      taps.for_each(row, [w](float& tap, Index index) { tap = index < 0 ? 0 : w[index]; });
       for (Index half = 0; half < 2; ++half)
         sandwich<kMatrix>(PointLoader{&taps.at[0][half * kLanes], kPanel, kTaps},
                           PointStorer{u.at(0, panel) + row * kPanel + half * kLanes,
                                       u.point_stride(), kMatrix.rows});
     }
+  }
 }
 
 template <auto kMatrix>
 void collect_filters(const FilterLayout& layout, const PointMatrices& du, Index begin, Index end,
                      bool add, float* dw) {
   constexpr int kTaps = kMatrix.rows;
-  TapBuffer<kTaps> taps;
-  for (Index panel = 0; panel < du.panels(); ++panel)
+  for (Index panel = 0; panel < du.panels(); ++panel) {
+    TapBuffer<kTaps> taps(layout, panel, du.channels);
     for (Index row = begin; row < end; ++row) {
       for (Index half = 0; half < 2; ++half)
         sandwich<kMatrix>(PointLoader{du.at(0, panel) + row * kPanel + half * kLanes,
                                       du.point_stride(), kMatrix.columns},
                           PointStorer{&taps.at[0][half * kLanes], kPanel, kTaps});
-      taps.for_each(layout, row, panel, du.channels, [dw, add](float& tap, Index index) {
+      taps.for_each(row, [dw, add](float& tap, Index index) {
         if (index >= 0) dw[index] = add ? dw[index] + tap : tap;
       });
     }
+  }
 }
 
 /// Panels of A that are summed in one go.
