@@ -1,7 +1,11 @@
-// Counts a model's FLOPs and, with `--folder DIR`, measures its layers (or takes the kept profile)
-// and writes costs.json and topology.json there. Prints one JSON line.
+// Counts a model's and its layers' FLOPs and bytes and, with `--folder DIR`, measures its layers
+// (or takes the kept profile) and writes costs.json and topology.json there. Prints one JSON line.
 
 #include <fmt/format.h>
+
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "bench/arguments.hpp"
 #include "framework/base/file.hpp"
@@ -12,12 +16,23 @@
 namespace millrace::bench {
 namespace {
 
-double flops_per_image(const Model& model) {
+double bytes_of(const std::vector<std::int64_t>& shape) {
+  return 4.0 * static_cast<double>(std::accumulate(shape.begin(), shape.end(), std::int64_t{1},
+                                                   std::multiplies<>()));
+}
+
+nlohmann::ordered_json work_of(const Model& model) {
+  nlohmann::ordered_json layers = nlohmann::ordered_json::array();
   double flops = 0;
   for (const LayerFacts& layer : check_model(model)) {
     flops += layer.forward_flops + layer.backward_flops;
+    layers.push_back({{"name", layer.name},
+                      {"forward_flops", layer.forward_flops},
+                      {"backward_flops", layer.backward_flops},
+                      {"input_bytes", bytes_of(layer.input_shape)},
+                      {"output_bytes", bytes_of(layer.output_shape)}});
   }
-  return flops;
+  return {{"flops_per_image", flops}, {"layers", layers}};
 }
 
 int run(const Arguments& arguments) {
@@ -34,7 +49,7 @@ int run(const Arguments& arguments) {
     write_file_atomically(folder / "costs.json", to_json(measured.profile), "bench");
     write_file_atomically(folder / "topology.json", to_json(measured.topology), "bench");
   }
-  fmt::print("{{\"flops_per_image\": {:.0f}}}\n", flops_per_image(model));
+  fmt::print("{}\n", work_of(model).dump());
   return 0;
 }
 

@@ -23,6 +23,7 @@ struct BenchCommand {
   int rounds = 5;
   std::optional<int> steps;
   std::vector<std::string> only;
+  bool layers = false;
 };
 
 /// A folder that goes when the benchmark ends.
@@ -68,11 +69,15 @@ bool is_planned(const std::string& entry) {
   return entry == "plan" || entry == "even data parallel";
 }
 
+Profile measured_costs(const BenchSetup& setup) {
+  const auto costs = setup.folder / "costs.json";
+  return profile_from_json(read_file(costs, "bench"), costs.string());
+}
+
 /// Searches the plan once, so that every round trains through the same one. Returns why the even
 /// plan is not possible, or "".
 std::string prepare_plans(const BenchSetup& setup, const RunConfig& config) {
-  const auto costs = setup.folder / "costs.json";
-  const Profile profile = profile_from_json(read_file(costs, "bench"), costs.string());
+  const Profile profile = measured_costs(setup);
   const Topology topology = topology_from_json(read_file(setup.folder / "topology.json", "bench"));
   PlanRequest request = plan_request(config);
   request.cpus = cpus_by_kind(topology);
@@ -91,10 +96,8 @@ bool any(const std::vector<std::string>& entries, bool (*matches)(const std::str
   return std::any_of(entries.begin(), entries.end(), matches);
 }
 
-/// What does not change from round to round: cores, length, plans, layouts.
-BenchSetup prepare(const BenchCommand& command, const std::vector<std::string>& entries,
-                   const fs::path& folder, double& flops_per_image) {
-  const RunConfig& config = command.config;
+/// Model, batch, cores.
+BenchSetup setup_of(const RunConfig& config, const fs::path& folder) {
   const Topology machine = select_cores(discover_topology({.list_gpus = false}), config.cores);
   BenchSetup setup;
   setup.model = config.model;
@@ -104,8 +107,16 @@ BenchSetup prepare(const BenchCommand& command, const std::vector<std::string>& 
   setup.cpus = machine.cpus();
   setup.first_cpu = machine.kinds.front().cpus.front();
   setup.folder = folder;
+  return setup;
+}
+
+/// What does not change from round to round: cores, length, plans, layouts.
+BenchSetup prepare(const BenchCommand& command, const std::vector<std::string>& entries,
+                   const fs::path& folder, double& flops_per_image) {
+  const RunConfig& config = command.config;
+  BenchSetup setup = setup_of(config, folder);
   const bool planned = any(entries, is_planned);
-  flops_per_image = prepare_costs(setup, planned);
+  flops_per_image = prepare_costs(setup, planned).flops_per_image;
   setup.steps =
       command.steps.value_or(default_steps(flops_per_image * static_cast<double>(setup.batch)));
   setup.warmup = std::clamp(setup.steps / 4, 1, 20);
@@ -146,7 +157,21 @@ void measure_round(const BenchSetup& setup, BenchReport& report) {
   }
 }
 
+int run_layers(const RunConfig& config, const Presentation& presentation) {
+  const TemporaryFolder folder;
+  const BenchSetup setup = setup_of(config, folder.path());
+  const ModelWork work = prepare_costs(setup, true);
+  const Profile profile = measured_costs(setup);
+  const std::string& kind = profile.kinds.front().name;
+  LayersReport report{setup.model, setup.batch, kind, setup.cpus, measure_matrix_rate(setup), {}};
+  report.passes =
+      pass_figures(profile, work.layers, kind, static_cast<int>(setup.cpus.size()), setup.batch);
+  print(presentation.json ? to_json(report) : to_table(report));
+  return 0;
+}
+
 int run_bench(const BenchCommand& command, const Presentation& presentation) {
+  if (command.layers) return run_layers(command.config, presentation);
   const auto entries = wanted_entries(command.only);
   const TemporaryFolder folder;
   double flops_per_image = 0;
@@ -161,7 +186,8 @@ int run_bench(const BenchCommand& command, const Presentation& presentation) {
 const char* const kExamples =
     "  millrace bench\n"
     "  millrace bench alexnet-32 --batch 128 --rounds 3 --json\n"
-    "  millrace bench alexnet --only plan,libtorch --plan plan.json\n\n"
+    "  millrace bench alexnet --only plan,libtorch --plan plan.json\n"
+    "  millrace bench alexnet --layers\n\n"
     "Entries, each a process of its own, in turn in every round; the same batch, steps and SGD, "
     "on\n"
     "random images of as many classes as the model has, or the set of --data:\n"
@@ -186,11 +212,12 @@ void add_bench(CLI::App& program, Action& action) {
       .add_option("--steps", command->steps,
                   "timed steps of an entry (default: by the model's size)")
       ->check(CLI::Range(1, 1'000'000));
+  auto* const only = verb.app().add_option("--only", command->only, "these entries alone");
+  only->delimiter(',')->type_name("ENTRY,...")->allow_extra_args(false);
   verb.app()
-      .add_option("--only", command->only, "these entries alone")
-      ->delimiter(',')
-      ->type_name("ENTRY,...")
-      ->allow_extra_args(false);
+      .add_flag("--layers", command->layers,
+                "instead: every layer and pass beside the matrix rate, with its bytes")
+      ->excludes(only);
   verb.examples(kExamples);
   verb.runs([command](const SettingLayers& layers, const Presentation& presentation) {
     RunConfig base;

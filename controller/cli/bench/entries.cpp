@@ -95,13 +95,21 @@ int default_steps(double flops_per_step) {
   return static_cast<int>(std::clamp(std::round(kTargetFlops / flops_per_step), 4.0, 200.0));
 }
 
-double prepare_costs(const BenchSetup& setup, bool costs) {
+ModelWork prepare_costs(const BenchSetup& setup, bool costs) {
   ProcessSpec spec;
   spec.command = command_of(
       setup, "bench_costs",
       {"--cores", format_cpu_list(setup.cpus), "--folder", costs ? setup.folder.string() : "none",
        "--algorithms", setup.algorithms == Algorithms::direct ? "direct" : "all"});
-  return measured(spec).at("flops_per_image").get<double>();
+  const auto json = measured(spec);
+  ModelWork work{json.at("flops_per_image").get<double>(), {}};
+  for (const auto& layer : json.at("layers")) {
+    const auto number = [&](const char* field) { return layer.at(field).get<double>(); };
+    work.layers.push_back({layer.at("name").get<std::string>(), number("forward_flops"),
+                           number("backward_flops"), number("input_bytes"),
+                           number("output_bytes")});
+  }
+  return work;
 }
 
 std::string faster_layout(const BenchSetup& setup, bool one_core) {

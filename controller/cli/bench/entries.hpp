@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "controller/cli/bench/layers.hpp"
 #include "controller/cli/bench/process.hpp"
 #include "controller/cli/bench/report.hpp"
 #include "millrace/profiler.hpp"
@@ -36,9 +37,14 @@ std::optional<TunedLibraries> find_tuned_libraries();
 /// Steps that make an entry run for some seconds on a core of a PC: 4 for AlexNet, 200 at most.
 int default_steps(double flops_per_step);
 
-/// Measures FLOPs per image; with `costs`, also the layers' costs, and writes costs.json and
+struct ModelWork {
+  double flops_per_image = 0;
+  std::vector<LayerWork> layers;
+};
+
+/// Counts the model's work; with `costs`, also measures the layers, and writes costs.json and
 /// topology.json to the setup's folder.
-double prepare_costs(const BenchSetup& setup, bool costs);
+ModelWork prepare_costs(const BenchSetup& setup, bool costs);
 
 /// The faster of LibTorch's layouts, by one timed step of each.
 std::string faster_layout(const BenchSetup& setup, bool one_core);
