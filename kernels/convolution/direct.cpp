@@ -42,6 +42,7 @@ DirectShape forward_shape(const ConvolutionShape& s) {
   d.stride_x = s.stride_x;
   d.groups = s.groups;
   d.pad_y = s.pad_y;
+  d.end_y = s.pad_y + s.height;
   d.pad_x = s.pad_x;
   return d;
 }
@@ -59,13 +60,15 @@ DirectShape gradient_shape(const ConvolutionShape& s) {
   d.spread_y = s.stride_y;
   d.spread_x = s.stride_x;
   d.pad_y = s.dilation_y * (s.taps_y - 1) - s.pad_y;
+  d.end_y = d.pad_y + (s.out_height() - 1) * s.stride_y + 1;
   d.pad_x = s.dilation_x * (s.taps_x - 1) - s.pad_x;
   return d;
 }
 
-DirectShape finished(DirectShape d, const ConvolutionShape& s, Index panel) {
+DirectShape finished(DirectShape d, const ConvolutionShape& s) {
+  d.parts = &direct_parts(d.group_filters());
   d.block = std::clamp<Index>(kBlockFloats / d.image_floats(), 1, s.n);
-  d.runs = runs_of(s, d, panel);
+  d.runs = runs_of(s, d, d.parts->panel);
   return d;
 }
 
@@ -96,6 +99,15 @@ void pad_images(const DirectShape& d, Index height, Index width, const ImageView
       pad_row(d, height, width, image, row % d.height, padded + row / d.height * d.image_floats());
     }
   });
+}
+
+/// Of a panel.
+std::vector<GradientPlace> places_of(const DirectShape& d) {
+  std::vector<GradientPlace> places;
+  for (Index run = 0; run < static_cast<Index>(d.runs.size()); ++run)
+    for (Index part = 0; part < d.runs[static_cast<std::size_t>(run)].count; ++part)
+      places.push_back({0, run, part});
+  return places;
 }
 
 /// Where the weight of lane `lane` and inner index (tap, channel) of `group` lies in w [filters,
@@ -140,21 +152,20 @@ std::optional<DirectConvolution> DirectConvolution::make(const ConvolutionShape&
 
 DirectConvolution::DirectConvolution(const ConvolutionShape& s)
     : shape_(s),
-      forward_(finished(forward_shape(s), s, direct_parts().panel)),
-      gradient_(finished(gradient_shape(s), s, direct_parts().panel)),
-      parts_(&direct_parts()) {}
+      forward_(finished(forward_shape(s), s)),
+      gradient_(finished(gradient_shape(s), s)) {}
 
 Index DirectConvolution::panels(const DirectShape& d) const {
-  return d.groups * ceil_div(d.group_filters(), parts_->panel);
+  return d.groups * ceil_div(d.group_filters(), d.parts->panel);
 }
 
 Index DirectConvolution::weight_floats(const DirectShape& d) const {
-  return round_up(panels(d) * d.inner() * parts_->panel, kAlignFloats);
+  return round_up(panels(d) * d.inner() * d.parts->panel, kAlignFloats);
 }
 
 Index DirectConvolution::packed_floats() const {
-  return forward_.block * forward_.out_height * forward_.out_width * panels(forward_) *
-         parts_->panel;
+  const DirectShape& d = forward_;
+  return d.block * d.out_height * d.out_width * panels(d) * d.parts->panel;
 }
 
 std::int64_t DirectConvolution::workspace_floats() const {
@@ -173,17 +184,17 @@ void DirectConvolution::run(const DirectShape& d, const ImageView& in, bool turn
   const WeightOrder order = order_of(shape_, turned);
 #pragma omp parallel
   {
-    std::vector<float> row(static_cast<std::size_t>(d.out_width * parts_->panel));
+    std::vector<float> row(static_cast<std::size_t>(d.out_width * d.parts->panel));
     share(panels(d), 1, [&](Index panel, Index) {
-      for_each_weight(d, order, panel, parts_->panel,
+      for_each_weight(d, order, panel, d.parts->panel,
                       [&](Index to, Index from) { workspace[to] = from < 0 ? 0.0F : w[from]; });
     });
     for (Index first = 0; first < shape_.n; first += d.block) {
       const Index images = std::min(d.block, shape_.n - first);
       pad_images(d, height, width, in, first, images, padded);
       share(images * d.out_height, 4, [&](Index begin, Index end) {
-        parts_->forward_rows(d, padded, workspace, finish, out, {first * d.out_height, begin, end},
-                             row.data());
+        d.parts->forward_rows(d, padded, workspace, finish, out, {first * d.out_height, begin, end},
+                              row.data());
       });
     }
   }
@@ -206,7 +217,8 @@ void DirectConvolution::weight_gradient(const ImageView& x, const float* dy, boo
   const DirectShape& d = forward_;
   float* const padded = workspace + weight_floats(d);
   float* const packed = padded + round_up(d.block * d.image_floats(), kAlignFloats);
-  const Index image = d.out_height * d.out_width, runs = static_cast<Index>(d.runs.size());
+  const Index image = d.out_height * d.out_width;
+  const std::vector<GradientPlace> places = places_of(d);
   const WeightOrder order = order_of(shape_, false);
 #pragma omp parallel
   {
@@ -214,18 +226,19 @@ void DirectConvolution::weight_gradient(const ImageView& x, const float* dy, boo
       const Index images = std::min(d.block, shape_.n - first), pixels = images * image;
       pad_images(d, shape_.height, shape_.width, x, first, images, padded);
       share(pixels, 64, [&](Index begin, Index end) {
-        parts_->pack_gradients(d, dy + first * image * d.filters, pixels, begin, end, packed);
+        d.parts->pack_gradients(d, dy + first * image * d.filters, pixels, begin, end, packed);
       });
-      share(panels(d) * runs, 1, [&](Index item, Index) {
-        parts_->add_weight_gradients(d, padded, packed, images, item / runs, item % runs,
-                                     first == 0, workspace);
+      share(panels(d) * static_cast<Index>(places.size()), 1, [&](Index item, Index) {
+        GradientPlace place = places[static_cast<std::size_t>(item) % places.size()];
+        place.panel = item / static_cast<Index>(places.size());
+        d.parts->add_weight_gradients(d, padded, packed, images, place, first == 0, workspace);
       });
       share(panels(d), 1, [&](Index panel, Index) {
         if (db != nullptr) add_bias_gradient(panel, packed, pixels, add || first > 0, db);
       });
     }
     share(panels(d), 1, [&](Index panel, Index) {
-      for_each_weight(d, order, panel, parts_->panel, [&](Index from, Index to) {
+      for_each_weight(d, order, panel, d.parts->panel, [&](Index from, Index to) {
         if (to >= 0) dw[to] = workspace[from] + (add ? dw[to] : 0.0F);
       });
     });
@@ -234,14 +247,14 @@ void DirectConvolution::weight_gradient(const ImageView& x, const float* dy, boo
 
 void DirectConvolution::add_bias_gradient(Index panel, const float* packed, Index pixels, bool add,
                                           float* db) const {
-  const Index panels = ceil_div(forward_.group_filters(), parts_->panel);
-  const Index in_group = panel % panels * parts_->panel;
+  const Index width = forward_.parts->panel;
+  const Index panels = ceil_div(forward_.group_filters(), width);
+  const Index in_group = panel % panels * width;
   const Index first = panel / panels * forward_.group_filters() + in_group;
-  const float* values = packed + panel * pixels * parts_->panel;
-  for (Index lane = 0; lane < std::min(parts_->panel, forward_.group_filters() - in_group);
-       ++lane) {
+  const float* values = packed + panel * pixels * width;
+  for (Index lane = 0; lane < std::min(width, forward_.group_filters() - in_group); ++lane) {
     double sum = 0;
-    for (Index pixel = 0; pixel < pixels; ++pixel) sum += values[pixel * parts_->panel + lane];
+    for (Index pixel = 0; pixel < pixels; ++pixel) sum += values[pixel * width + lane];
     db[first + lane] = static_cast<float>(sum) + (add ? db[first + lane] : 0.0F);
   }
 }

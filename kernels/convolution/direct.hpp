@@ -53,7 +53,6 @@ class DirectConvolution {
 
   ConvolutionShape shape_;
   DirectShape forward_, gradient_;
-  const DirectParts* parts_;
 };
 
 }  // namespace millrace::kernels

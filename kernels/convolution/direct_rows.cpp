@@ -15,88 +15,126 @@ namespace {
 
 using Index = std::int64_t;
 
-Index panels_of(const DirectShape& s) { return (s.group_filters() + kPanel - 1) / kPanel; }
+struct Range {
+  Index begin, end;
+  bool empty() const { return begin >= end; }
+};
 
-/// One row of one panel: row [out_width][kPanel] = weights * the padded pixels at `image`.
-void multiply_row(const DirectShape& s, const float* image, const float* weights, float* row) {
-  for (const Runs& run : s.runs) {
-    const float* b = weights + run.weight * kPanel;
-    for_each_group(s.out_width, [&](Index begin, int rows) HWY_ATTR {
-      const Operand a{image + run.image + begin * s.stride_x * s.channels, s.stride_x * s.channels,
-                      1, run.stride};
-      multiply_rows(rows, a, b, run.count, run.length, row + begin * kPanel, kPanel,
-                    run.weight > 0);
-    });
-  }
+/// The i of 0 … count - 1 for which row + i * step is an image row, not padding.
+Range rows_inside(const DirectShape& s, Index row, Index step, Index count) {
+  if (step == 0) return {0, row >= s.pad_y && row < s.end_y ? count : 0};
+  const auto first_from = [&](Index limit) {
+    return row < limit ? std::min((limit - row + step - 1) / step, count) : 0;
+  };
+  return {first_from(s.pad_y), first_from(s.end_y)};
 }
 
-/// `lanes` of each panel-wide pixel to filters `filter` … of the channels-last pixels at `pixel` of
-/// y.
-void store_row(const DirectShape& s, const float* row, Index filter, Index lanes,
-               const Finish& finish, float* y, Index pixel) {
-  for (Index half = 0; half < 2 && half * kLanes < lanes; ++half) {
-    const Index from = half * kLanes, count = lanes - from, first = filter + from;
-    const FinishLanes finished(finish, first, count);
-    for (Index q = 0; q < s.out_width; ++q) {
-      const Index at = (pixel + q) * s.filters;
-      store_lanes(finished(hn::LoadU(Floats(), row + q * kPanel + from), at), y + at + first,
-                  count);
-    }
-  }
-}
+/// For panels of kVectors vectors.
+template <int kVectors>
+struct Rows {
+  static constexpr Index kWidth = kVectors * kLanes;
 
-void forward_rows(const DirectShape& s, const float* padded, const float* weights,
-                  const Finish& finish, float* y, RowRange range, float* row) {
-  const Index panels = panels_of(s);
-  for (Index out = range.begin; out < range.end; ++out) {
-    const float* image = padded + out / s.out_height * s.image_floats() +
-                         out % s.out_height * s.stride_y * s.width * s.channels;
-    for (Index panel = 0; panel < s.groups * panels; ++panel) {
-      const Index group = panel / panels, in_group = panel % panels * kPanel;
-      multiply_row(s, image + group * s.group_channels(), weights + panel * s.inner() * kPanel,
-                   row);
-      store_row(s, row, group * s.group_filters() + in_group,
-                std::min<Index>(kPanel, s.group_filters() - in_group), finish, y,
-                (range.first + out) * s.out_width);
-    }
-  }
-}
+  static Index panels_of(const DirectShape& s) { return (s.group_filters() + kWidth - 1) / kWidth; }
 
-void pack_gradients(const DirectShape& s, const float* dy, Index pixels, Index begin, Index end,
-                    float* packed) {
-  const Floats d;
-  const Index panels = panels_of(s);
-  for (Index panel = 0; panel < s.groups * panels; ++panel) {
-    const Index in_group = panel % panels * kPanel;
-    const float* from = dy + panel / panels * s.group_filters() + in_group;
-    for (Index pixel = begin; pixel < end; ++pixel)
-      for (Index half = 0; half < 2; ++half) {
-        const Index lanes = s.group_filters() - in_group - half * kLanes;
-        hn::StoreU(load_lanes(from + pixel * s.filters + half * kLanes, lanes), d,
-                   packed + (panel * pixels + pixel) * kPanel + half * kLanes);
-      }
-  }
-}
-
-void add_weight_gradients(const DirectShape& s, const float* padded, const float* packed,
-                          Index images, Index panel, Index run_index, bool first, float* dw) {
-  const Runs& run = s.runs[static_cast<std::size_t>(run_index)];
-  const Index pixels = s.out_height * s.out_width;
-  const float* image = padded + panel / panels_of(s) * s.group_channels() + run.image;
-  for (Index n = 0; n < images; ++n)
-    for (Index part = 0; part < run.count; ++part)
-      for_each_group(run.length, [&](Index begin, int rows) HWY_ATTR {
-        const Operand a{image + n * s.image_floats() + part * run.stride + begin, 1,
-                        s.stride_x * s.channels, s.stride_y * s.width * s.channels};
-        float* c = dw + (panel * s.inner() + run.weight + part * run.length + begin) * kPanel;
-        multiply_rows(rows, a, packed + (panel * images + n) * pixels * kPanel, s.out_height,
-                      s.out_width, c, kPanel, !first || n > 0);
+  /// One row of one panel: row [out_width][kWidth] = weights * the pixels of the windows that begin
+  /// at row `top` of the padded image.
+  static void multiply_row(const DirectShape& s, const float* image, Index top,
+                           const float* weights, float* row) {
+    bool started = false;
+    for (const Runs& run : s.runs) {
+      const Range parts =
+          rows_inside(s, top + run.image / s.row_floats(), run.stride / s.row_floats(), run.count);
+      if (parts.empty()) continue;
+      const float* b = weights + (run.weight + parts.begin * run.length) * kWidth;
+      const float* first = image + top * s.row_floats() + run.image + parts.begin * run.stride;
+      for_each_group<kRowsOf<kVectors>>(s.out_width, [&](Index begin, int rows) HWY_ATTR {
+        const Operand a{first + begin * s.stride_x * s.channels, s.stride_x * s.channels, 1,
+                        run.stride};
+        multiply_rows<kVectors>(rows, a, b, parts.end - parts.begin, run.length,
+                                row + begin * kWidth, kWidth, started);
       });
-}
+      started = true;
+    }
+    if (!started) std::fill_n(row, s.out_width * kWidth, 0.0F);
+  }
 
-const DirectParts* parts() {
-  static const DirectParts all = {kPanel, forward_rows, pack_gradients, add_weight_gradients};
-  return &all;
+  /// `lanes` of each panel-wide pixel to filters `filter` … of the channels-last pixels at `pixel`
+  /// of y.
+  static void store_row(const DirectShape& s, const float* row, Index filter, Index lanes,
+                        const Finish& finish, float* y, Index pixel) {
+    for (Index half = 0; half < kVectors && half * kLanes < lanes; ++half) {
+      const Index from = half * kLanes, count = lanes - from, first = filter + from;
+      const FinishLanes finished(finish, first, count);
+      for (Index q = 0; q < s.out_width; ++q) {
+        const Index at = (pixel + q) * s.filters;
+        store_lanes(finished(hn::LoadU(Floats(), row + q * kWidth + from), at), y + at + first,
+                    count);
+      }
+    }
+  }
+
+  static void forward_rows(const DirectShape& s, const float* padded, const float* weights,
+                           const Finish& finish, float* y, RowRange range, float* row) {
+    const Index panels = panels_of(s);
+    for (Index out = range.begin; out < range.end; ++out) {
+      const float* image = padded + out / s.out_height * s.image_floats();
+      const Index top = out % s.out_height * s.stride_y;
+      for (Index panel = 0; panel < s.groups * panels; ++panel) {
+        const Index group = panel / panels, in_group = panel % panels * kWidth;
+        multiply_row(s, image + group * s.group_channels(), top,
+                     weights + panel * s.inner() * kWidth, row);
+        store_row(s, row, group * s.group_filters() + in_group,
+                  std::min<Index>(kWidth, s.group_filters() - in_group), finish, y,
+                  (range.first + out) * s.out_width);
+      }
+    }
+  }
+
+  static void pack_gradients(const DirectShape& s, const float* dy, Index pixels, Index begin,
+                             Index end, float* packed) {
+    const Floats d;
+    const Index panels = panels_of(s);
+    for (Index panel = 0; panel < s.groups * panels; ++panel) {
+      const Index in_group = panel % panels * kWidth;
+      const float* from = dy + panel / panels * s.group_filters() + in_group;
+      for (Index pixel = begin; pixel < end; ++pixel)
+        for (Index half = 0; half < kVectors; ++half) {
+          const Index lanes = s.group_filters() - in_group - half * kLanes;
+          hn::StoreU(load_lanes(from + pixel * s.filters + half * kLanes, lanes), d,
+                     packed + (panel * pixels + pixel) * kWidth + half * kLanes);
+        }
+    }
+  }
+
+  static void add_weight_gradients(const DirectShape& s, const float* padded, const float* packed,
+                                   Index images, const GradientPlace& place, bool first,
+                                   float* dw) {
+    const Runs& run = s.runs[static_cast<std::size_t>(place.run)];
+    const Index offset = run.image + place.part * run.stride, pixels = s.out_height * s.out_width;
+    const Range rows = rows_inside(s, offset / s.row_floats(), s.stride_y, s.out_height);
+    float* const c = dw + (place.panel * s.inner() + run.weight + place.part * run.length) * kWidth;
+    if (rows.empty() && first) std::fill_n(c, run.length * kWidth, 0.0F);
+    if (rows.empty()) return;
+    const float* image = padded + place.panel / panels_of(s) * s.group_channels() + offset +
+                         rows.begin * s.stride_y * s.row_floats();
+    const float* dy = packed + (place.panel * images * pixels + rows.begin * s.out_width) * kWidth;
+    for (Index n = 0; n < images; ++n)
+      for_each_group<kRowsOf<kVectors>>(run.length, [&](Index begin, int count) HWY_ATTR {
+        const Operand a{image + n * s.image_floats() + begin, 1, s.stride_x * s.channels,
+                        s.stride_y * s.row_floats()};
+        multiply_rows<kVectors>(count, a, dy + n * pixels * kWidth, rows.end - rows.begin,
+                                s.out_width, c + begin * kWidth, kWidth, !first || n > 0);
+      });
+  }
+
+  static const DirectParts* parts() {
+    static const DirectParts all = {kWidth, forward_rows, pack_gradients, add_weight_gradients};
+    return &all;
+  }
+};
+
+const DirectParts* find_parts(Index filters) {
+  return filters <= kLanes ? Rows<1>::parts() : Rows<2>::parts();
 }
 
 }  // namespace
@@ -105,9 +143,11 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace millrace::kernels {
-HWY_EXPORT(parts);
+HWY_EXPORT(find_parts);
 
-const DirectParts& direct_parts() { return *HWY_DYNAMIC_DISPATCH(parts)(); }
+const DirectParts& direct_parts(std::int64_t filters) {
+  return *HWY_DYNAMIC_DISPATCH(find_parts)(filters);
+}
 
 }  // namespace millrace::kernels
 #endif

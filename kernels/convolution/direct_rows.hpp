@@ -16,17 +16,22 @@ struct Runs {
   std::int64_t image = 0, weight = 0, count = 1, stride = 0, length = 1;
 };
 
+struct DirectParts;
+
 /// A convolution without padding, of padded images [height, width, channels].
 struct DirectShape {
   std::int64_t height = 1, width = 1, channels = 1;
   std::int64_t out_height = 1, out_width = 1, filters = 1;
   std::int64_t stride_y = 1, stride_x = 1, groups = 1;
   std::int64_t pad_y = 0, pad_x = 0;        ///< of the original's first pixel
+  std::int64_t end_y = 1;                   ///< rows from here on are padding
   std::int64_t spread_y = 1, spread_x = 1;  ///< between its pixels
   std::int64_t block = 1;                   ///< images at a time
   std::vector<Runs> runs;                   ///< of one group, in the order of the weights
+  const DirectParts* parts = nullptr;
 
-  std::int64_t image_floats() const { return height * width * channels; }
+  std::int64_t row_floats() const { return width * channels; }
+  std::int64_t image_floats() const { return height * row_floats(); }
   std::int64_t group_channels() const { return channels / groups; }
   std::int64_t group_filters() const { return filters / groups; }
   std::int64_t inner() const { return runs.back().weight + runs.back().count * runs.back().length; }
@@ -35,6 +40,11 @@ struct DirectShape {
 /// Rows [begin, end) of the block whose first one is row `first` of all images.
 struct RowRange {
   std::int64_t first = 0, begin = 0, end = 0;
+};
+
+/// Of dw: one run of a panel (counted over all groups).
+struct GradientPlace {
+  std::int64_t panel = 0, run = 0, part = 0;  ///< index in `runs`; of its `count`
 };
 
 struct DirectParts {
@@ -47,13 +57,14 @@ struct DirectParts {
   /// dy's pixels [begin, end) into panels [group][panel][pixels][kPanel].
   void (*pack_gradients)(const DirectShape&, const float* dy, std::int64_t pixels,
                          std::int64_t begin, std::int64_t end, float* packed);
-  /// Adds to dw [group][panel][inner][kPanel] what `images` images give to run `run` of `panel`
-  /// (counted over all groups); `first`: overwrites.
+  /// Adds to dw [group][panel][inner][kPanel] what `images` images give to `place`; `first`:
+  /// overwrites.
   void (*add_weight_gradients)(const DirectShape&, const float* padded, const float* packed,
-                               std::int64_t images, std::int64_t panel, std::int64_t run,
-                               bool first, float* dw);
+                               std::int64_t images, const GradientPlace& place, bool first,
+                               float* dw);
 };
 
-const DirectParts& direct_parts();
+/// For so many filters of a group.
+const DirectParts& direct_parts(std::int64_t filters);
 
 }  // namespace millrace::kernels

@@ -1,6 +1,7 @@
 // The micro-kernel of every matrix product here: a tile of C, kRows rows of one panel (two vectors
-// wide), held in registers over the inner dimension. Included once for each instruction set,
-// between HWY_BEFORE_NAMESPACE and HWY_AFTER_NAMESPACE of a source that uses it.
+// wide; one, for matrices that have no more), held in registers over the inner dimension. Included
+// once for each instruction set, between HWY_BEFORE_NAMESPACE and HWY_AFTER_NAMESPACE of a source
+// that uses it.
 
 #include <cstddef>
 
@@ -21,6 +22,9 @@ namespace hn = hwy::HWY_NAMESPACE;
 inline constexpr int kPanel = 2 * kLanes;
 /// Accumulators fill the register file but for two operands and the broadcast.
 inline constexpr int kTileRows = HWY_TARGET == HWY_AVX3 ? 12 : (HWY_ARCH_ARM_A64 ? 8 : 6);
+/// The rows of a tile for a panel of so many vectors.
+template <int kVectors>
+inline constexpr int kRowsOf = kTileRows * 2 / kVectors;
 
 /// Where the elements of A are: row r, inner index i = s * inner + j of segment s at
 /// a[r * row + s * segment + j * step].
@@ -29,54 +33,53 @@ struct Operand {
   std::ptrdiff_t row, step, segment;
 };
 
-/// c[r * c_row + lane] (+)= sum over segments and j of A(r, s, j) * b[(s * inner + j) * kPanel +
-/// lane] for kRows rows and kPanel lanes. `add`: to what c holds.
-template <int kRows>
+/// c[r * c_row + lane] (+)= sum over segments and j of A(r, s, j) * b[(s * inner + j) * width +
+/// lane] for kRows rows and width = kVectors * kLanes lanes. `add`: to what c holds.
+template <int kRows, int kVectors = 2>
 HWY_INLINE void multiply_tile(const Operand& o, const float* HWY_RESTRICT b,
                               std::ptrdiff_t segments, std::ptrdiff_t inner, float* HWY_RESTRICT c,
                               std::ptrdiff_t c_row, bool add) {
   const Floats d;
-  Vector sum[kRows][2];
-#pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r) sum[r][0] = sum[r][1] = hn::Zero(d);
+  Vector sum[kRows][kVectors];
+#pragma GCC unroll 32
+  for (int r = 0; r < kRows; ++r)
+    for (int v = 0; v < kVectors; ++v) sum[r][v] = hn::Zero(d);
   for (std::ptrdiff_t s = 0; s < segments; ++s) {
     const float* a = o.a + s * o.segment;
-    for (std::ptrdiff_t j = 0; j < inner; ++j, a += o.step, b += kPanel) {
-      const Vector b0 = hn::LoadU(d, b), b1 = hn::LoadU(d, b + kLanes);
-#pragma GCC unroll 16
+    for (std::ptrdiff_t j = 0; j < inner; ++j, a += o.step, b += kVectors * kLanes) {
+      Vector row[kVectors];
+      for (int v = 0; v < kVectors; ++v) row[v] = hn::LoadU(d, b + v * kLanes);
+#pragma GCC unroll 32
       for (int r = 0; r < kRows; ++r) {
         const Vector value = hn::Set(d, a[r * o.row]);
-        sum[r][0] = hn::MulAdd(value, b0, sum[r][0]);
-        sum[r][1] = hn::MulAdd(value, b1, sum[r][1]);
+        for (int v = 0; v < kVectors; ++v) sum[r][v] = hn::MulAdd(value, row[v], sum[r][v]);
       }
     }
   }
-#pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r, c += c_row) {
-    if (add) {
-      sum[r][0] = hn::Add(sum[r][0], hn::LoadU(d, c));
-      sum[r][1] = hn::Add(sum[r][1], hn::LoadU(d, c + kLanes));
+#pragma GCC unroll 32
+  for (int r = 0; r < kRows; ++r, c += c_row)
+    for (int v = 0; v < kVectors; ++v) {
+      if (add) sum[r][v] = hn::Add(sum[r][v], hn::LoadU(d, c + v * kLanes));
+      hn::StoreU(sum[r][v], d, c + v * kLanes);
     }
-    hn::StoreU(sum[r][0], d, c);
-    hn::StoreU(sum[r][1], d, c + kLanes);
-  }
 }
 
-/// The same for 1 <= rows <= kTileRows.
-template <int kRows = kTileRows>
+/// The same for 1 <= rows <= kRows.
+template <int kVectors = 2, int kRows = kRowsOf<kVectors>>
 HWY_NOINLINE void multiply_rows(int rows, const Operand& o, const float* b, std::ptrdiff_t segments,
                                 std::ptrdiff_t inner, float* c, std::ptrdiff_t c_row, bool add) {
   if constexpr (kRows > 1) {
-    if (rows < kRows) return multiply_rows<kRows - 1>(rows, o, b, segments, inner, c, c_row, add);
+    if (rows < kRows)
+      return multiply_rows<kVectors, kRows - 1>(rows, o, b, segments, inner, c, c_row, add);
   }
-  multiply_tile<kRows>(o, b, segments, inner, c, c_row, add);
+  multiply_tile<kRows, kVectors>(o, b, segments, inner, c, c_row, add);
 }
 
-/// Calls body(begin, rows) for groups of at most kTileRows of `count` rows, as even as can be:
-/// small groups leave accumulators, and so the multipliers, idle.
-template <typename Body>
+/// Calls body(begin, rows) for groups of at most kRows of `count` rows, as even as can be: small
+/// groups leave accumulators, and so the multipliers, idle.
+template <int kRows = kTileRows, typename Body>
 HWY_INLINE void for_each_group(std::ptrdiff_t count, const Body& body) {
-  const std::ptrdiff_t groups = (count + kTileRows - 1) / kTileRows;
+  const std::ptrdiff_t groups = (count + kRows - 1) / kRows;
   for (std::ptrdiff_t group = 0; group < groups; ++group) {
     const std::ptrdiff_t begin = group * count / groups, end = (group + 1) * count / groups;
     body(begin, static_cast<int>(end - begin));

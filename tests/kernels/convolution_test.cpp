@@ -85,6 +85,14 @@ std::vector<ConvolutionShape> odd_shapes() {
                  .stride_x = 3,
                  .pad_x = 2,
                  .dilation_x = 2});
+  all.push_back({.n = 2,  // every tap lies in the padding
+                 .height = 1,
+                 .width = 5,
+                 .channels = 3,
+                 .filters = 4,
+                 .taps_y = 2,
+                 .pad_y = 1,
+                 .dilation_y = 2});
   return all;
 }
 
