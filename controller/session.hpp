@@ -26,6 +26,12 @@ struct SessionTensor {
   void* destination = nullptr;  ///< where a restore writes; same memory as view.data
 };
 
+/// What steps have waited for so far.
+struct LoaderWaits {
+  std::int64_t waits = 0, wait_ns = 0;  ///< a batch was not decoded when a step could have begun
+  std::int64_t disk_waits = 0, disk_wait_ns = 0;  ///< its files were not in memory yet
+};
+
 class TrainingSession {
  public:
   virtual ~TrainingSession() = default;
@@ -46,9 +52,7 @@ class TrainingSession {
 
   /// Weights and optimizer state, in place.
   virtual std::vector<SessionTensor> state() = 0;
-  /// Times a batch was not ready when a step could have begun, and for how long.
-  virtual std::int64_t loader_waits() const = 0;
-  virtual std::int64_t loader_wait_ns() const = 0;
+  virtual LoaderWaits loader_waits() const = 0;
   /// Broken images that were left out so far.
   virtual std::int64_t skipped_images() const = 0;
 };

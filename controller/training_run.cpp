@@ -297,8 +297,7 @@ TrainingResult TrainingRun::result() const {
     result.error_percent =
         100 * std::abs(result.first_expected_ns - result.measured_ns) / result.measured_ns;
   }
-  result.loader_waits = session_.loader_waits();
-  result.loader_wait_ns = session_.loader_wait_ns();
+  result.loader = session_.loader_waits();
   result.skipped_images = session_.skipped_images();
   return result;
 }

@@ -42,8 +42,7 @@ struct TrainingResult {
   double first_latest_ns = 0;
   double measured_ns = 0;               ///< from then to the end
   std::optional<double> error_percent;  ///< |expected - measured| / measured; absent: ended early
-  std::int64_t loader_waits = 0;
-  std::int64_t loader_wait_ns = 0;
+  LoaderWaits loader;
   std::int64_t skipped_images = 0;  ///< broken ones that were left out
 };
 

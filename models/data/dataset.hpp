@@ -17,7 +17,11 @@ struct Normalisation {
   bool operator==(const Normalisation&) const = default;
 };
 
-/// Immutable; every method is thread-safe.
+struct DiskWaits {
+  std::int64_t count = 0, ns = 0;
+};
+
+/// Immutable but for its counters; every method is thread-safe.
 class Dataset {
  public:
   virtual ~Dataset() = default;
@@ -31,6 +35,11 @@ class Dataset {
   /// Decodes sample `index` to 1 or 3 channels (image.hpp). Throws ConfigError naming the sample
   /// where it is broken.
   virtual Image decode(std::int64_t index, int channels, const ShrinkLimit& limit) const = 0;
+
+  /// decode(index) will follow: starts reading what it will read, and returns at once.
+  virtual void will_need(std::int64_t) const {}
+  /// How often, and how long, decode() has waited for the disk so far.
+  virtual DiskWaits disk_waits() const { return {}; }
 
   /// The published statistics of a well-known set with `channels` channels; absent: compute them.
   virtual std::optional<Normalisation> known_normalisation(int channels) const = 0;

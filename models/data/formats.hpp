@@ -35,6 +35,8 @@ class Subset : public Dataset {
   Image decode(std::int64_t index, int channels, const ShrinkLimit& limit) const override {
     return all_->decode(at(index), channels, limit);
   }
+  void will_need(std::int64_t index) const override { all_->will_need(at(index)); }
+  DiskWaits disk_waits() const override { return all_->disk_waits(); }
   std::optional<Normalisation> known_normalisation(int channels) const override {
     return all_->known_normalisation(channels);
   }

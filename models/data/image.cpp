@@ -1,13 +1,11 @@
 #include "models/data/image.hpp"
 
 #include <array>
-#include <cerrno>
 #include <cstring>
-#include <filesystem>
-#include <fstream>
 
 #include "millrace/errors.hpp"
 #include "models/data/codecs.hpp"
+#include "models/data/image_file.hpp"
 
 namespace millrace {
 namespace {
@@ -18,17 +16,6 @@ constexpr std::array<std::uint8_t, 8> kPngMagic = {0x89, 'P', 'N', 'G', '\r', '\
 template <std::size_t N>
 bool begins_with(std::span<const std::uint8_t> bytes, const std::array<std::uint8_t, N>& magic) {
   return bytes.size() >= N && std::memcmp(bytes.data(), magic.data(), N) == 0;
-}
-
-std::vector<std::uint8_t> read_bytes(const std::string& file) {
-  std::error_code error;
-  const auto size = std::filesystem::file_size(file, error);
-  if (error) refuse_image(file, "cannot be read: " + error.message());
-  std::ifstream stream(file, std::ios::binary);
-  std::vector<std::uint8_t> bytes(size);
-  stream.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(size));
-  if (!stream) refuse_image(file, std::string("cannot be read: ") + std::strerror(errno));
-  return bytes;
 }
 
 }  // namespace
@@ -55,7 +42,7 @@ Image decode_image(std::span<const std::uint8_t> bytes, const std::string& origi
 }
 
 Image read_image(const std::string& file, int channels, const ShrinkLimit& limit) {
-  return decode_image(read_bytes(file), file, channels, limit);
+  return decode_image(read_image_file(file).bytes, file, channels, limit);
 }
 
 }  // namespace millrace

@@ -58,7 +58,7 @@ void require(bool fits, const std::string& what, std::int64_t value, const std::
 
 void check(const Dataset& dataset, const LoaderSettings& settings) {
   require(settings.batch >= 1, "batch", settings.batch, "it must be at least 1");
-  require(settings.look_ahead >= 1, "look-ahead", settings.look_ahead, "it must be at least 1");
+  require(settings.look_ahead >= 0, "look-ahead", settings.look_ahead, "it must be at least 0");
   require(settings.threads >= 0, "decoding threads", settings.threads,
           "it must be at least 1, or 0 for as many as fit");
   require(dataset.size() >= 1, "samples", dataset.size(), "the data set is empty");
@@ -132,25 +132,31 @@ struct Loader::Parts {
     return order_of_epoch;
   }
 
+  /// Of the batch of a step, in their order.
+  std::vector<std::int64_t> samples_of(std::int64_t step) {
+    const auto& all = order(step / steps_per_epoch());
+    const std::int64_t begin = step % steps_per_epoch() * settings.batch;
+    const std::int64_t end = std::min(begin + settings.batch, dataset->size());
+    return {all.begin() + begin, all.begin() + end};
+  }
+
   std::shared_ptr<Slot> make_slot(std::int64_t step) {
     auto slot = std::make_shared<Slot>();
     slot->epoch = step / steps_per_epoch();
-    const auto& all = order(slot->epoch);
-    const std::int64_t begin = step % steps_per_epoch() * settings.batch;
-    const std::int64_t end = std::min(begin + settings.batch, dataset->size());
-    slot->indices.assign(all.begin() + begin, all.begin() + end);
+    slot->indices = samples_of(step);
     const auto& format = settings.format;
-    slot->batch = {at::empty({end - begin, format.channels, format.height, format.width}),
-                   at::empty({end - begin}, at::kLong)};
+    const auto rows = static_cast<std::int64_t>(slot->indices.size());
+    slot->batch = {at::empty({rows, format.channels, format.height, format.width}),
+                   at::empty({rows}, at::kLong)};
     slot->inputs = slot->batch.inputs.data_ptr<float>();
     slot->targets = slot->batch.targets.data_ptr<std::int64_t>();
     slot->left = slot->indices.size();
     return slot;
   }
 
-  /// Begins decoding until `look_ahead` batches are under way or done.
-  void fill() {
-    while (std::ssize(slots) < settings.look_ahead) {
+  /// Begins decoding until `batches` are under way or done.
+  void fill(int batches) {
+    while (std::ssize(slots) < batches) {
       const std::int64_t step = position + std::ssize(slots);
       if (is_past_end(step)) return;
       slots.push_back(make_slot(step));
@@ -162,6 +168,13 @@ struct Loader::Parts {
       }
       for (std::size_t row = 0; row < rows; ++row) arena.enqueue([this] { work(); });
     }
+  }
+
+  /// Has the files read of the batch behind those that are being decoded.
+  void read_ahead() {
+    const std::int64_t step = position + std::ssize(slots);
+    if (is_past_end(step)) return;
+    for (const std::int64_t index : samples_of(step)) dataset->will_need(index);
   }
 
   /// Forgets what is under way and waits for the rows that are being decoded.
@@ -183,12 +196,14 @@ struct Loader::Parts {
 
   std::optional<Batch> next() {
     while (!is_past_end(position)) {
+      fill(std::max(settings.look_ahead, 1));
       const std::shared_ptr<Slot> slot = slots.front();
       wait_for(*slot);
       if (slot->failure) std::rethrow_exception(slot->failure);
       slots.pop_front();
       ++position;
-      fill();
+      fill(settings.look_ahead);
+      read_ahead();
       if (slot->broken.empty()) return slot->batch;
       Batch rest = without_rows(slot->batch, slot->broken);
       if (rest.targets.size(0) > 0) return rest;
@@ -275,7 +290,8 @@ struct Loader::Parts {
 Loader::Loader(std::shared_ptr<const Dataset> dataset, LoaderSettings settings) {
   check(*dataset, settings);
   parts_ = std::make_unique<Parts>(std::move(dataset), std::move(settings));
-  parts_->fill();
+  parts_->fill(parts_->settings.look_ahead);
+  parts_->read_ahead();
 }
 
 Loader::~Loader() { parts_->stop(); }
@@ -287,13 +303,14 @@ void Loader::seek(std::int64_t step) {
   if (step == parts_->position) return;
   parts_->stop();
   parts_->position = step;
-  parts_->fill();
+  parts_->fill(parts_->settings.look_ahead);
 }
 
 std::int64_t Loader::position() const { return parts_->position; }
 std::int64_t Loader::steps_per_epoch() const { return parts_->steps_per_epoch(); }
 std::int64_t Loader::waits() const { return parts_->waits; }
 std::int64_t Loader::wait_ns() const { return parts_->wait_ns; }
+DiskWaits Loader::disk_waits() const { return parts_->dataset->disk_waits(); }
 
 std::int64_t Loader::skipped() const {
   const std::scoped_lock lock(parts_->mutex);

@@ -20,7 +20,9 @@ struct LoaderSettings {
   /// Training: shuffled and augmented, without end. Absent: the whole set once, in order, middle
   /// crops.
   std::optional<Augmentation> augmentation;
-  int look_ahead = 2;     ///< batches decoded before they are asked for, at least 1
+  /// Batches decoded before they are asked for. 0: decoded when asked for, and only read ahead:
+  /// where the stages keep every CPU busy, decoding beside them slows all of them at once.
+  int look_ahead = 2;
   std::vector<int> cpus;  ///< where decoding may run; empty: wherever the process may
   /// Decoding at once; 0: one for each of these CPUs, so that decoding slows all cores alike. One
   /// thread would keep to one core, and the stages' other cores would wait for that one.
@@ -52,8 +54,9 @@ class Loader {
   std::int64_t position() const;
   std::int64_t steps_per_epoch() const;
 
-  std::int64_t waits() const;    ///< calls of next() that had to wait
+  std::int64_t waits() const;    ///< calls of next() that had to wait for decoding
   std::int64_t wait_ns() const;  ///< and for how long in all
+  DiskWaits disk_waits() const;  ///< of the data set: files that were not in memory yet
   std::int64_t skipped() const;  ///< broken images met so far
 
  private:

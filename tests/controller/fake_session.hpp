@@ -41,8 +41,7 @@ class FakeSession : public TrainingSession {
   std::int64_t validation_samples() const override { return validation; }
   void seek(std::int64_t step) override { step_ = step; }
   std::vector<SessionTensor> state() override;
-  std::int64_t loader_waits() const override { return 3; }
-  std::int64_t loader_wait_ns() const override { return 40; }
+  LoaderWaits loader_waits() const override { return {3, 40, 1, 5}; }
   std::int64_t skipped_images() const override { return 5; }
 
   std::int64_t trained() const { return step_; }  ///< steps

@@ -170,8 +170,10 @@ TEST_F(TrainingRunTest, ComparesTheEstimateWithWhatWasMeasured) {
       100 * std::abs(result.first_expected_ns - result.measured_ns) / result.measured_ns);
   EXPECT_NEAR(result.images_per_second, 16e9 / FakeSession::kStep_ns, 1);
   EXPECT_GT(result.loss.value(), 0);
-  EXPECT_EQ(result.loader_waits, 3);
-  EXPECT_EQ(result.loader_wait_ns, 40);
+  EXPECT_EQ(result.loader.waits, 3);
+  EXPECT_EQ(result.loader.wait_ns, 40);
+  EXPECT_EQ(result.loader.disk_waits, 1);
+  EXPECT_EQ(result.loader.disk_wait_ns, 5);
   EXPECT_EQ(result.skipped_images, 5);
 }
 

@@ -29,8 +29,10 @@ class ModelSession : public TrainingSession {
   void seek(std::int64_t step) override;
 
   std::vector<SessionTensor> state() override;
-  std::int64_t loader_waits() const override { return loader_.waits(); }
-  std::int64_t loader_wait_ns() const override { return loader_.wait_ns(); }
+  LoaderWaits loader_waits() const override {
+    const DiskWaits disk = loader_.disk_waits();
+    return {loader_.waits(), loader_.wait_ns(), disk.count, disk.ns};
+  }
   std::int64_t skipped_images() const override { return loader_.skipped(); }
 
   TrainStep& step() { return step_; }

@@ -52,20 +52,23 @@ std::optional<double> accuracy_of(const TrainingResult& result) {
 }
 
 std::string json_of(const TrainingResult& result, const fs::path& folder) {
-  return json_text(
-      {{"outcome", name_of(result.outcome)},
-       {"folder", folder.string()},
-       {"steps", result.steps},
-       {"images_per_second", result.images_per_second},
-       {"loss", or_null(result.loss)},
-       {"accuracy", or_null(accuracy_of(result))},
-       {"estimate",
-        {{"first_expected_ns", result.first_expected_ns},
-         {"first_latest_ns", result.first_latest_ns},
-         {"measured_ns", result.measured_ns},
-         {"error_percent", or_null(result.error_percent)}}},
-       {"loader", {{"waits", result.loader_waits}, {"wait_ns", result.loader_wait_ns}}},
-       {"skipped_images", result.skipped_images}});
+  return json_text({{"outcome", name_of(result.outcome)},
+                    {"folder", folder.string()},
+                    {"steps", result.steps},
+                    {"images_per_second", result.images_per_second},
+                    {"loss", or_null(result.loss)},
+                    {"accuracy", or_null(accuracy_of(result))},
+                    {"estimate",
+                     {{"first_expected_ns", result.first_expected_ns},
+                      {"first_latest_ns", result.first_latest_ns},
+                      {"measured_ns", result.measured_ns},
+                      {"error_percent", or_null(result.error_percent)}}},
+                    {"loader",
+                     {{"waits", result.loader.waits},
+                      {"wait_ns", result.loader.wait_ns},
+                      {"disk_waits", result.loader.disk_waits},
+                      {"disk_wait_ns", result.loader.disk_wait_ns}}},
+                    {"skipped_images", result.skipped_images}});
 }
 
 std::string text_of(const TrainingResult& result, const fs::path& folder) {

@@ -4,6 +4,8 @@
 #include <atomic>
 #include <functional>
 #include <set>
+#include <utility>
+#include <vector>
 
 #include "millrace/errors.hpp"
 #include "models/data/dataset.hpp"
@@ -34,7 +36,12 @@ class FakeDataset : public Dataset {
     return Normalisation{std::vector<float>(count, 0), std::vector<float>(count, 1)};
   }
 
+  void will_need(std::int64_t index) const override { needed_.push_back(index); }
+  DiskWaits disk_waits() const override { return {2, 30}; }
+
   std::int64_t begun() const { return begun_; }
+  /// What will_need() was told since the last call.
+  std::vector<std::int64_t> needed() { return std::exchange(needed_, {}); }
 
   std::function<void(std::int64_t index)> on_decode;
 
@@ -43,6 +50,7 @@ class FakeDataset : public Dataset {
   std::set<std::int64_t> broken_;
   std::vector<std::string> class_names_ = {"a", "b", "c"};
   mutable std::atomic<std::int64_t> begun_{0};
+  mutable std::vector<std::int64_t> needed_;  // of the loader's caller alone
 };
 
 }  // namespace millrace::testing

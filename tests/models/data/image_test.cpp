@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "models/data/image_file.hpp"
 #include "tests/models/data/image_files.hpp"
 
 namespace millrace {
@@ -210,6 +211,20 @@ TEST(ReadImage, NamesTheFileThatCannotBeRead) {
               AllOf(HasSubstr("/nowhere/a.jpg"), HasSubstr("cannot be read")));
   const ScratchFolder folder;
   EXPECT_NE(message_of([&] { read_image(folder.path().string(), 3); }), "");
+}
+
+TEST(ImageFile, IsReadWhole) {
+  const ScratchFolder folder;
+  Bytes bytes(300'000);
+  for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::uint8_t>(i * 7);
+  write_file(folder / "large", bytes);
+  write_file(folder / "empty", {});
+  prefetch_file(folder / "large");
+  prefetch_file(folder / "missing");  // shows when it is read
+  EXPECT_EQ(read_image_file(folder / "large").bytes, bytes);
+  const FileBytes empty = read_image_file(folder / "empty");
+  EXPECT_TRUE(empty.bytes.empty());
+  EXPECT_EQ(empty.wait_ns, 0);
 }
 
 TEST(ReadImage, GoesByTheContentNotTheName) {

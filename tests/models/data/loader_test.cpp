@@ -110,7 +110,8 @@ class Threads : public ::testing::TestWithParam<std::pair<int, int>> {};
 
 TEST_P(Threads, ChangeNothing) {
   LoaderSettings plain = settings(8), with = settings(8);
-  plain.threads = plain.look_ahead = 1;
+  plain.threads = 1;
+  plain.look_ahead = 0;
   std::tie(with.threads, with.look_ahead) = GetParam();
   Loader a(make_set(50), plain), b(make_set(50), with);
   for (int step = 0; step < 15; ++step) {
@@ -164,7 +165,7 @@ TEST(Loader, ValidationIsInOrderOnceAndCanBeRepeated) {
 }
 
 TEST(Loader, DecodesNoFurtherAheadThanAsked) {
-  for (const int look_ahead : {1, 3}) {
+  for (const int look_ahead : {0, 1, 3}) {
     LoaderSettings bounded = settings(4);
     bounded.look_ahead = look_ahead;
     const Set set = make_set(40);
@@ -175,6 +176,25 @@ TEST(Loader, DecodesNoFurtherAheadThanAsked) {
       EXPECT_GE(set->begun(), 4 * (step + 1));
     }
   }
+}
+
+TEST(Loader, ReadsTheNextBatchAhead) {
+  for (const int look_ahead : {0, 2}) {
+    LoaderSettings ahead = settings(4, /*training=*/false);
+    ahead.look_ahead = look_ahead;
+    const Set set = make_set(15);
+    Loader loader(set, ahead);
+    const std::int64_t first = 4 * look_ahead;
+    EXPECT_THAT(set->needed(), ElementsAre(first, first + 1, first + 2, first + 3));
+    next_samples(loader);
+    EXPECT_EQ(set->needed().front(), first + 4);
+  }
+}
+
+TEST(Loader, TellsWhatWaitedForTheDisk) {
+  const Loader loader(make_set(8), settings(4));
+  EXPECT_EQ(loader.disk_waits().count, 2);
+  EXPECT_EQ(loader.disk_waits().ns, 30);
 }
 
 TEST(Loader, CountsItsWaits) {
@@ -268,7 +288,7 @@ TEST(Loader, RefusesSettingsOutOfRange) {
     return message_of([&] { Loader(make_set(size), changed); });
   };
   EXPECT_THAT(refusal([](auto& s) { s.batch = 0; }), HasSubstr("batch 0"));
-  EXPECT_THAT(refusal([](auto& s) { s.look_ahead = 0; }), HasSubstr("look-ahead 0"));
+  EXPECT_THAT(refusal([](auto& s) { s.look_ahead = -1; }), HasSubstr("look-ahead -1"));
   EXPECT_THAT(refusal([](auto& s) { s.threads = -1; }), HasSubstr("threads -1"));
   EXPECT_THAT(refusal([](auto&) {}, 0), HasSubstr("empty"));
 }
