@@ -15,10 +15,11 @@
 namespace millrace {
 namespace {
 
+/// Open for reading; what is no file (a pipe, for one) is not waited for.
 class File {
  public:
   explicit File(const std::string& name)
-      : descriptor_(::open(name.c_str(), O_RDONLY | O_CLOEXEC)) {}
+      : descriptor_(::open(name.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {}
   ~File() {
     if (descriptor_ >= 0) ::close(descriptor_);
   }
@@ -46,6 +47,7 @@ FileBytes read_image_file(const std::string& file) {
   const File opened(file);
   struct stat status {};
   if (opened.get() < 0 || fstat(opened.get(), &status) != 0) unreadable(file);
+  if (!S_ISREG(status.st_mode)) refuse_image(file, "cannot be read: it is not a regular file");
   FileBytes result{std::vector<std::uint8_t>(static_cast<std::size_t>(status.st_size)), 0};
   std::size_t done = 0;
   while (done < result.bytes.size()) {

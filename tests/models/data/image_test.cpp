@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <zlib.h>
 
 #include <algorithm>
@@ -210,7 +211,11 @@ TEST(ReadImage, NamesTheFileThatCannotBeRead) {
   EXPECT_THAT(message_of([] { read_image("/nowhere/a.jpg", 3); }),
               AllOf(HasSubstr("/nowhere/a.jpg"), HasSubstr("cannot be read")));
   const ScratchFolder folder;
-  EXPECT_NE(message_of([&] { read_image(folder.path().string(), 3); }), "");
+  ASSERT_EQ(mkfifo((folder / "pipe.jpg").c_str(), 0600), 0);
+  prefetch_file(folder / "pipe.jpg");
+  for (const std::string& file : {folder.path().string(), folder / "pipe.jpg"})
+    EXPECT_THAT(message_of([&] { read_image(file, 3); }),
+                AllOf(HasSubstr(file), HasSubstr("not a regular file")));
 }
 
 TEST(ImageFile, IsReadWhole) {
