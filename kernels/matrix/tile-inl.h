@@ -3,7 +3,9 @@
 // once for each instruction set, between HWY_BEFORE_NAMESPACE and HWY_AFTER_NAMESPACE of a source
 // that uses it.
 
+#include <array>
 #include <cstddef>
+#include <utility>
 
 #include "hwy/highway.h"
 #include "kernels/matrix/lanes-inl.h"
@@ -64,15 +66,25 @@ HWY_INLINE void multiply_tile(const Operand& o, const float* HWY_RESTRICT b,
     }
 }
 
-/// The same for 1 <= rows <= kRows.
-template <int kVectors = 2, int kRows = kRowsOf<kVectors>>
-HWY_NOINLINE void multiply_rows(int rows, const Operand& o, const float* b, std::ptrdiff_t segments,
+template <int kRows, int kVectors>
+HWY_NOINLINE void multiply_some(const Operand& o, const float* b, std::ptrdiff_t segments,
                                 std::ptrdiff_t inner, float* c, std::ptrdiff_t c_row, bool add) {
-  if constexpr (kRows > 1) {
-    if (rows < kRows)
-      return multiply_rows<kVectors, kRows - 1>(rows, o, b, segments, inner, c, c_row, add);
-  }
   multiply_tile<kRows, kVectors>(o, b, segments, inner, c, c_row, add);
+}
+
+/// By number of rows, from 1 on.
+template <int kVectors, std::size_t... kIndex>
+constexpr auto tiles_by_rows(std::index_sequence<kIndex...>) {
+  return std::array{&multiply_some<static_cast<int>(kIndex) + 1, kVectors>...};
+}
+
+/// The same for 1 <= rows <= kRowsOf<kVectors>.
+template <int kVectors = 2>
+HWY_INLINE void multiply_rows(int rows, const Operand& o, const float* b, std::ptrdiff_t segments,
+                              std::ptrdiff_t inner, float* c, std::ptrdiff_t c_row, bool add) {
+  static constexpr auto kTiles =
+      tiles_by_rows<kVectors>(std::make_index_sequence<kRowsOf<kVectors>>());
+  kTiles[static_cast<std::size_t>(rows) - 1](o, b, segments, inner, c, c_row, add);
 }
 
 /// Calls body(begin, rows) for groups of at most kRows of `count` rows, as even as can be: small
