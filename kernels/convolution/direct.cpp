@@ -252,11 +252,12 @@ void DirectConvolution::add_bias_gradient(Index panel, const float* packed, Inde
   const Index in_group = panel % panels * width;
   const Index first = panel / panels * forward_.group_filters() + in_group;
   const float* values = packed + panel * pixels * width;
-  for (Index lane = 0; lane < std::min(width, forward_.group_filters() - in_group); ++lane) {
-    double sum = 0;
-    for (Index pixel = 0; pixel < pixels; ++pixel) sum += values[pixel * width + lane];
-    db[first + lane] = static_cast<float>(sum) + (add ? db[first + lane] : 0.0F);
-  }
+  std::vector<double> sums(static_cast<std::size_t>(width));
+  for (Index pixel = 0; pixel < pixels; ++pixel, values += width)
+    for (Index lane = 0; lane < width; ++lane) sums[static_cast<std::size_t>(lane)] += values[lane];
+  for (Index lane = 0; lane < std::min(width, forward_.group_filters() - in_group); ++lane)
+    db[first + lane] =
+        static_cast<float>(sums[static_cast<std::size_t>(lane)]) + (add ? db[first + lane] : 0.0F);
 }
 
 }  // namespace millrace::kernels

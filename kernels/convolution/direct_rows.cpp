@@ -68,9 +68,16 @@ struct Rows {
       for (Index q = 0; q < s.out_width; ++q) {
         const Index at = (pixel + q) * s.filters;
         store_lanes(finished(hn::LoadU(Floats(), row + q * kWidth + from), at), y + at + first,
-                    count);
+                    may_reach_later_pixels(s, finish, q) ? kLanes : count);
       }
     }
+  }
+
+  /// A whole vector at pixel `q` then writes nothing but what follows in the row and is written
+  /// later (and not read before, as an output in the same place is); stores of a part are slow.
+  static bool may_reach_later_pixels(const DirectShape& s, const Finish& finish, Index q) {
+    return kVectors == 1 && s.groups == 1 && finish.relu_output == nullptr &&
+           (s.out_width - q) * s.filters >= kLanes;
   }
 
   static void forward_rows(const DirectShape& s, const float* padded, const float* weights,
