@@ -49,13 +49,20 @@ class ReservedAddresses {
     Heap* heap;
   };
   mutable std::shared_mutex mutex_;
-  std::vector<Part> parts_;  // a few: each is as large as the machine's memory
+  std::vector<Part> parts_;  // a few: each is large
 };
+
+// Never destroyed: tensors in static storage are freed after every destructor of ours.
+ReservedAddresses& reserved_addresses() {
+  static auto* addresses = new ReservedAddresses;
+  return *addresses;
+}
 
 /// Activations come and go in a step, gradients and the like stay in between: apart, so that the
 /// small ones do not leave gaps that are just too small for the large.
 struct ThreadHeap {
-  Heap small, large;
+  Heap small{[this](Heap::Range range) { reserved_addresses().insert(range, &small); }};
+  Heap large{[this](Heap::Range range) { reserved_addresses().insert(range, &large); }};
 
   Heap& of(std::size_t bytes) { return bytes < kLargeBlock ? small : large; }
 
@@ -96,11 +103,7 @@ class Heaps {
   std::vector<ThreadHeap*> idle_;
 };
 
-// Never destroyed: tensors in static storage are freed after every destructor of ours.
-ReservedAddresses& reserved_addresses() {
-  static auto* addresses = new ReservedAddresses;
-  return *addresses;
-}
+// Never destroyed, for the same reason.
 Heaps& heaps() {
   static auto* all = new Heaps;
   return *all;
@@ -131,19 +134,12 @@ void count_in_use(std::size_t size) {
   }
 }
 
-/// A block of the heap, or null; what the heap has grown by is on record.
-Heap::Taken take(Heap& heap, std::size_t bytes) {
-  const Heap::Taken taken = heap.take(bytes);
-  if (taken.reserved.size() > 0) reserved_addresses().insert(taken.reserved, &heap);
-  g_mapped += static_cast<std::int64_t>(taken.from_system);
-  return taken;
-}
-
 void* allocate_cached(std::size_t bytes) {
   Heap& heap = this_heap()->of(bytes);
-  Heap::Taken taken = take(heap, bytes);
-  if (taken.block == nullptr && trim_allocator() > 0) taken = take(heap, bytes);
+  Heap::Taken taken = heap.take(bytes);
+  if (taken.block == nullptr && trim_allocator() > 0) taken = heap.take(bytes);
   if (taken.block == nullptr) return nullptr;
+  g_mapped += static_cast<std::int64_t>(taken.from_system);
   count_in_use(taken.size);
   ASAN_UNPOISON_MEMORY_REGION(taken.block, bytes);
   return taken.block;

@@ -11,7 +11,7 @@ namespace millrace {
 struct AllocatorStatistics {
   std::int64_t in_use_bytes = 0;  ///< handed out and not given back
   std::int64_t peak_bytes = 0;    ///< most in use at a time since reset_allocator_peak()
-  std::int64_t cached_bytes = 0;  ///< given back and kept
+  std::int64_t cached_bytes = 0;  ///< taken from the system and not in use
   std::int64_t mapped_bytes = 0;  ///< ever taken from the system
 };
 
@@ -22,7 +22,8 @@ inline constexpr std::size_t kSmallestCachedBlock = 64 * 1024;
 ///
 /// Each thread allocates from a heap of its own (heap.hpp; a thread that ends leaves it to the next
 /// new one); a block freed by another thread goes back to the heap that it came from. Where the
-/// system refuses memory, what is cached is released first; then ResourceError is thrown.
+/// system refuses memory, what is cached is released first (its addresses stay reserved); then
+/// ResourceError is thrown.
 void install_caching_allocator();
 
 AllocatorStatistics allocator_statistics();

@@ -22,18 +22,20 @@ namespace {
 
 constexpr std::size_t kHugePage = 2 * 1024 * 1024;
 constexpr std::size_t kLeastReserved = 64 * 1024 * 1024;
+constexpr std::size_t kMostReserved = std::size_t{8} << 30;
 
 std::uintptr_t round_up(std::uintptr_t value, std::size_t to) { return (value + to - 1) / to * to; }
 void* pointer(std::uintptr_t address) { return reinterpret_cast<void*>(address); }
 std::uintptr_t address(const void* pointer) { return reinterpret_cast<std::uintptr_t>(pointer); }
 
-/// As much as the machine's memory, so that the heap stays in one piece; little where the process
-/// may have little address space.
+/// As much as a heap will hardly need, so that it stays in one piece, but a small part of the
+/// addresses that any 64-bit machine has; little where the process may have little.
 std::size_t usual_reservation() {
   rlimit limit{};
   if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) return kLeastReserved;
-  return static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) *
-         static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  const auto memory = static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) *
+                      static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  return std::min(memory, kMostReserved);
 }
 
 /// Address space without memory, aligned to a huge page; empty where the system refuses.
@@ -111,7 +113,7 @@ Heap::Taken Heap::take(std::size_t bytes) {
   if (range.size() == 0) {
     Range growth = room_for(taken.size);
     if (growth.size() == 0) {
-      taken.reserved = reserve(taken.size);
+      reserve(taken.size);
       growth = room_for(taken.size);
     }
     if (growth.size() == 0 || !give_memory(growth)) return taken;
@@ -142,13 +144,14 @@ void Heap::grow(Range growth) {
   free_.insert(growth);
 }
 
-Heap::Range Heap::reserve(std::size_t size) {
+void Heap::reserve(std::size_t size) {
   const std::size_t least = round_up(size, kHugePage);
-  if (least < size) return {};
+  if (least < size) return;
   Range range = map_reserved(std::max(usual_reservation() / kHugePage * kHugePage, least));
   if (range.size() == 0) range = map_reserved(least);
+  if (range.size() == 0) return;
+  if (on_reserved_) on_reserved_(range);
   reserved_.insert(range);
-  return range;
 }
 
 void* Heap::cut(Range range, std::size_t size) {

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <set>
@@ -38,21 +39,26 @@ class AddressRanges {
   std::size_t bytes_ = 0;
 };
 
-/// Thread-safe. Its address space stays reserved for good; memory comes in huge pages where the
-/// system has them, and goes back with trim().
+/// Thread-safe. Its address space stays reserved as long as it lives and longer; memory comes in
+/// huge pages where the system has them, and goes back with trim().
 class Heap {
  public:
   /// Addresses that belong to the heap.
   using Range = AddressRanges::Range;
 
   struct Taken {
-    void* block = nullptr;        ///< page-aligned; null where the system refuses the memory
+    void* block = nullptr;        ///< aligned to kPage; null where the system refuses the memory
     std::size_t size = 0;         ///< what give() will answer: a multiple of kPage
     std::size_t from_system = 0;  ///< bytes that the heap has grown by
-    Range reserved;               ///< address space that the heap has grown by; mostly empty
   };
 
-  static constexpr std::size_t kPage = 4096;
+  /// No system's pages are larger.
+  static constexpr std::size_t kPage = 64 * 1024;
+
+  /// Called with address space that the heap has grown by, before a block of it is handed out;
+  /// calls nothing of the heap.
+  using Reserved = std::function<void(Range)>;
+  explicit Heap(Reserved reserved = {}) : on_reserved_(std::move(reserved)) {}
 
   /// At least `bytes` > 0. Under the address sanitizer all free memory is poisoned, and so is the
   /// block: who takes it clears its bytes.
@@ -68,10 +74,11 @@ class Heap {
 
  private:
   Range room_for(std::size_t size) const;
-  Range reserve(std::size_t size);
+  void reserve(std::size_t size);
   void grow(Range growth);
   void* cut(Range range, std::size_t size);
 
+  const Reserved on_reserved_;
   mutable std::mutex mutex_;
   AddressRanges free_;                                    // with memory, guarded by mutex_
   AddressRanges reserved_;                                // without, guarded by mutex_

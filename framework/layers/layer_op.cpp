@@ -23,6 +23,8 @@ struct Candidate {
   };
 };
 
+bool has_channels(const Layer&, const LayerFacts& facts) { return is_image(facts); }
+
 /// By the layer's type, LibTorch's own operator first.
 const std::map<std::string, std::vector<Candidate>>& candidates() {
   static const std::map<std::string, std::vector<Candidate>> all = {
@@ -35,11 +37,13 @@ const std::map<std::string, std::vector<Candidate>>& candidates() {
       {"relu", {{kContiguous, make_relu_op}}},
       {"max_pool2d",
        {{kContiguous, make_max_pool_op},
-        {kChannelsLast, make_max_pool_op},
+        {kChannelsLast, make_max_pool_op, has_channels},
         {kOwn, make_own_max_pool_op, has_own_max_pool}}},
-      {"avg_pool2d", {{kContiguous, make_avg_pool_op}, {kChannelsLast, make_avg_pool_op}}},
+      {"avg_pool2d",
+       {{kContiguous, make_avg_pool_op}, {kChannelsLast, make_avg_pool_op, has_channels}}},
       {"adaptive_avg_pool2d",
-       {{kContiguous, make_adaptive_pool_op}, {kChannelsLast, make_adaptive_pool_op}}},
+       {{kContiguous, make_adaptive_pool_op},
+        {kChannelsLast, make_adaptive_pool_op, has_channels}}},
       {"dropout", {{kContiguous, make_dropout_op}}},
       {"flatten", {{kContiguous, make_flatten_op}}},
       {"identity", {{kContiguous, make_identity_op}}},
@@ -64,13 +68,11 @@ double elements(const std::vector<std::int64_t>& shape) {
 
 }  // namespace
 
+bool is_image(const LayerFacts& facts) { return facts.input_shape.size() == 3; }
+
 at::MemoryFormat layout_of(const std::string& implementation) {
   return implementation == kContiguous ? at::MemoryFormat::Contiguous
                                        : at::MemoryFormat::ChannelsLast;
-}
-
-at::Tensor in_layout_of(const std::string& implementation, const at::Tensor& x) {
-  return x.dim() == 4 ? x.contiguous(layout_of(implementation)) : x.contiguous();
 }
 
 std::vector<std::string> implementations_of(const Layer& layer, const LayerFacts& facts) {

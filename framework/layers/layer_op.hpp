@@ -126,10 +126,6 @@ bool is_direct(const std::string& implementation);
 /// True for linear layers and the elementwise ones that may follow them on a slice.
 bool can_split_features(const LayerFacts& facts);
 
-/// `x` in the memory layout that `implementation` reads without converting it: what the layer gets
-/// from a neighbour of the same implementation, so what it is measured on.
-at::Tensor in_layout_of(const std::string& implementation, const at::Tensor& x);
-
 /// Bytes per sample that a layer keeps for the update, which forms its weight gradient; 0 where the
 /// implementation's backward does.
 double deferred_bytes_per_sample(const LayerFacts& facts, const std::string& implementation);

@@ -20,6 +20,9 @@ inline constexpr const char* kDirect = "direct";
 inline constexpr const char* kWinograd = "winograd";
 inline constexpr const char* kOwn = "millrace";
 
+/// Whether a sample has channels, rows and columns, so that there is a channels-last layout.
+bool is_image(const LayerFacts& facts);
+
 /// What an image's layer reads and writes under `implementation`.
 at::MemoryFormat layout_of(const std::string& implementation);
 

@@ -54,7 +54,8 @@ class OwnMaxPoolOp final : public OpBase {
 
 }  // namespace
 
-bool has_own_max_pool(const Layer& layer, const LayerFacts&) {
+bool has_own_max_pool(const Layer& layer, const LayerFacts& facts) {
+  if (!is_image(facts)) return false;
   const auto* pool = layer.module.ptr()->as<torch::nn::MaxPool2d>();
   return pool && pool->options.kernel_size()->at(0) * pool->options.kernel_size()->at(1) <=
                      kernels::kMostTaps;

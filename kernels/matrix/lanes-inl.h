@@ -49,8 +49,10 @@ HWY_INLINE void store_lanes(Vector value, float* p, std::ptrdiff_t lanes) {
   std::copy_n(all, lanes, p);
 }
 
-/// max(value, 0); what is no number stays so (x86's maximum is its second operand then).
-HWY_INLINE Vector clamp_at_zero(Vector value) { return hn::Max(hn::Zero(Floats()), value); }
+/// max(value, 0); what is no number stays so, as instructions for a maximum do not promise.
+HWY_INLINE Vector clamp_at_zero(Vector value) {
+  return hn::IfThenZeroElse(hn::Lt(value, hn::Zero(Floats())), value);
+}
 
 }  // namespace millrace::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

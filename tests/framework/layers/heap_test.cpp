@@ -91,6 +91,32 @@ TEST(Heap, gives_its_free_memory_back) {
   EXPECT_EQ(static_cast<char*>(kept.block)[4 * kMiB - 1], 7);
 }
 
+TEST(Heap, gives_back_beside_odd_blocks_in_use) {
+  Heap heap;
+  std::vector<unsigned char*> blocks;
+  for (const std::size_t size : {Heap::kPage + 4096, 3 * Heap::kPage - 1, std::size_t{70'000}}) {
+    blocks.push_back(static_cast<unsigned char*>(heap.take(size).block));
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(blocks.back()) % Heap::kPage, 0U);
+    ASAN_UNPOISON_MEMORY_REGION(blocks.back(), size);
+    std::memset(blocks.back(), 5, size);
+  }
+  heap.give(blocks[0]);
+  heap.give(blocks[2]);
+  heap.trim();
+  EXPECT_EQ(blocks[1][0], 5);
+  EXPECT_EQ(blocks[1][3 * Heap::kPage - 2], 5);
+}
+
+TEST(Heap, tells_its_addresses_before_it_hands_them_out) {
+  std::vector<Range> told;
+  Heap heap([&](Range range) { told.push_back(range); });
+  const auto address = reinterpret_cast<std::uintptr_t>(heap.take(kMiB).block);
+  ASSERT_EQ(told.size(), 1U);
+  EXPECT_TRUE(told[0].begin <= address && address + kMiB <= told[0].end);
+  heap.take(told[0].size() + kMiB);  // more than is reserved
+  EXPECT_EQ(told.size(), 2U);
+}
+
 TEST(Heap, refuses_what_no_system_has) {
   Heap heap;
   EXPECT_EQ(heap.take(std::size_t{1} << 60).block, nullptr);

@@ -29,6 +29,8 @@ std::vector<Sample> all_samples() {
       sample("max_pool2d", nn::MaxPool2d(nn::MaxPool2dOptions(3).stride(2).padding(1)), {4, 9, 9}),
       sample("max_pool2d", nn::MaxPool2d(nn::MaxPool2dOptions({2, 3}).stride(1).dilation({3, 2})),
              {19, 8, 9}),
+      sample("max_pool2d", nn::MaxPool2d(2), {8, 9}),  // one image without channels
+      sample("avg_pool2d", nn::AvgPool2d(2), {8, 9}),
       sample("avg_pool2d",
              nn::AvgPool2d(nn::AvgPool2dOptions(3).stride(2).padding(1).count_include_pad(false)),
              {4, 9, 9}),
@@ -45,6 +47,12 @@ std::vector<Sample> all_samples() {
 
 std::string describe(const Sample& s, const std::string& implementation) {
   return s.facts.type + " " + s.layer.module.ptr()->name() + ", " + implementation;
+}
+
+/// `x` as a neighbour of the same implementation hands it on.
+at::Tensor in_layout_of(const std::string& implementation, const at::Tensor& x) {
+  const bool plain = x.dim() != 4 || implementation == "libtorch";
+  return x.contiguous(plain ? at::MemoryFormat::Contiguous : at::MemoryFormat::ChannelsLast);
 }
 
 /// Calls `check(sample, implementation)` for every one.
@@ -127,6 +135,20 @@ TEST(LayerOp, leaves_its_input_alone_unless_it_may_overwrite_it) {
     const at::Tensor y = op->forward(x, {}, true, nullptr, false);
     EXPECT_TRUE(at::equal(x, before));
     expect_close(op->forward(x, {}, true, nullptr, true), y, "overwriting");
+  });
+}
+
+TEST(LayerOp, leaves_alone_in_backward_what_others_have_of_its_input) {
+  for_each_op(all_samples(), [](Sample& s, const std::string& implementation) {
+    const auto op = make_layer_op(s.layer, s.facts, 0, implementation);
+    const at::Tensor batch = in_layout_of(implementation, random_batch(s.facts.input_shape, 4));
+    const at::Tensor before = batch.clone();
+    for (const bool part : {false, true}) {
+      Saved saved;
+      op->forward(part ? batch.narrow(0, 1, 2) : batch, {}, true, &saved, false);
+      op->backward(random_batch(s.facts.output_shape, part ? 2 : 4), saved, true);
+      EXPECT_TRUE(at::equal(batch, before)) << part;
+    }
   });
 }
 
