@@ -26,10 +26,10 @@ struct SessionTensor {
   void* destination = nullptr;  ///< where a restore writes; same memory as view.data
 };
 
-/// What steps have waited for so far.
+/// What was waited for so far.
 struct LoaderWaits {
   std::int64_t waits = 0, wait_ns = 0;  ///< a batch was not decoded when a step could have begun
-  std::int64_t disk_waits = 0, disk_wait_ns = 0;  ///< its files were not in memory yet
+  std::int64_t disk_waits = 0, disk_wait_ns = 0;  ///< of decoding, for files not in memory yet
 };
 
 class TrainingSession {

@@ -74,11 +74,15 @@ Profile measured_costs(const BenchSetup& setup) {
   return profile_from_json(read_file(costs, "bench"), costs.string());
 }
 
+Topology measured_topology(const BenchSetup& setup) {
+  return topology_from_json(read_file(setup.folder / "topology.json", "bench"));
+}
+
 /// Searches the plan once, so that every round trains through the same one. Returns why the even
 /// plan is not possible, or "".
 std::string prepare_plans(const BenchSetup& setup, const RunConfig& config) {
   const Profile profile = measured_costs(setup);
-  const Topology topology = topology_from_json(read_file(setup.folder / "topology.json", "bench"));
+  const Topology topology = measured_topology(setup);
   PlanRequest request = plan_request(config);
   request.cpus = cpus_by_kind(topology);
   const Plan plan = make_plan(profile, config, request);
@@ -159,13 +163,17 @@ void measure_round(const BenchSetup& setup, BenchReport& report) {
 
 int run_layers(const RunConfig& config, const Presentation& presentation) {
   const TemporaryFolder folder;
-  const BenchSetup setup = setup_of(config, folder.path());
+  BenchSetup setup = setup_of(config, folder.path());
   const ModelWork work = prepare_costs(setup, true);
   const Profile profile = measured_costs(setup);
-  const std::string& kind = profile.kinds.front().name;
-  LayersReport report{setup.model, setup.batch, kind, setup.cpus, measure_matrix_rate(setup), {}};
-  report.passes =
-      pass_figures(profile, work.layers, kind, static_cast<int>(setup.cpus.size()), setup.batch);
+  const Topology machine = measured_topology(setup);
+  const CoreKind& kind = machine.kinds.front();
+  setup.cpus = device_cpus(machine, kind);  // layers are measured on teams of one kind
+  setup.first_cpu = setup.cpus.front();
+  LayersReport report{setup.model, setup.batch, kind.name, setup.cpus, measure_matrix_rate(setup),
+                      {}};
+  report.passes = pass_figures(profile, work.layers, kind.name, static_cast<int>(setup.cpus.size()),
+                               setup.batch);
   print(presentation.json ? to_json(report) : to_table(report));
   return 0;
 }
@@ -204,20 +212,20 @@ void add_bench(CLI::App& program, Action& action) {
   const auto command = std::make_shared<BenchCommand>();
   Verb verb(program, action, "bench", "measures this machine: plain LibTorch against the plan");
   verb.model().settings({SettingGroup::shared, SettingGroup::data});
-  verb.app()
-      .add_option("--rounds", command->rounds, "rounds; ratios are taken round by round")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 10'000));
-  verb.app()
-      .add_option("--steps", command->steps,
-                  "timed steps of an entry (default: by the model's size)")
-      ->check(CLI::Range(1, 1'000'000));
+  auto* const rounds =
+      verb.app().add_option("--rounds", command->rounds, "rounds; ratios are taken round by round");
+  rounds->capture_default_str()->check(CLI::Range(1, 10'000));
+  auto* const steps = verb.app().add_option(
+      "--steps", command->steps, "timed steps of an entry (default: by the model's size)");
+  steps->check(CLI::Range(1, 1'000'000));
   auto* const only = verb.app().add_option("--only", command->only, "these entries alone");
   only->delimiter(',')->type_name("ENTRY,...")->allow_extra_args(false);
   verb.app()
       .add_flag("--layers", command->layers,
                 "instead: every layer and pass beside the matrix rate, with its bytes")
-      ->excludes(only);
+      ->excludes(only)
+      ->excludes(rounds)
+      ->excludes(steps);
   verb.examples(kExamples);
   verb.runs([command](const SettingLayers& layers, const Presentation& presentation) {
     RunConfig base;

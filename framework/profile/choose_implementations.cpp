@@ -56,13 +56,24 @@ struct MeasuredChain {
   }
 };
 
-ChainChoice fastest_layers(const std::vector<MeasuredChain>& measured) {
+/// Of the layer and of those beside it whose work it may do.
+double with_shared_ns(const MeasuredChain& measured, const std::vector<bool>& shared,
+                      std::size_t layer) {
+  double sum = measured.layer_ns(layer);
+  if (layer > 0 && shared[layer - 1]) sum += measured.layer_ns(layer - 1);
+  if (layer + 1 < shared.size() && shared[layer + 1]) sum += measured.layer_ns(layer + 1);
+  return sum;
+}
+
+ChainChoice fastest_layers(const std::vector<MeasuredChain>& measured,
+                           const std::vector<bool>& shared) {
   ChainChoice mixed = measured.front().chain;
   for (std::size_t layer = 0; layer < mixed.size(); ++layer) {
-    double best = measured.front().layer_ns(layer);
+    double best = with_shared_ns(measured.front(), shared, layer);
     for (const MeasuredChain& candidate : measured) {
-      if (candidate.layer_ns(layer) >= kWorthChanging * best) continue;
-      best = candidate.layer_ns(layer);
+      const double ns = with_shared_ns(candidate, shared, layer);
+      if (ns >= kWorthChanging * best) continue;
+      best = ns;
       mixed[layer] = candidate.chain[layer];
     }
   }
@@ -73,7 +84,8 @@ ChainChoice fastest_layers(const std::vector<MeasuredChain>& measured) {
 /// as long as it may still win.
 class Comparison {
  public:
-  Comparison(const RunChain& run, std::int64_t samples) : run_(run), samples_(samples) {}
+  Comparison(const RunChain& run, const std::vector<bool>& shared, std::int64_t samples)
+      : run_(run), shared_(shared), samples_(samples) {}
 
   void add(const ChainChoice& chain) {
     measured_.push_back({chain, {run_(chain, samples_)}});
@@ -91,7 +103,7 @@ class Comparison {
   }
 
   /// Of each layer's fastest implementations, conversions between them apart.
-  ChainChoice mixture() const { return fastest_layers(measured_); }
+  ChainChoice mixture() const { return fastest_layers(measured_, shared_); }
 
   /// The first chain, or a later one that is faster by more than a percent.
   ChainChoice winner() const {
@@ -104,6 +116,7 @@ class Comparison {
 
  private:
   const RunChain& run_;
+  const std::vector<bool>& shared_;
   std::int64_t samples_;
   double best_ns_ = std::numeric_limits<double>::infinity();
   std::vector<MeasuredChain> measured_;
@@ -131,11 +144,12 @@ std::int64_t affordable_count(const ChainChoice& chain, const RunChain& run,
 }  // namespace
 
 ChainChoice choose_implementations(const std::vector<std::vector<std::string>>& names,
-                                   const RunChain& run, const std::vector<std::int64_t>& counts,
+                                   const std::vector<bool>& shared, const RunChain& run,
+                                   const std::vector<std::int64_t>& counts,
                                    const MeasuringRules& rules, const NowNs& now) {
   const std::vector<ChainChoice> chains = uniform_chains(names);
   if (chains.size() == 1) return chains.front();
-  Comparison comparison(run, affordable_count(chains.front(), run, counts, rules, now));
+  Comparison comparison(run, shared, affordable_count(chains.front(), run, counts, rules, now));
   for (const ChainChoice& chain : chains) comparison.add(chain);
   comparison.repeat();
   const ChainChoice mixed = comparison.mixture();

@@ -136,7 +136,9 @@ ChainChoice Measuring::choose(const std::string& name, PinnedThread& core) {
   std::vector<std::int64_t> counts;
   std::copy_if(counts_.begin(), counts_.end(), std::back_inserter(counts),
                [](std::int64_t n) { return n <= kChoiceSamples; });
-  return choose_implementations(names, pass, counts, rules(shares_.next()), steady_ns);
+  std::vector<bool> shared;
+  for (const LayerFacts& layer : job_.facts) shared.push_back(layer.type == "relu");
+  return choose_implementations(names, shared, pass, counts, rules(shares_.next()), steady_ns);
 }
 
 KindTimes Measuring::measure_kind(const CoreKind& kind) {

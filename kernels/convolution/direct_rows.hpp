@@ -11,7 +11,7 @@ namespace millrace::kernels {
 
 /// Neighbouring floats of an image row that meet neighbouring weights: `count` runs of `length`,
 /// `stride` apart in the padded image; the first lies at `image` there and at `weight` in a panel's
-/// weights (counted in floats of the image, so times kPanel).
+/// weights (counted in floats of the image, so times DirectParts::panel).
 struct Runs {
   std::int64_t image = 0, weight = 0, count = 1, stride = 0, length = 1;
 };
@@ -50,14 +50,14 @@ struct GradientPlace {
 struct DirectParts {
   std::int64_t panel = 1;
 
-  /// Output rows, finished, of a block of padded images; weights [group][panel][inner][kPanel]; y
-  /// is the first image of all; `row` is room for out_width * kPanel floats.
+  /// Output rows, finished, of a block of padded images; weights [group][panel][inner][lane]; y
+  /// is the first image of all; `row` is room for out_width * panel floats.
   void (*forward_rows)(const DirectShape&, const float* padded, const float* weights, const Finish&,
                        float* y, RowRange, float* row);
-  /// dy's pixels [begin, end) into panels [group][panel][pixels][kPanel].
+  /// dy's pixels [begin, end) into panels [group][panel][pixels][lane].
   void (*pack_gradients)(const DirectShape&, const float* dy, std::int64_t pixels,
                          std::int64_t begin, std::int64_t end, float* packed);
-  /// Adds to dw [group][panel][inner][kPanel] what `images` images give to `place`; `first`:
+  /// Adds to dw [group][panel][inner][lane] what `images` images give to `place`; `first`:
   /// overwrites.
   void (*add_weight_gradients)(const DirectShape&, const float* padded, const float* packed,
                                std::int64_t images, const GradientPlace& place, bool first,

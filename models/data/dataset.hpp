@@ -17,11 +17,7 @@ struct Normalisation {
   bool operator==(const Normalisation&) const = default;
 };
 
-struct DiskWaits {
-  std::int64_t count = 0, ns = 0;
-};
-
-/// Immutable but for its counters; every method is thread-safe.
+/// Immutable; every method is thread-safe.
 class Dataset {
  public:
   virtual ~Dataset() = default;
@@ -36,10 +32,8 @@ class Dataset {
   /// where it is broken.
   virtual Image decode(std::int64_t index, int channels, const ShrinkLimit& limit) const = 0;
 
-  /// decode(index) will follow: starts reading what it will read, and returns at once.
+  /// decode(index) will follow: has the system read what it will read (image_file.hpp).
   virtual void will_need(std::int64_t) const {}
-  /// How often, and how long, decode() has waited for the disk so far.
-  virtual DiskWaits disk_waits() const { return {}; }
 
   /// The published statistics of a well-known set with `channels` channels; absent: compute them.
   virtual std::optional<Normalisation> known_normalisation(int channels) const = 0;

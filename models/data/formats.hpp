@@ -36,7 +36,6 @@ class Subset : public Dataset {
     return all_->decode(at(index), channels, limit);
   }
   void will_need(std::int64_t index) const override { all_->will_need(at(index)); }
-  DiskWaits disk_waits() const override { return all_->disk_waits(); }
   std::optional<Normalisation> known_normalisation(int channels) const override {
     return all_->known_normalisation(channels);
   }

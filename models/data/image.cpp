@@ -42,7 +42,7 @@ Image decode_image(std::span<const std::uint8_t> bytes, const std::string& origi
 }
 
 Image read_image(const std::string& file, int channels, const ShrinkLimit& limit) {
-  return decode_image(read_image_file(file).bytes, file, channels, limit);
+  return decode_image(read_image_file(file), file, channels, limit);
 }
 
 }  // namespace millrace

@@ -35,36 +35,43 @@ class File {
   refuse_image(file, std::string("cannot be read: ") + std::strerror(errno));
 }
 
-/// What is in memory of the rest of the file; 0: nothing, or the file system cannot tell.
-ssize_t read_cached(int file, iovec part, off_t offset) {
-  const ssize_t count = preadv2(file, &part, 1, offset, RWF_NOWAIT);
-  return count < 0 ? 0 : count;
+thread_local DiskWaits t_waits;
+
+/// pread() that counts as a wait where the bytes are not in memory.
+ssize_t read_some(int file, const iovec& part, off_t offset) {
+  const ssize_t cached = preadv2(file, &part, 1, offset, RWF_NOWAIT);
+  if (cached > 0) return cached;
+  const bool waits = cached < 0 && errno == EAGAIN;
+  const auto begin = std::chrono::steady_clock::now();
+  const ssize_t count = pread(file, part.iov_base, part.iov_len, offset);
+  if (waits) {
+    ++t_waits.count;
+    t_waits.ns += std::chrono::nanoseconds(std::chrono::steady_clock::now() - begin).count();
+  }
+  return count;
 }
 
 }  // namespace
 
-FileBytes read_image_file(const std::string& file) {
+std::vector<std::uint8_t> read_image_file(const std::string& file) {
   const File opened(file);
   struct stat status {};
   if (opened.get() < 0 || fstat(opened.get(), &status) != 0) unreadable(file);
   if (!S_ISREG(status.st_mode)) refuse_image(file, "cannot be read: it is not a regular file");
-  FileBytes result{std::vector<std::uint8_t>(static_cast<std::size_t>(status.st_size)), 0};
+  std::vector<std::uint8_t> bytes(static_cast<std::size_t>(status.st_size));
   std::size_t done = 0;
-  while (done < result.bytes.size()) {
-    const iovec rest{result.bytes.data() + done, result.bytes.size() - done};
-    ssize_t count = read_cached(opened.get(), rest, static_cast<off_t>(done));
-    if (count == 0) {
-      const auto begin = std::chrono::steady_clock::now();
-      count = pread(opened.get(), rest.iov_base, rest.iov_len, static_cast<off_t>(done));
-      result.wait_ns += std::chrono::nanoseconds(std::chrono::steady_clock::now() - begin).count();
-    }
+  while (done < bytes.size()) {
+    const ssize_t count = read_some(opened.get(), {bytes.data() + done, bytes.size() - done},
+                                    static_cast<off_t>(done));
     if (count < 0 && errno != EINTR) unreadable(file);
     if (count == 0) break;  // cut short meanwhile: the decoder says so
     done += static_cast<std::size_t>(std::max<ssize_t>(count, 0));
   }
-  result.bytes.resize(done);
-  return result;
+  bytes.resize(done);
+  return bytes;
 }
+
+DiskWaits disk_waits_of_this_thread() { return t_waits; }
 
 void prefetch_file(const std::string& file) {
   const File opened(file);

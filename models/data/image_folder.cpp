@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <atomic>
 #include <cctype>
 #include <map>
 
@@ -40,16 +39,11 @@ class ImageFolder : public Dataset {
     return files_.at(static_cast<std::size_t>(index));
   }
   Image decode(std::int64_t index, int channels, const ShrinkLimit& limit) const override {
-    const std::string& file = files_.at(static_cast<std::size_t>(index));
-    const FileBytes read = read_image_file(file);
-    if (read.wait_ns > 0) ++disk_waits_;
-    disk_wait_ns_ += read.wait_ns;
-    return decode_image(read.bytes, file, channels, limit);
+    return read_image(sample_name(index), channels, limit);
   }
   void will_need(std::int64_t index) const override {
     prefetch_file(files_.at(static_cast<std::size_t>(index)));
   }
-  DiskWaits disk_waits() const override { return {disk_waits_, disk_wait_ns_}; }
   /// ImageNet's, which weights trained on photos elsewhere expect.
   std::optional<Normalisation> known_normalisation(int channels) const override {
     if (channels != 3) return std::nullopt;
@@ -59,7 +53,6 @@ class ImageFolder : public Dataset {
  private:
   std::vector<std::string> class_names_, files_;
   std::vector<std::int64_t> labels_;
-  mutable std::atomic<std::int64_t> disk_waits_{0}, disk_wait_ns_{0};
 };
 
 bool is_image_name(const fs::path& path) {

@@ -174,7 +174,16 @@ struct Loader::Parts {
   void read_ahead() {
     const std::int64_t step = position + std::ssize(slots);
     if (is_past_end(step)) return;
-    for (const std::int64_t index : samples_of(step)) dataset->will_need(index);
+    {
+      const std::scoped_lock lock(mutex);
+      ++tickets;
+    }
+    arena.enqueue([this, samples = samples_of(step)] {
+      for (const std::int64_t index : samples) dataset->will_need(index);
+      const std::scoped_lock lock(mutex);
+      --tickets;
+      changed.notify_all();
+    });
   }
 
   /// Forgets what is under way and waits for the rows that are being decoded.
@@ -220,8 +229,12 @@ struct Loader::Parts {
       const Job job = std::move(jobs.front());
       jobs.pop_front();
       lock.unlock();
+      const DiskWaits before = disk_waits_of_this_thread();
       const Outcome outcome = fill_row(*job.slot, job.row);
+      const DiskWaits after = disk_waits_of_this_thread();
       lock.lock();
+      disk_waits.count += after.count - before.count;
+      disk_waits.ns += after.ns - before.ns;
       finish_row(*job.slot, job.row, outcome);
     }
     --tickets;
@@ -281,6 +294,7 @@ struct Loader::Parts {
   std::deque<Job> jobs;             // guarded by mutex
   std::size_t tickets = 0;          // guarded by mutex: tasks handed to oneTBB that have not ended
   std::set<std::int64_t> broken;    // guarded by mutex: samples
+  DiskWaits disk_waits;             // guarded by mutex
   /// oneTBB's pool holds one thread less than it may use, the caller's, who does not decode here.
   tbb::global_control pool;
   tbb::task_arena arena;
@@ -304,13 +318,18 @@ void Loader::seek(std::int64_t step) {
   parts_->stop();
   parts_->position = step;
   parts_->fill(parts_->settings.look_ahead);
+  parts_->read_ahead();
 }
 
 std::int64_t Loader::position() const { return parts_->position; }
 std::int64_t Loader::steps_per_epoch() const { return parts_->steps_per_epoch(); }
 std::int64_t Loader::waits() const { return parts_->waits; }
 std::int64_t Loader::wait_ns() const { return parts_->wait_ns; }
-DiskWaits Loader::disk_waits() const { return parts_->dataset->disk_waits(); }
+
+DiskWaits Loader::disk_waits() const {
+  const std::scoped_lock lock(parts_->mutex);
+  return parts_->disk_waits;
+}
 
 std::int64_t Loader::skipped() const {
   const std::scoped_lock lock(parts_->mutex);

@@ -10,6 +10,7 @@
 #include "millrace/train_step.hpp"
 #include "models/data/augment.hpp"
 #include "models/data/dataset.hpp"
+#include "models/data/image_file.hpp"
 
 namespace millrace {
 
@@ -56,7 +57,7 @@ class Loader {
 
   std::int64_t waits() const;    ///< calls of next() that had to wait for decoding
   std::int64_t wait_ns() const;  ///< and for how long in all
-  DiskWaits disk_waits() const;  ///< of the data set: files that were not in memory yet
+  DiskWaits disk_waits() const;  ///< of its decoding threads, for files not in memory yet
   std::int64_t skipped() const;  ///< broken images met so far
 
  private:

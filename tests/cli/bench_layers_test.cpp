@@ -55,6 +55,19 @@ TEST(PassFigures, AreOfTheBatch) {
   EXPECT_EQ(passes[2].bytes, 5 * 40);  // weights and momentum read and written, gradient read
 }
 
+TEST(PassFigures, BehindLayersWithoutWeightsNoInputGradientIsNeeded) {
+  Profile profile = small_profile();
+  LayerCosts flatten = profile.layers[0];
+  flatten.name = "flatten";
+  flatten.weights_bytes = 0;
+  profile.layers.insert(profile.layers.begin(), flatten);
+  auto work = small_work();
+  work.insert(work.begin(), {"flatten", 0, 0, 8, 8});
+  const auto passes = pass_figures(profile, work, "big", 2, 4);
+  EXPECT_EQ(passes[1].bytes, 0);
+  EXPECT_EQ(passes[4].bytes, 4 * 16 + (4 * 8 + 40));
+}
+
 TEST(PassFigures, ADeferredGradientIsTheUpdates) {
   const auto passes = small_report().passes;
   EXPECT_EQ(passes[4].flops, 4 * (40 - 20));

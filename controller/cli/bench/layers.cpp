@@ -23,7 +23,8 @@ std::vector<PassFigures> passes_of(const LayerCosts& costs, const LayerWork& wor
   const bool deferred = costs.deferred_bytes > 0;  // the update makes the gradient and applies it
   const double dw = deferred ? 0 : w;
   // Without weights nothing but the gradient passes by; with them x is read for dw, w for dx.
-  const double backward = y + (first ? 0 : x + w) + (w > 0 && !deferred ? x + dw : 0);
+  const bool makes_dw = w > 0 && !deferred;
+  const double backward = (first && w == 0 ? 0 : y) + (first ? 0 : x + w) + (makes_dw ? x + dw : 0);
   const double update = w > 0 ? 4 * w + dw + (deferred ? x + y : 0) : 0;
   // Of the backward arithmetic a deferred gradient's half is the update's.
   const double update_flops = deferred ? n * work.forward_flops : 0;
@@ -85,10 +86,13 @@ std::vector<PassFigures> pass_figures(const Profile& profile, const std::vector<
                                       const std::string& kind, int width, std::int64_t batch) {
   MILLRACE_CHECK(work.size() == profile.layers.size(), "bench", "one work for every layer");
   const auto n = static_cast<double>(batch);
+  bool learns = false;  // some layer before has weights
   std::vector<PassFigures> all;
   for (std::size_t l = 0; l < work.size(); ++l) {
     const LayerCosts& costs = profile.layers[l];
-    auto passes = passes_of(costs, work[l], kind, n, l == 0);
+    MILLRACE_CHECK(work[l].name == costs.name, "bench", "the work is of this layer");
+    auto passes = passes_of(costs, work[l], kind, n, !learns);
+    learns = learns || costs.weights_bytes > 0;
     passes[0].one_core_ns = interpolate_ns(profile.samples, costs.forward_ns.at(kind), n);
     passes[0].all_cores_ns = by_threads(profile, costs, true, kind, width, n);
     passes[1].one_core_ns = interpolate_ns(profile.samples, costs.backward_ns.at(kind), n);

@@ -35,8 +35,8 @@ struct LayersReport {
   std::vector<PassFigures> passes;
 };
 
-/// Every layer's passes on one core of `kind`, and by threads on `width` of them. REQUIRES: `work`
-/// is of the profile's layers, in order.
+/// Every layer's passes on one core of `kind`, and by threads on `width` of them. `work` is of the
+/// profile's layers, in order.
 std::vector<PassFigures> pass_figures(const Profile& profile, const std::vector<LayerWork>& work,
                                       const std::string& kind, int width, std::int64_t batch);
 

@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "controller/cli/config_layers.hpp"
+#include "controller/cli/decoding_place.hpp"
 #include "millrace/errors.hpp"
 #include "millrace/log.hpp"
 #include "millrace/profiler.hpp"
@@ -64,17 +65,13 @@ TrainingData open_training_data(const RunConfig& config, const TrainingFacts* fa
   return data;
 }
 
-/// One stage on every CPU leaves none for decoding; several have bubbles.
-bool leaves_time_for_decoding(const Plan& plan, const std::vector<int>& cpus) {
-  return plan.stages.size() > 1 || plan.stages.front().devices.size() < cpus.size();
-}
-
 LoaderSettings validation_loader(const TrainingData& data, const RunConfig& config,
                                  const TrainStep& step) {
   LoaderSettings settings = plain_loader(data, config);
   settings.batch = step.plan().batch;
-  settings.cpus = step.topology().cpus();
-  if (!leaves_time_for_decoding(step.plan(), settings.cpus)) settings.look_ahead = 0;
+  const DecodingPlace place = decoding_place(step.plan(), step.topology());
+  settings.cpus = place.cpus;
+  if (!place.beside_steps) settings.look_ahead = 0;
   return settings;
 }
 

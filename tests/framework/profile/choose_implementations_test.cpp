@@ -20,13 +20,16 @@ struct FakeChain {
   double now_ns = 0;
   int slow_after = 1000, count = 0;  ///< passes; the machine is slower from then on
   std::map<ChainChoice, std::vector<std::int64_t>> passes;  ///< sample counts
+  std::vector<bool> shared =
+      std::vector<bool>(10, false);  ///< by layer; nothing left where "fast" is next
 
   PassTimes pass(const ChainChoice& chain, std::int64_t samples) {
     passes[chain].push_back(samples);
     PassTimes times;
     for (std::size_t l = 0; l < chain.size(); ++l) {
       const bool converts = l > 0 && chain[l] != chain[l - 1];
-      const double ns = layer_ns[l].at(chain[l]) + (converts ? conversion_ns : 0);
+      const bool done = shared[l] && l + 1 < chain.size() && chain[l + 1] == "fast";
+      const double ns = done ? 0 : layer_ns[l].at(chain[l]) + (converts ? conversion_ns : 0);
       times.forward_ns.push_back(static_cast<double>(samples) * ns);
       times.backward_ns.push_back(0);
     }
@@ -40,7 +43,7 @@ struct FakeChain {
   }
   ChainChoice choose(const std::vector<std::vector<std::string>>& names) {
     return choose_implementations(
-        names, [this](const ChainChoice& chain, std::int64_t n) { return pass(chain, n); },
+        names, shared, [this](const ChainChoice& chain, std::int64_t n) { return pass(chain, n); },
         {1, 4, 16}, {.budget_ns = budget_ns, .most_samples = 100}, [this] { return now_ns; });
   }
   /// Passes at the count that decided.
@@ -72,6 +75,13 @@ TEST(ChooseImplementations, DoesNotMixWhereConversionsEatTheGain) {
   const ChainChoice chosen = chain.choose(kTwoLayers);
   EXPECT_THAT(chosen, ElementsAre("fast", "fast"));
   EXPECT_TRUE(chain.passes.contains({"fast", "plain"})) << "the mixture was measured";
+}
+
+TEST(ChooseImplementations, CountsWhatAnImplementationDoesForItsNeighbour) {
+  FakeChain chain{{{{"plain", 60}}, {{"plain", 90}, {"fast", 110}}, {{"plain", 10}, {"fast", 90}}}};
+  chain.shared[0] = true;
+  EXPECT_THAT(chain.choose({{"plain"}, {"plain", "fast"}, {"plain", "fast"}}),
+              ElementsAre("plain", "fast", "plain"));
 }
 
 TEST(ChooseImplementations, KeepsTheDefaultWhereTheGainIsBelowAPercent) {

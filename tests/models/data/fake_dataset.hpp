@@ -3,8 +3,8 @@
 
 #include <atomic>
 #include <functional>
+#include <mutex>
 #include <set>
-#include <utility>
 #include <vector>
 
 #include "millrace/errors.hpp"
@@ -36,12 +36,17 @@ class FakeDataset : public Dataset {
     return Normalisation{std::vector<float>(count, 0), std::vector<float>(count, 1)};
   }
 
-  void will_need(std::int64_t index) const override { needed_.push_back(index); }
-  DiskWaits disk_waits() const override { return {2, 30}; }
+  void will_need(std::int64_t index) const override {
+    const std::scoped_lock lock(mutex_);
+    needed_.push_back(index);
+  }
 
   std::int64_t begun() const { return begun_; }
-  /// What will_need() was told since the last call.
-  std::vector<std::int64_t> needed() { return std::exchange(needed_, {}); }
+  /// What will_need() was told so far.
+  std::vector<std::int64_t> needed() const {
+    const std::scoped_lock lock(mutex_);
+    return needed_;
+  }
 
   std::function<void(std::int64_t index)> on_decode;
 
@@ -50,7 +55,8 @@ class FakeDataset : public Dataset {
   std::set<std::int64_t> broken_;
   std::vector<std::string> class_names_ = {"a", "b", "c"};
   mutable std::atomic<std::int64_t> begun_{0};
-  mutable std::vector<std::int64_t> needed_;  // of the loader's caller alone
+  mutable std::mutex mutex_;
+  mutable std::vector<std::int64_t> needed_;  // guarded by mutex_
 };
 
 }  // namespace millrace::testing

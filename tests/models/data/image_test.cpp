@@ -3,10 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <zlib.h>
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 
 #include "models/data/image_file.hpp"
 #include "tests/models/data/image_files.hpp"
@@ -226,10 +228,18 @@ TEST(ImageFile, IsReadWhole) {
   write_file(folder / "empty", {});
   prefetch_file(folder / "large");
   prefetch_file(folder / "missing");  // shows when it is read
-  EXPECT_EQ(read_image_file(folder / "large").bytes, bytes);
-  const FileBytes empty = read_image_file(folder / "empty");
-  EXPECT_TRUE(empty.bytes.empty());
-  EXPECT_EQ(empty.wait_ns, 0);
+  EXPECT_EQ(read_image_file(folder / "large"), bytes);
+  EXPECT_TRUE(read_image_file(folder / "empty").empty());
+}
+
+TEST(ImageFile, CountsNoWaitForWhatIsInMemory) {
+  if (!std::filesystem::is_directory("/dev/shm")) GTEST_SKIP() << "no file system in memory";
+  const std::filesystem::path file = "/dev/shm/millrace-image-test-" + std::to_string(::getpid());
+  write_file(file, Bytes(100'000, 3));
+  const DiskWaits before = disk_waits_of_this_thread();
+  EXPECT_EQ(read_image_file(file.string()).size(), 100'000U);
+  EXPECT_EQ(disk_waits_of_this_thread().count, before.count);
+  std::filesystem::remove(file);
 }
 
 TEST(ReadImage, GoesByTheContentNotTheName) {
