@@ -22,6 +22,18 @@ void keep_only(std::map<std::string, Costs>& costs, const std::string& kind) {
   std::erase_if(costs, [&](const auto& entry) { return entry.first != kind; });
 }
 
+void require_direct(const Plan& plan, const std::string& file) {
+  for (const PlanStage& stage : plan.stages)
+    for (const auto& [layer, chosen] : stage.implementations)
+      for (const std::string& name :
+           {chosen.forward, chosen.input_gradient, chosen.weight_gradient})
+        if (!is_direct(name))
+          throw ConfigError("plan",
+                            fmt::format("{} has layer {} by \"{}\", --algorithms is direct: "
+                                        "search a plan with that, or leave it out",
+                                        file, layer, name));
+}
+
 }  // namespace
 
 PlanRequest plan_request(const RunConfig& config) {
@@ -81,6 +93,7 @@ RunConfig settle_plan(RunConfig config) {
                                           "--batch out, or search a plan for it",
                                           config.plan_file, plan.batch, config.batch));
   }
+  if (config.algorithms == Algorithms::direct) require_direct(plan, config.plan_file);
   config.batch = plan.batch;
   return config;
 }

@@ -22,7 +22,7 @@ std::int64_t classes_of(const RunConfig& config);
 Plan make_plan(const Profile& profile, const RunConfig& config, const PlanRequest& request);
 
 /// A plan of a file settles the batch. Throws ConfigError where the file is no plan, or one for
-/// another model or batch than the configuration asks for.
+/// another model, batch or algorithms than the configuration asks for.
 RunConfig settle_plan(RunConfig config);
 
 /// Data parallel over every core of request.cpus, equal shares, the whole batch at once.

@@ -2,16 +2,34 @@
 
 #include <dlfcn.h>
 #include <fmt/format.h>
+#include <sys/resource.h>
 
 #include <cstring>
 
 #include "controller/cli/install_paths.hpp"
 #include "millrace/errors.hpp"
+#include "millrace/units.hpp"
 
 namespace millrace::cli {
 namespace {
 
+/// Libraries of BLAS and the like end in a loop or a crash where addresses run out, so less than
+/// what was seen to do is refused: LibTorch alone maps 1 GiB.
+constexpr double kLeastAddresses = 2.75 * (1 << 30);
+
+void require_addresses() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return;
+  const auto allowed = static_cast<double>(limit.rlim_cur);
+  if (allowed >= kLeastAddresses) return;
+  throw ResourceError(
+      "memory", fmt::format("this process may use {} of addresses (ulimit -v), LibTorch and a "
+                            "small model need {}: raise the limit",
+                            format_bytes(allowed), format_bytes(kLeastAddresses)));
+}
+
 const TorchVerbs& load() {
+  require_addresses();
   const auto path = module_folder() / "libmillrace_torch_verbs.so";
   if (!std::filesystem::exists(path)) {
     throw ConfigError("build", fmt::format("this build has no training ({} is missing): build with "

@@ -98,8 +98,6 @@ std::unique_ptr<LayerOp> make_layer_op(const Layer& layer, const LayerFacts& fac
   return make_module_op(layer);
 }
 
-bool is_direct(const std::string& implementation) { return implementation != kWinograd; }
-
 bool can_split_features(const LayerFacts& facts) {
   return facts.input_shape.size() == 1 &&
          (facts.type == "linear" || facts.type == "relu" || facts.type == "dropout");

@@ -120,9 +120,6 @@ std::unique_ptr<FeatureOp> make_feature_op(const Layer& layer, const LayerFacts&
 /// Names of the implementations of a layer on this machine, LibTorch's own operator first.
 std::vector<std::string> implementations_of(const Layer& layer, const LayerFacts& facts);
 
-/// Whether an implementation multiplies every product of the layer's sums.
-bool is_direct(const std::string& implementation);
-
 /// True for linear layers and the elementwise ones that may follow them on a slice.
 bool can_split_features(const LayerFacts& facts);
 

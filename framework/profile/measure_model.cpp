@@ -44,7 +44,7 @@ class Measuring {
   static std::vector<double> share_weights(const Topology& topology);
 
   MeasuringRules rules(double budget_ns) const {
-    return {.budget_ns = budget_ns, .most_samples = most_samples_};
+    return {.budget_ns = budget_ns, .most_samples = most_samples_, .short_pass_ns = 20e6};
   }
   /// Small counts are mostly the later micro-batches of a step, which add to the gradients.
   bool accumulates(std::int64_t samples) const { return 2 * samples < job_.batch; }

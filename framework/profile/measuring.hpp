@@ -38,6 +38,7 @@ struct MeasuringRules {
   int settled_passes = 3;         ///< a count is done after so many passes …
   double settled_spread = 0.01;   ///< … that differ by no more than this (half range / median),
   int most_passes = 7;            ///< or after this many
+  double short_pass_ns = 0;       ///< passes below it are compared by more repeats
 };
 
 /// Measures ascending `counts`: at each one pass to warm up and one that counts, as long as both

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdio>
 #include <filesystem>
 
 #include "tests/cli/training_fixture.hpp"
@@ -122,6 +123,21 @@ TEST_F(BadTraining, RunsThatAreNone) {
                  "not the folder of a training");
   expect_refused({"export", folder_.path().string(), "-o", "x.onnx"}, 2, ".safetensors");
 }
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // take all addresses there are
+TEST(TooFewAddresses, AreRefusedBeforeLibrariesCrash) {
+  const std::string command =
+      "ulimit -v 1500000 && " MILLRACE_PROGRAM " plan lenet5 --json 2>&1; echo \"code $?\"";
+  FILE* const shell = popen(command.c_str(), "r");
+  ASSERT_NE(shell, nullptr);
+  std::string text(4096, '\0');
+  text.resize(std::fread(text.data(), 1, text.size(), shell));
+  pclose(shell);
+  EXPECT_THAT(text, ::testing::AllOf(::testing::HasSubstr("1.43 GiB"),
+                                     ::testing::HasSubstr("raise the limit"),
+                                     ::testing::HasSubstr("code 4")));
+}
+#endif
 
 }  // namespace
 }  // namespace millrace::cli

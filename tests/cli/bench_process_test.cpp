@@ -11,7 +11,9 @@
 namespace millrace::cli {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::StartsWith;
 
 ProcessSpec shell(const std::string& script) { return {{"/bin/sh", "-c", script}, {}, {}}; }
 
@@ -63,13 +65,15 @@ TEST(RunProcess, ReportsKilledAndMissingPrograms) {
   const auto error_of = [](const ProcessSpec& spec) -> std::string {
     try {
       run_process(spec);
-    } catch (const InternalError& error) {
-      return error.what();
+    } catch (const Error& error) {
+      return std::to_string(static_cast<int>(error.code())) + " " + error.what();
     }
     return "";
   };
-  EXPECT_THAT(error_of(shell("kill -9 $$")), HasSubstr("killed by signal 9"));
-  EXPECT_THAT(error_of({{"/nowhere/program"}, {}, {}}), HasSubstr("/nowhere/program"));
+  EXPECT_THAT(error_of(shell("kill -9 $$")),
+              AllOf(StartsWith("70 "), HasSubstr("killed by signal 9")));
+  EXPECT_THAT(error_of({{"/nowhere/program"}, {}, {}}),
+              AllOf(StartsWith("4 "), HasSubstr("/nowhere/program"), HasSubstr("memory")));
 }
 
 TEST(DefaultSteps, KeepAnEntryAtSomeSeconds) {

@@ -115,5 +115,34 @@ TEST(PresentPlan, SaysEachStageOrDrawsOrGivesJson) {
   EXPECT_EQ(plan_from_json(present_plan(plan, profile, true, false), "test"), plan);
 }
 
+TEST(SettlePlan, RefusesWhatTheAlgorithmsLeaveOut) {
+  Plan plan;
+  plan.model = "small";
+  plan.batch = 8;
+  plan.micro_batch = 8;
+  plan.micro_batches = 1;
+  PlanStage stage;
+  stage.layers = {"a"};
+  stage.devices = {{"big", 0}};
+  stage.shares = {8};
+  stage.implementations["a"] = {"direct", "winograd", "direct"};
+  plan.stages = {stage};
+  const auto file = std::filesystem::path(testing::TempDir()) / "winograd-plan.json";
+  std::ofstream(file) << to_json(plan);
+  RunConfig config;
+  config.model = "small";
+  config.plan_file = file.string();
+  EXPECT_EQ(settle_plan(config).batch, 8);
+  config.algorithms = Algorithms::direct;
+  try {
+    settle_plan(config);
+    FAIL() << "a plan with Winograd's algorithm was taken";
+  } catch (const ConfigError& error) {
+    EXPECT_THAT(error.what(), ::testing::AllOf(HasSubstr("layer a"), HasSubstr("\"winograd\""),
+                                               HasSubstr("--algorithms")));
+  }
+  std::filesystem::remove(file);
+}
+
 }  // namespace
 }  // namespace millrace::cli

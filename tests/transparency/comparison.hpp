@@ -54,9 +54,9 @@ class Comparison {
                          optimizer_, kSeed);
   }
 
-  void expect_equal(const Shape& shape) const {
+  void expect_equal(const Shape& shape, double tolerance = kTolerance) const {
     const Difference difference = compare(expected_, run(shape));
-    EXPECT_LE(difference.value, kTolerance) << difference.name << " under " << shape.text();
+    EXPECT_LE(difference.value, tolerance) << difference.name << " under " << shape.text();
     worst_ = std::max(worst_, difference.value);
   }
 
@@ -85,22 +85,22 @@ class Comparison {
 
 /// A few shapes that differ in everything.
 inline const std::vector<Shape> kHandful = {
-    {1, {1}, 10, "1f1b", false, false, ""},
-    {1, {2, 1}, 4, "1f1b", true, true, ""},
-    {3, {1, 1}, 3, "1f1b", false, true, ""},
-    {4, {1, 2, 1}, 2, "fill-drain", true, false, ""},
+    {1, {1}, 10, "1f1b", false, false, {}},
+    {1, {2, 1}, 4, "1f1b", true, true, {}},
+    {3, {1, 1}, 3, "1f1b", false, true, {}},
+    {4, {1, 2, 1}, 2, "fill-drain", true, false, {}},
 };
 
-inline std::vector<Shape> handful_of(const std::string& implementation) {
+inline std::vector<Shape> handful_of(const std::vector<std::string>& implementations) {
   std::vector<Shape> shapes = kHandful;
-  for (Shape& shape : shapes) shape.implementation = implementation;
+  for (Shape& shape : shapes) shape.implementations = implementations;
   return shapes;
 }
 
 /// With LibTorch's operators and with our own.
 inline std::vector<Shape> two_handfuls() {
   std::vector<Shape> shapes = kHandful;
-  for (const Shape& shape : handful_of("millrace")) shapes.push_back(shape);
+  for (const Shape& shape : handful_of({"millrace"})) shapes.push_back(shape);
   return shapes;
 }
 

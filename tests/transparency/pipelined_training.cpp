@@ -20,11 +20,11 @@ PlanStage make_stage(const Model& model, const std::vector<LayerFacts>& facts, s
     if (shape.features && can_split_features(facts[l]))
       stage.feature_layers.push_back(facts[l].name);
     if (shape.recompute && l % 4 < 2) stage.recompute.push_back(facts[l].name);
-    if (!shape.implementation.empty()) {
-      const auto known = implementations_of(model.layers[l], facts[l]);
-      if (std::find(known.begin(), known.end(), shape.implementation) != known.end())
-        stage.implementations[facts[l].name].forward = shape.implementation;
-    }
+    const auto known = implementations_of(model.layers[l], facts[l]);
+    const auto chosen = std::find_first_of(shape.implementations.begin(),
+                                           shape.implementations.end(), known.begin(), known.end());
+    if (chosen != shape.implementations.end())
+      stage.implementations[facts[l].name].forward = *chosen;
   }
   stage.shares = shares_of(shape.shares, shape.micro_batch);
   stage.split = stage.feature_layers.empty() ? Split::samples : Split::features;
@@ -38,7 +38,7 @@ PlanStage make_stage(const Model& model, const std::vector<LayerFacts>& facts, s
 std::string Shape::text() const {
   return fmt::format("{} stages, shares {}, b = {}, {}{}{} {}", stages, fmt::join(shares, ":"),
                      micro_batch, schedule, recompute ? ", recompute" : "",
-                     features ? ", features" : "", implementation);
+                     features ? ", features" : "", fmt::join(implementations, ", "));
 }
 
 Plan make_plan(const Model& model, std::int64_t batch, const Shape& shape) {

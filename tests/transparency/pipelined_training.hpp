@@ -15,9 +15,9 @@ struct Shape {
   std::vector<std::int64_t> shares = {1};  ///< of each stage's replicas, relative
   std::int64_t micro_batch = 1;
   std::string schedule = "1f1b";
-  bool recompute = false;  ///< every second run of two layers
-  bool features = false;   ///< every layer that can be is divided by features
-  std::string implementation;
+  bool recompute = false;                    ///< every second run of two layers
+  bool features = false;                     ///< every layer that can be is divided by features
+  std::vector<std::string> implementations;  ///< of each layer the first that it has
 
   std::string text() const;
 };

@@ -65,9 +65,8 @@ at::Tensor add_gradients(const Model& model, const Batch& batch, DrawKey key, co
     const at::Tensor targets = batch.targets.narrow(0, first, count);
     key.first_sample = first;
     const at::Tensor outputs = forward(model, inputs, key);
-    const at::Tensor sum = model.loss
-                               ? model.loss(outputs, targets)
-                               : nn::functional::cross_entropy(outputs, targets) * count;
+    const at::Tensor sum = model.loss ? model.loss(outputs, targets)
+                                      : nn::functional::cross_entropy(outputs, targets) * count;
     const at::Tensor part = sum / samples;
     part.backward();
     mean += part.detach();

@@ -69,12 +69,21 @@ std::string read_all(int descriptor) {
   }
 }
 
+/// Of the dynamic loader and of become(), where a program cannot be started.
+constexpr int kNotStarted = 127;
+
 /// The program has said why on standard error.
 [[noreturn]] void report_failure(const std::string& program, int status) {
   if (WIFEXITED(status)) {
     const int code = WEXITSTATUS(status);
     for (const ExitCode own : {ExitCode::user, ExitCode::no_plan, ExitCode::resource}) {
       if (code == static_cast<int>(own)) throw Error(own, "bench", program + " failed, see above");
+    }
+    if (code == kNotStarted) {
+      throw ResourceError("bench",
+                          fmt::format("{} could not be loaded, see above: is there too "
+                                      "little memory (ulimit -v), or is a library missing?",
+                                      program));
     }
     throw InternalError("bench", fmt::format("{} ended with exit code {}", program, code));
   }

@@ -18,6 +18,9 @@ enum class Algorithms {
   direct,  ///< none whose products are fewer than the sum's (Winograd), whose rounding differs more
 };
 
+/// Whether Algorithms::direct allows the implementation of a layer.
+bool is_direct(const std::string& implementation);
+
 struct ProfileRequest {
   std::int64_t batch = 64;     ///< the largest sample count that is measured
   double budget_seconds = 50;  ///< measuring ends within it; fewer repeats where it is short

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <map>
 
+#include "millrace/profiler.hpp"
+
 namespace millrace {
 namespace {
 
@@ -17,6 +19,7 @@ struct FakeChain {
   std::vector<std::map<std::string, double>> layer_ns;
   double conversion_ns = 0;
   double budget_ns = 1e9;
+  double short_pass_ns = 0;
   double now_ns = 0;
   int slow_after = 1000, count = 0;  ///< passes; the machine is slower from then on
   std::map<ChainChoice, std::vector<std::int64_t>> passes;  ///< sample counts
@@ -44,7 +47,8 @@ struct FakeChain {
   ChainChoice choose(const std::vector<std::vector<std::string>>& names) {
     return choose_implementations(
         names, shared, [this](const ChainChoice& chain, std::int64_t n) { return pass(chain, n); },
-        {1, 4, 16}, {.budget_ns = budget_ns, .most_samples = 100}, [this] { return now_ns; });
+        {1, 4, 16}, {.budget_ns = budget_ns, .most_samples = 100, .short_pass_ns = short_pass_ns},
+        [this] { return now_ns; });
   }
   /// Passes at the count that decided.
   std::ptrdiff_t deciding_passes(const ChainChoice& chain) const {
@@ -94,6 +98,18 @@ TEST(ChooseImplementations, GivesAClearLoserOnePassOnly) {
   EXPECT_THAT(chain.choose({{"plain", "slow"}, {"plain", "slow"}}), ElementsAre("plain", "plain"));
   EXPECT_EQ(chain.deciding_passes({"slow", "slow"}), 1);
   EXPECT_GT(chain.deciding_passes({"plain", "plain"}), 1);
+}
+
+TEST(ChooseImplementations, ShortPassesAreRepeatedAndNoneIsDropped) {
+  FakeChain chain{{{{"plain", 100}, {"slow", 300}}, {{"plain", 100}, {"slow", 300}}}};
+  chain.short_pass_ns = 1e6;
+  chain.choose({{"plain", "slow"}, {"plain", "slow"}});
+  EXPECT_GT(chain.deciding_passes({"slow", "slow"}), 5);
+}
+
+TEST(ChooseImplementations, AllowsWhatIsDirect) {
+  EXPECT_FALSE(is_direct("winograd"));
+  for (const char* name : {"libtorch", "direct", "millrace"}) EXPECT_TRUE(is_direct(name)) << name;
 }
 
 TEST(ChooseImplementations, AMachineThatSlowsDownTreatsTheLaterChainsAlike) {
