@@ -4,14 +4,11 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "kernels/matrix/sizes.hpp"
+
 namespace millrace::kernels {
 
 inline constexpr std::int64_t kAlignFloats = 16;  // a cache line
-
-inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-inline std::int64_t round_up(std::int64_t value, std::int64_t to) {
-  return ceil_div(value, to) * to;
-}
 
 /// body(begin, end) for chunks of [0, count), on the team that runs this; all wait at the end.
 /// Whoever is free takes the next chunk: cores of a team may be unequal.

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "kernels/matrix/sizes.hpp"
+
 namespace millrace::kernels {
 
 // Forward: rows of W that pass by together.
@@ -15,9 +17,5 @@ inline constexpr std::int64_t kGradientColumns = 128;
 
 /// Floats: no instruction set's panel is wider.
 inline constexpr std::int64_t kWidestPanel = 64;
-
-constexpr std::int64_t blocks_of(std::int64_t size, std::int64_t block) {
-  return (size + block - 1) / block;
-}
 
 }  // namespace millrace::kernels

@@ -78,7 +78,7 @@ void forward_outputs(const FullyConnectedSize& size, const float* panels, ConstM
   const Finish finish{bias, relu, y};
   for (std::int64_t first = 0; first < size.n; first += kSamples) {
     const std::int64_t n = std::min(kSamples, size.n - first);
-    forward_block(size, panels + first * size.in, blocks_of(n, kPanel), w, o, rows, sums);
+    forward_block(size, panels + first * size.in, ceil_div(n, kPanel), w, o, rows, sums);
     finish(sums, o, rows, first, n);
   }
 }
@@ -110,8 +110,8 @@ constexpr std::int64_t kPackInputs = 1024;  // that a thread takes at a time
 
 void pack_all(const FullyConnectedSize& size, ConstMatrix x, float* panels) {
   const std::int64_t panel = HWY_DYNAMIC_DISPATCH(forward_panel)();
-  const std::int64_t count = blocks_of(size.n, panel);
-  const std::int64_t parts = blocks_of(size.in, kPackInputs);
+  const std::int64_t count = ceil_div(size.n, panel);
+  const std::int64_t parts = ceil_div(size.in, kPackInputs);
 #pragma omp parallel for collapse(2) schedule(static) if (count * parts > 1)
   for (std::int64_t p = 0; p < count; ++p)
     for (std::int64_t part = 0; part < parts; ++part) HWY_DYNAMIC_DISPATCH(pack_samples)
@@ -123,7 +123,7 @@ void pack_all(const FullyConnectedSize& size, ConstMatrix x, float* panels) {
 
 std::int64_t fully_connected_workspace(const FullyConnectedSize& size) {
   if (size.n <= kFewSamples) return 0;
-  const std::int64_t samples = blocks_of(size.n, kWidestPanel) * kWidestPanel;
+  const std::int64_t samples = ceil_div(size.n, kWidestPanel) * kWidestPanel;
   return std::max(samples * size.in, size.n * size.out);
 }
 
@@ -131,7 +131,7 @@ void fully_connected_forward(const FullyConnectedSize& size, ConstMatrix x, Cons
                              const float* bias, bool relu, Matrix y, float* workspace) {
   const bool few = size.n <= kFewSamples;
   if (!few) pack_all(size, x, workspace);
-  const std::int64_t blocks = blocks_of(size.out, kForwardOutputs);
+  const std::int64_t blocks = ceil_div(size.out, kForwardOutputs);
 #pragma omp parallel for schedule(static) if (blocks > 1)
   for (std::int64_t block = 0; block < blocks; ++block) {
     if (few) {

@@ -90,7 +90,7 @@ void input_gradient_columns(const FullyConnectedSize& size, const float* dy, Con
       const bool last = i + kGradientColumns >= end;
       Ahead ahead(w, last ? o + kGradientOutputs : o, last ? begin : i + kGradientColumns,
                   last ? std::min(kGradientOutputs, size.out - o - kGradientOutputs) : count,
-                  kGradientColumns / kPanel * blocks_of(size.n, kTileRows));
+                  kGradientColumns / kPanel * ceil_div(size.n, kTileRows));
       for (std::int64_t c = 0; c < width; c += kPanel)
         multiply_panel(size.n, a, panels + c * count, count, dx, i + c, width - c, o > 0, ahead);
     }
@@ -120,7 +120,7 @@ constexpr std::int64_t kLeastColumns = 64;  // that a thread takes
 
 /// Blocks [out / kGradientOutputs][n][kGradientOutputs], the last one narrower.
 void pack_gradient(const FullyConnectedSize& size, ConstMatrix dy, float* packed) {
-  const std::int64_t blocks = blocks_of(size.out, kGradientOutputs);
+  const std::int64_t blocks = ceil_div(size.out, kGradientOutputs);
 #pragma omp parallel for schedule(static) if (blocks > 1)
   for (std::int64_t block = 0; block < blocks; ++block) {
     const std::int64_t o = block * kGradientOutputs,
@@ -138,7 +138,7 @@ void fully_connected_input_gradient(const FullyConnectedSize& size, ConstMatrix 
   if (!few) pack_gradient(size, dy, workspace);
 #pragma omp parallel
   {
-    const std::int64_t blocks = blocks_of(size.in, kLeastColumns);
+    const std::int64_t blocks = ceil_div(size.in, kLeastColumns);
     const std::int64_t team = omp_get_num_threads(), me = omp_get_thread_num();
     const std::int64_t begin = blocks * me / team * kLeastColumns;
     const std::int64_t end = std::min(size.in, blocks * (me + 1) / team * kLeastColumns);

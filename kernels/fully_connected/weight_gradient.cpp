@@ -57,15 +57,11 @@ HWY_EXPORT(form_tile);
 
 namespace {
 
-std::int64_t rounded_up(std::int64_t value, std::int64_t step) {
-  return blocks_of(value, step) * step;
-}
-
 /// Rows [count, columns] become rows first … of blocks [columns / width][n][width]; columns beyond
 /// are zero.
 void pack_rows(ConstMatrix rows, std::int64_t columns, std::int64_t first, std::int64_t count,
                std::int64_t n, std::int64_t width, float* blocks) {
-  const std::int64_t number = blocks_of(columns, width);
+  const std::int64_t number = ceil_div(columns, width);
 #pragma omp parallel for schedule(static) if (number * count > 1024)
   for (std::int64_t b = 0; b < number; ++b) {
     const std::int64_t size = std::min(width, columns - b * width);
@@ -80,14 +76,14 @@ void pack_rows(ConstMatrix rows, std::int64_t columns, std::int64_t first, std::
 }  // namespace
 
 std::int64_t WeightGradient::workspace(const FullyConnectedSize& size) {
-  return size.n * (rounded_up(size.in, kWidestPanel) + rounded_up(size.out, kBlockRows));
+  return size.n * (round_up(size.in, kWidestPanel) + round_up(size.out, kBlockRows));
 }
 
 WeightGradient::WeightGradient(const FullyConnectedSize& size, float* workspace)
     : size_(size),
       tile_rows_(HWY_DYNAMIC_DISPATCH(gradient_rows)()),
       x_(workspace),
-      dy_(workspace + size.n * rounded_up(size.in, kWidestPanel)) {}
+      dy_(workspace + size.n * round_up(size.in, kWidestPanel)) {}
 
 void WeightGradient::add(std::int64_t first, std::int64_t n, ConstMatrix x, ConstMatrix dy) {
   pack_rows(x, size_.in, first, n, size_.n, HWY_DYNAMIC_DISPATCH(gradient_panel)(), x_);
@@ -96,11 +92,11 @@ void WeightGradient::add(std::int64_t first, std::int64_t n, ConstMatrix x, Cons
 
 std::int64_t WeightGradient::groups(std::int64_t block) const {
   const std::int64_t rows = std::min(kBlockRows, size_.out - block * kBlockRows);
-  return blocks_of(rows, tile_rows_);
+  return ceil_div(rows, tile_rows_);
 }
 
 std::int64_t WeightGradient::tiles(std::int64_t block) const {
-  return groups(block) * blocks_of(size_.in, kTileColumns);
+  return groups(block) * ceil_div(size_.in, kTileColumns);
 }
 
 WeightGradient::Tile WeightGradient::tile_of(std::int64_t block, std::int64_t number) const {
