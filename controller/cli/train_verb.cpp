@@ -31,7 +31,7 @@ void add_resume(CLI::App& program, Action& action) {
       .add_option("folder", command->folder, "folder of the run")
       ->type_name("DIR")
       ->required();
-  verb.settings({SettingGroup::shared});
+  verb.settings({SettingGroup::shared, SettingGroup::data});
   verb.examples(
       "  millrace resume run\n"
       "  millrace resume run --cores big      on other cores: a new plan is searched");

@@ -67,7 +67,7 @@ TEST_F(Interruption, ByKillLosesNoCheckpoint) {
   expect_equal_after_resume(out);
 }
 
-TEST_F(Interruption, AResumeMayUseOtherCores) {
+TEST_F(Interruption, AResumeMayUseOtherCoresAndReadTheDataElsewhere) {
   const std::string out = folder_ / "moved";
   Program program(long_training(out), environment());
   ASSERT_TRUE(program.wait_for("checkpoint")) << program.finish().err;
@@ -76,7 +76,8 @@ TEST_F(Interruption, AResumeMayUseOtherCores) {
   ASSERT_EQ(stopped.exit_code, 0) << stopped.err;
   const auto machine = nlohmann::json::parse(run({"topology", "--json"}).out);
   const auto cpu = machine.at("kinds").at(0).at("cpus").at(0).dump();
-  const ProgramResult result = run({"resume", out, "--cores", cpu, "--json"});
+  const ProgramResult result =
+      run({"resume", out, "--cores", cpu, "--data", data() + "/.", "--skip-bad-images", "--json"});
   ASSERT_EQ(result.exit_code, 0) << result.err;
   EXPECT_EQ(nlohmann::json::parse(result.out).at("steps"), 1500);
 }
