@@ -15,13 +15,6 @@
 #include "millrace/errors.hpp"
 #include "millrace/units.hpp"
 
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/asan_interface.h>
-#else
-#define ASAN_POISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
-#define ASAN_UNPOISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
-#endif
-
 namespace millrace {
 namespace {
 
@@ -141,7 +134,6 @@ void* allocate_cached(std::size_t bytes) {
   if (taken.block == nullptr) return nullptr;
   g_mapped += static_cast<std::int64_t>(taken.from_system);
   count_in_use(taken.size);
-  ASAN_UNPOISON_MEMORY_REGION(taken.block, bytes);
   return taken.block;
 }
 

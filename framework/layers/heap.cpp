@@ -122,6 +122,7 @@ Heap::Taken Heap::take(std::size_t bytes) {
     range = free_.smallest_of(taken.size);
   }
   taken.block = cut(range, taken.size);
+  ASAN_UNPOISON_MEMORY_REGION(taken.block, bytes);
   return taken;
 }
 

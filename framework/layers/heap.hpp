@@ -60,8 +60,7 @@ class Heap {
   using Reserved = std::function<void(Range)>;
   explicit Heap(Reserved reserved = {}) : on_reserved_(std::move(reserved)) {}
 
-  /// At least `bytes` > 0. Under the address sanitizer all free memory is poisoned, and so is the
-  /// block: who takes it clears its bytes.
+  /// At least `bytes` > 0. Under the address sanitizer all memory but these bytes is poisoned.
   Taken take(std::size_t bytes);
 
   /// Frees a block of take(); returns its size.

@@ -24,13 +24,12 @@ class ReluOp final : public OpBase {
   }
 
   at::Tensor backward(const at::Tensor& dy, Saved& saved, bool input_gradient) override {
-    if (!input_gradient) saved.clear();
+    const Saved kept = std::move(saved);
+    saved.clear();
     if (!input_gradient) return {};
     if (fusion_.backward_done) return dy;
-    const at::Tensor y = std::move(saved[0]);
-    saved.clear();
     at::Tensor dx = dy;
-    return at::threshold_backward_out(dx, dy, y, 0);
+    return at::threshold_backward_out(dx, dy, kept[0], 0);
   }
 
  private:

@@ -8,12 +8,6 @@
 #include <thread>
 #include <vector>
 
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/asan_interface.h>
-#else
-#define ASAN_UNPOISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
-#endif
-
 namespace millrace::test {
 namespace {
 
@@ -76,7 +70,6 @@ TEST(Heap, grows_at_its_end_by_what_is_missing) {
 TEST(Heap, gives_its_free_memory_back) {
   Heap heap;
   const Heap::Taken kept = heap.take(4 * kMiB), freed = heap.take(8 * kMiB);
-  ASAN_UNPOISON_MEMORY_REGION(kept.block, 4 * kMiB);
   std::memset(kept.block, 7, 4 * kMiB);
   heap.give(freed.block);
   const std::size_t free = heap.free_bytes();
@@ -85,7 +78,6 @@ TEST(Heap, gives_its_free_memory_back) {
   EXPECT_EQ(heap.free_bytes(), 0U);
   EXPECT_EQ(heap.trim(), 0U);
   const Heap::Taken again = heap.take(8 * kMiB);
-  ASAN_UNPOISON_MEMORY_REGION(again.block, 8 * kMiB);
   for (const std::size_t at : {std::size_t{0}, 8 * kMiB - 1})
     EXPECT_EQ(static_cast<char*>(again.block)[at], 0);  // fresh from the system
   EXPECT_EQ(static_cast<char*>(kept.block)[4 * kMiB - 1], 7);
@@ -97,7 +89,6 @@ TEST(Heap, gives_back_beside_odd_blocks_in_use) {
   for (const std::size_t size : {Heap::kPage + 4096, 3 * Heap::kPage - 1, std::size_t{70'000}}) {
     blocks.push_back(static_cast<unsigned char*>(heap.take(size).block));
     EXPECT_EQ(reinterpret_cast<std::uintptr_t>(blocks.back()) % Heap::kPage, 0U);
-    ASAN_UNPOISON_MEMORY_REGION(blocks.back(), size);
     std::memset(blocks.back(), 5, size);
   }
   heap.give(blocks[0]);
@@ -143,7 +134,6 @@ void exercise(Heap& heap, unsigned seed) {
     const std::size_t size = 1 + random() % (300 * 1024);
     auto* const block = static_cast<unsigned char*>(heap.take(size).block);
     ASSERT_NE(block, nullptr);
-    ASAN_UNPOISON_MEMORY_REGION(block, size);
     const auto value = static_cast<unsigned char>(random());
     std::memset(block, value, size);
     blocks[block] = {size, value};
