@@ -18,7 +18,6 @@ using SteadyClock = std::chrono::steady_clock;
 constexpr auto kProbeTime = std::chrono::milliseconds(100);
 constexpr std::int64_t kMatrix = 256;            // 33.6 MFLOP a product
 constexpr std::int64_t kElements = 1024 * 1024;  // 4 MiB read, 4 MiB written
-constexpr int kMostProbes = 4;
 
 /// Runs on the probed core.
 double rounds_per_second() {
@@ -53,11 +52,9 @@ CoreRates probe_cores(const std::vector<int>& cpus) {
 }
 
 CoreRates settled_rates(const std::function<CoreRates()>& probe,
-                        const std::function<bool(const CoreRates&)>& doubtful) {
+                        const std::function<int(const CoreRates&)>& needed) {
   CoreRates best = probe();
-  for (int probes = 1; probes < kMostProbes && doubtful(best); ++probes) {
-    best = best_of(best, probe());
-  }
+  for (int probes = 1; probes < needed(best); ++probes) best = best_of(best, probe());
   return best;
 }
 

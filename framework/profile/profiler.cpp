@@ -97,10 +97,7 @@ class Profiler {
     if (request_.reuse) kept = find_kept_profile(folder_, identity_);
     const CoreRates rates =
         settled_rates([this] { return probe_(all_devices(topology_)); },
-                      [&](const CoreRates& probed) {
-                        return kept ? compare_rates(kept->rates, probed).verdict != Verdict::same
-                                    : kinds_differ(topology_, probed);
-                      });
+                      [&](const CoreRates& probed) { return probes_needed(kept, probed); });
     if (kept) {
       const RateChange change = compare_rates(kept->rates, rates);
       const std::string file = kept_profile_path(folder_, identity_).string();
@@ -112,6 +109,16 @@ class Profiler {
   }
 
  private:
+  int probes_needed(const std::optional<KeptProfile>& kept, const CoreRates& probed) const {
+    if (!kept) return kinds_differ(topology_, probed) ? kProbesOfChange : 1;
+    switch (compare_rates(kept->rates, probed).verdict) {
+      case Verdict::same: return 1;
+      case Verdict::uniform: return kProbesOfSpeed;
+      case Verdict::changed: return kProbesOfChange;
+    }
+    return 1;
+  }
+
   MeasuredProfile measure(const CoreRates& rates) {
     MeasuredProfile result;
     result.topology = form_kinds(topology_, rates);
