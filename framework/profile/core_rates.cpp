@@ -101,7 +101,7 @@ RateChange compare_rates(const CoreRates& then, const CoreRates& now) {
   if (!together || std::max(factor, 1 / factor) > kLargestCorrection) {
     return {RateChange::Verdict::changed, factor};
   }
-  const bool same = std::max(factor, 1 / factor) <= 1 / (1 - kKindTolerance);
+  const bool same = std::max(factor, 1 / factor) <= 1 / (1 - kSpeedTolerance);
   return {same ? RateChange::Verdict::same : RateChange::Verdict::uniform, factor};
 }
 

@@ -11,8 +11,11 @@ namespace millrace {
 /// CPU number -> probe rounds per second.
 using CoreRates = std::map<int, double>;
 
-/// Cores of one kind differ by less; a larger difference makes kinds of their own.
-constexpr double kKindTolerance = 0.05;
+/// Cores of one kind differ by less; a larger difference makes kinds of their own. As for the kinds
+/// that hwloc reports (form_core_kinds).
+constexpr double kKindTolerance = 0.1;
+/// A machine that runs slower or faster as a whole by less runs at the same speed.
+constexpr double kSpeedTolerance = 0.05;
 
 /// True where a core of some kind is slower than the fastest of its kind by more than the
 /// tolerance.

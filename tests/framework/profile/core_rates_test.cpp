@@ -21,8 +21,8 @@ const Topology kBigLittle =
     machine({{"big", {2, 3}, 1.0, "Cortex-A76"}, {"little", {0, 1}, 0.4, "Cortex-A55"}},
             {{0}, {1}, {2}, {3}});
 
-TEST(FormKinds, LeavesCoresWithinFivePercentTogether) {
-  const CoreRates rates = {{0, 100}, {1, 97}, {2, 96}, {3, 99}};
+TEST(FormKinds, LeavesCoresWithinTenPercentTogether) {
+  const CoreRates rates = {{0, 100}, {1, 92}, {2, 91}, {3, 99}};
   EXPECT_FALSE(kinds_differ(kFourEqual, rates));
   EXPECT_EQ(form_kinds(kFourEqual, rates), kFourEqual);
 }
@@ -82,6 +82,10 @@ TEST(CompareRates, AllCoresByOneFactorIsUniform) {
   const RateChange change = compare_rates({{0, 100}, {1, 50}}, {{0, 80}, {1, 40}});
   EXPECT_EQ(change.verdict, Verdict::uniform);
   EXPECT_DOUBLE_EQ(change.factor, 0.8);
+}
+
+TEST(CompareRates, ASmallFactorOfAllIsUniformToo) {
+  EXPECT_EQ(compare_rates({{0, 100}, {1, 100}}, {{0, 92}, {1, 92}}).verdict, Verdict::uniform);
 }
 
 TEST(CompareRates, OneSlowCoreIsAChange) {
