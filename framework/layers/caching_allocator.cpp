@@ -51,32 +51,17 @@ ReservedAddresses& reserved_addresses() {
   return *addresses;
 }
 
-/// Activations come and go in a step, gradients and the like stay in between: apart, so that the
-/// small ones do not leave gaps that are just too small for the large.
-struct ThreadHeap {
-  Heap small{[this](Heap::Range range) { reserved_addresses().insert(range, &small); }};
-  Heap large{[this](Heap::Range range) { reserved_addresses().insert(range, &large); }};
-
-  Heap& of(std::size_t bytes) { return bytes < kLargeBlock ? small : large; }
-
- private:
-  static constexpr std::size_t kLargeBlock = 4 * 1024 * 1024;
-};
-
 /// The heaps that exist: one per thread alive, those of ended threads wait for the next one.
 class Heaps {
  public:
-  ThreadHeap* borrow() {
+  Heap* borrow() {
     const std::lock_guard lock(mutex_);
-    if (idle_.empty()) {
-      all_.push_back(std::make_unique<ThreadHeap>());
-      return all_.back().get();
-    }
-    ThreadHeap* heap = idle_.back();
+    if (idle_.empty()) return all_.emplace_back(make_heap()).get();
+    Heap* heap = idle_.back();
     idle_.pop_back();
     return heap;
   }
-  void give_back(ThreadHeap* heap) {
+  void give_back(Heap* heap) {
     const std::lock_guard lock(mutex_);
     idle_.push_back(heap);
   }
@@ -85,15 +70,19 @@ class Heaps {
   std::int64_t sum(const Bytes& bytes) {
     const std::lock_guard lock(mutex_);
     std::int64_t total = 0;
-    for (const auto& heap : all_)
-      total += static_cast<std::int64_t>(bytes(heap->small) + bytes(heap->large));
+    for (const auto& heap : all_) total += static_cast<std::int64_t>(bytes(*heap));
     return total;
   }
 
  private:
+  static std::unique_ptr<Heap> make_heap() {
+    return std::make_unique<Heap>(
+        [](Heap& heap, Heap::Range range) { reserved_addresses().insert(range, &heap); });
+  }
+
   std::mutex mutex_;
-  std::vector<std::unique_ptr<ThreadHeap>> all_;
-  std::vector<ThreadHeap*> idle_;
+  std::vector<std::unique_ptr<Heap>> all_;
+  std::vector<Heap*> idle_;
 };
 
 // Never destroyed, for the same reason.
@@ -103,9 +92,9 @@ Heaps& heaps() {
 }
 
 /// The calling thread's heap; threads that are ending share one.
-ThreadHeap* this_heap() {
-  static ThreadHeap* of_ending_threads = heaps().borrow();
-  thread_local ThreadHeap* current = nullptr;  // trivial: readable while the thread's objects go
+Heap* this_heap() {
+  static Heap* of_ending_threads = heaps().borrow();
+  thread_local Heap* current = nullptr;  // trivial: readable while the thread's objects go
   struct Borrowed {
     Borrowed() { current = heaps().borrow(); }
     ~Borrowed() {
@@ -128,9 +117,9 @@ void count_in_use(std::size_t size) {
 }
 
 void* allocate_cached(std::size_t bytes) {
-  Heap& heap = this_heap()->of(bytes);
-  Heap::Taken taken = heap.take(bytes);
-  if (taken.block == nullptr && trim_allocator() > 0) taken = heap.take(bytes);
+  Heap* const heap = this_heap();
+  Heap::Taken taken = heap->take(bytes);
+  if (taken.block == nullptr && trim_allocator() > 0) taken = heap->take(bytes);
   if (taken.block == nullptr) return nullptr;
   g_mapped += static_cast<std::int64_t>(taken.from_system);
   count_in_use(taken.size);

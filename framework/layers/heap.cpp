@@ -72,23 +72,21 @@ void AddressRanges::insert(Range range) {
     range.begin = erase(before.begin).begin;
   if (end_of_.contains(range.end)) range.end = erase(range.end).end;
   end_of_[range.begin] = range.end;
-  by_size_.emplace(range.size(), range.begin);
   bytes_ += range.size();
 }
 
 AddressRanges::Range AddressRanges::erase(std::uintptr_t begin) {
   const auto found = end_of_.find(begin);
   const Range range{begin, found->second};
-  by_size_.erase({range.size(), begin});
   end_of_.erase(found);
   bytes_ -= range.size();
   return range;
 }
 
-AddressRanges::Range AddressRanges::smallest_of(std::size_t size) const {
-  const auto found = by_size_.lower_bound({size, 0});
-  if (found == by_size_.end()) return {};
-  return {found->second, found->second + found->first};
+AddressRanges::Range AddressRanges::first_of(std::size_t size) const {
+  for (const auto& [begin, end] : end_of_)
+    if (end - begin >= size) return {begin, end};
+  return {};
 }
 
 AddressRanges::Range AddressRanges::ending_at(std::uintptr_t end) const {
@@ -109,7 +107,7 @@ Heap::Taken Heap::take(std::size_t bytes) {
   Taken taken;
   taken.size = round_up(bytes + kGap, kPage);
   if (taken.size < bytes) return {};  // beyond any address
-  Range range = free_.smallest_of(taken.size);
+  Range range = free_.first_of(taken.size);
   if (range.size() == 0) {
     Range growth = room_for(taken.size);
     if (growth.size() == 0) {
@@ -119,7 +117,7 @@ Heap::Taken Heap::take(std::size_t bytes) {
     if (growth.size() == 0 || !give_memory(growth)) return taken;
     taken.from_system = growth.size();
     grow(growth);
-    range = free_.smallest_of(taken.size);
+    range = free_.first_of(taken.size);
   }
   taken.block = cut(range, taken.size);
   ASAN_UNPOISON_MEMORY_REGION(taken.block, bytes);
@@ -151,7 +149,7 @@ void Heap::reserve(std::size_t size) {
   Range range = map_reserved(std::max(usual_reservation() / kHugePage * kHugePage, least));
   if (range.size() == 0) range = map_reserved(least);
   if (range.size() == 0) return;
-  if (on_reserved_) on_reserved_(range);
+  if (on_reserved_) on_reserved_(*this, range);
   reserved_.insert(range);
 }
 

@@ -1,13 +1,12 @@
 #pragma once
-// Large blocks of memory out of reserved address space: the smallest free range that fits is cut,
-// and what is freed joins its neighbours, so that blocks of all sizes share the memory.
+// Large blocks of memory out of reserved address space: the lowest free range that fits is cut, and
+// what is freed joins its neighbours, so that blocks of all sizes share the memory.
 
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <mutex>
-#include <set>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -25,8 +24,8 @@ class AddressRanges {
   void insert(Range range);
   /// Of the one that begins there, which it returns.
   Range erase(std::uintptr_t begin);
-  /// The smallest of at least `size` bytes, the lowest of equals; Range{} where there is none.
-  Range smallest_of(std::size_t size) const;
+  /// The lowest of at least `size` bytes; Range{} where there is none.
+  Range first_of(std::size_t size) const;
   /// The one that ends at `end`; Range{} where there is none.
   Range ending_at(std::uintptr_t end) const;
   /// By address.
@@ -34,8 +33,7 @@ class AddressRanges {
   std::size_t bytes() const { return bytes_; }
 
  private:
-  std::map<std::uintptr_t, std::uintptr_t> end_of_;           // by begin
-  std::set<std::pair<std::size_t, std::uintptr_t>> by_size_;  // size, begin
+  std::map<std::uintptr_t, std::uintptr_t> end_of_;  // by begin
   std::size_t bytes_ = 0;
 };
 
@@ -55,9 +53,9 @@ class Heap {
   /// No system's pages are larger.
   static constexpr std::size_t kPage = 64 * 1024;
 
-  /// Called with address space that the heap has grown by, before a block of it is handed out;
+  /// Called with address space that this heap has grown by, before a block of it is handed out;
   /// calls nothing of the heap.
-  using Reserved = std::function<void(Range)>;
+  using Reserved = std::function<void(Heap&, Range)>;
   explicit Heap(Reserved reserved = {}) : on_reserved_(std::move(reserved)) {}
 
   /// At least `bytes` > 0. Under the address sanitizer all memory but these bytes is poisoned.

@@ -44,8 +44,7 @@ struct GradientProduct {
 struct ParameterSlot {
   std::string name;  ///< "features.0.weight"
   at::Tensor value;  ///< shares storage with the model's parameter (a slice of it under features)
-  at::Tensor gradient;  ///< of this op alone, same shape as value; undefined until first written
-  bool accumulated = false;  ///< gradient holds a sum made since clear_gradients()
+  at::Tensor gradient;  ///< of this op alone, summed since clear_gradients(); undefined: none yet
   /// The gradient of a weight [out, in] is left to the update (deferred_gradient.hpp): backward
   /// adds to `products`, and `gradient` stays undefined.
   bool deferred = false;
@@ -78,7 +77,7 @@ class LayerOp {
 
   virtual std::vector<ParameterSlot>& parameters() = 0;
 
-  /// Adds nothing next time: the next backward overwrites the gradients. Drops the products.
+  /// Frees the gradients and the products: what the next backward adds to is nothing.
   virtual void clear_gradients() = 0;
 
   virtual OutputUse output_use() const = 0;

@@ -6,32 +6,30 @@ namespace millrace {
 
 Parameters::Parameters(const std::string& layer, const torch::nn::Module& module) {
   for (const auto& parameter : module.named_parameters())
-    slots_.push_back({layer + "." + parameter.key(), parameter.value().detach(), {}, false});
+    slots_.push_back({layer + "." + parameter.key(), parameter.value().detach(), {}, false, {}});
 }
 
 void Parameters::clear() {
   for (ParameterSlot& slot : slots_) {
-    slot.accumulated = false;
+    slot.gradient.reset();
     slot.products.clear();
   }
 }
 
 void Parameters::add(std::size_t i, at::Tensor gradient) {
   ParameterSlot& slot = slots_[i];
-  if (slot.accumulated) {
+  if (slot.gradient.defined()) {
     slot.gradient.add_(gradient);
   } else {
     slot.gradient = gradient.contiguous();
-    slot.accumulated = true;
   }
 }
 
 Parameters::Target Parameters::target(std::size_t i) {
   ParameterSlot& slot = slots_[i];
-  if (!slot.gradient.defined()) slot.gradient = at::empty_like(slot.value);
-  const float beta = slot.accumulated ? 1.0F : 0.0F;
-  slot.accumulated = true;
-  return {slot.gradient, beta};
+  if (slot.gradient.defined()) return {slot.gradient, 1};
+  slot.gradient = at::empty_like(slot.value);
+  return {slot.gradient, 0};
 }
 
 }  // namespace millrace

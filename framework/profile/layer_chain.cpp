@@ -45,6 +45,13 @@ void begin_layer(LayerOp& op, bool accumulate) {
   for (ParameterSlot& slot : op.parameters()) slot.products.clear();
 }
 
+double gradient_bytes(LayerOp& op) {
+  double total = 0;
+  for (const ParameterSlot& slot : op.parameters())
+    if (slot.gradient.defined()) total += static_cast<double>(slot.gradient.nbytes());
+  return total;
+}
+
 }  // namespace
 
 /// Memory in use while it lives, of the whole process.
@@ -137,12 +144,13 @@ PassTimes LayerChain::forward_backward(std::int64_t samples, bool accumulate,
   x.reset();
   for (std::size_t l = ops_.size(); l-- > 0;) {
     if (before) before(l);
+    const double gradients = gradient_bytes(*ops_[l]);
     const WatchedMemory memory;
     times.backward_ns[l] =
         timed_ns([&] { dy = ops_[l]->backward(dy, saved[l], input_gradient_[l]); });
-    if (has_gradients_) workspace_bytes_[l] = std::max(workspace_bytes_[l], memory.beyond_start());
+    const double made = gradient_bytes(*ops_[l]) - gradients;
+    workspace_bytes_[l] = std::max(workspace_bytes_[l], memory.beyond_start() - made);
   }
-  has_gradients_ = true;
   return times;
 }
 

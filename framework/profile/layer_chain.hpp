@@ -57,8 +57,8 @@ class LayerChain {
   void update(PassTimes& times, int part = 0, int parts = 1);
 
   /// By layer: most bytes that LibTorch's allocator handed out while the layer ran, beyond what was
-  /// in use before (backward, update) or stays in use (forward). Of all passes but the first, which
-  /// makes the gradients. Means something only where no other thread allocates.
+  /// in use before (backward, which leaves out the gradients that it makes; update) or stays in use
+  /// (forward). Means something only where no other thread allocates.
   const std::vector<double>& workspace_bytes() const { return workspace_bytes_; }
 
  private:
@@ -72,7 +72,6 @@ class LayerChain {
   ScratchWeights& weights_;
   at::Tensor input_;
   std::vector<double> workspace_bytes_;
-  bool has_gradients_ = false;
 };
 
 }  // namespace millrace

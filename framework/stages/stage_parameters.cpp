@@ -124,7 +124,7 @@ UpdateRange StageParameters::range_of(const Piece& piece) const {
   range.state2 = skip(range.state2);
   range.elements = piece.end - piece.begin;
   for (const ParameterSlot* slot : segment.slots)
-    if (slot->accumulated)
+    if (slot->gradient.defined())
       range.gradients.push_back(slot->gradient.data_ptr<float>() + piece.begin);
   return range;
 }

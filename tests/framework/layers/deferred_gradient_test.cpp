@@ -13,7 +13,7 @@ struct Rows {
   at::Tensor weight = at::zeros({50, 700}), x = at::randn({10, 700}), dy = at::randn({10, 50});
 
   ParameterSlot slot(const std::vector<std::pair<int, int>>& parts) const {
-    ParameterSlot made{"weight", weight, {}, false, true, {}};
+    ParameterSlot made{"weight", weight, {}, true, {}};
     for (const auto& [first, n] : parts)
       made.products.push_back({first, x.narrow(0, first, n), dy.narrow(0, first, n)});
     return made;

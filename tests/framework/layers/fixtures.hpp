@@ -56,7 +56,7 @@ inline Answer plain(Sample& s, const at::Tensor& x, const at::Tensor& dy) {
 }
 
 inline bool has_gradient(const ParameterSlot& slot) {
-  return slot.deferred ? !slot.products.empty() : slot.accumulated;
+  return slot.deferred ? !slot.products.empty() : slot.gradient.defined();
 }
 
 /// As the backward passes made it, or left it to the update.

@@ -29,14 +29,14 @@ TEST(AddressRanges, joins_neighbours) {
   EXPECT_EQ(ranges.all().size(), 1U);
 }
 
-TEST(AddressRanges, finds_the_smallest_that_is_large_enough) {
+TEST(AddressRanges, finds_the_lowest_that_is_large_enough) {
   AddressRanges ranges;
-  for (const Range range : {Range{0, 8}, Range{10, 14}, Range{20, 24}, Range{30, 32}})
+  for (const Range range : {Range{20, 24}, Range{0, 2}, Range{30, 38}, Range{10, 14}})
     ranges.insert(range);
-  EXPECT_EQ(ranges.smallest_of(3).begin, 10U);
-  EXPECT_EQ(ranges.smallest_of(2).begin, 30U);
-  EXPECT_EQ(ranges.smallest_of(5).size(), 8U);
-  EXPECT_EQ(ranges.smallest_of(9).size(), 0U);
+  EXPECT_EQ(ranges.first_of(3).begin, 10U);
+  EXPECT_EQ(ranges.first_of(2).begin, 0U);
+  EXPECT_EQ(ranges.first_of(5).size(), 8U);
+  EXPECT_EQ(ranges.first_of(9).size(), 0U);
   EXPECT_EQ(ranges.ending_at(24).begin, 20U);
   EXPECT_EQ(ranges.ending_at(23).size(), 0U);
 }
@@ -100,7 +100,7 @@ TEST(Heap, gives_back_beside_odd_blocks_in_use) {
 
 TEST(Heap, tells_its_addresses_before_it_hands_them_out) {
   std::vector<Range> told;
-  Heap heap([&](Range range) { told.push_back(range); });
+  Heap heap([&](Heap&, Range range) { told.push_back(range); });
   const auto address = reinterpret_cast<std::uintptr_t>(heap.take(kMiB).block);
   ASSERT_EQ(told.size(), 1U);
   EXPECT_TRUE(told[0].begin <= address && address + kMiB <= told[0].end);

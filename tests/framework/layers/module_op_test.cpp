@@ -50,7 +50,7 @@ TEST(ModuleOp, runs_any_module_with_autograd_of_its_own) {
   for (const ParameterSlot& slot : op->parameters()) {
     if (slot.name == "layer.inner.weight") expect_close(slot.gradient, expected[1], slot.name);
     if (slot.name == "layer.inner.bias") expect_close(slot.gradient, expected[2], slot.name);
-    EXPECT_EQ(slot.accumulated, slot.name != "layer.unused");
+    EXPECT_EQ(slot.gradient.defined(), slot.name != "layer.unused");
   }
 }
 

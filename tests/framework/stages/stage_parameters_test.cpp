@@ -21,8 +21,8 @@ class Parameters : public testing::TestWithParam<int> {
     const auto count = static_cast<std::size_t>(workers);
     for (int w = 0; w < workers; ++w) {
       const std::int64_t begin = w * 7 / workers, size = (w + 1) * 7 / workers - begin;
-      whole.push_back({"a.weight", shared, at::full({40}, static_cast<float>(w + 1)), true});
-      rows.push_back({"b.weight", sliced.narrow(0, begin, size), at::full({size, 6}, 10.0F), true});
+      whole.push_back({"a.weight", shared, at::full({40}, static_cast<float>(w + 1))});
+      rows.push_back({"b.weight", sliced.narrow(0, begin, size), at::full({size, 6}, 10.0F)});
     }
     StageParameter a{"a.weight", shared, {}}, b{"b.weight", sliced, {}};
     for (std::size_t w = 0; w < count; ++w) {
@@ -69,8 +69,8 @@ TEST_P(Parameters, gradients_are_scaled_when_clipped) {
 }
 
 TEST_P(Parameters, without_a_gradient_nothing_changes) {
-  whole.back().accumulated = false;
-  for (ParameterSlot& slot : rows) slot.accumulated = false;
+  whole.back().gradient.reset();
+  for (ParameterSlot& slot : rows) slot.gradient.reset();
   OptimizerSettings decay = plain_sgd();
   decay.weight_decay = 0.5;
   sliced.fill_(1);
@@ -106,7 +106,7 @@ class DeferredParameters : public testing::TestWithParam<std::tuple<int, bool>> 
     for (int w = 0; w < workers; ++w) {
       const std::int64_t row = sliced ? w * 7 / workers : 0;
       const std::int64_t rows = (sliced ? (w + 1) * 7 / workers : 7) - row;
-      slots.push_back({"w", weight.narrow(0, row, rows), {}, false, true, {}});
+      slots.push_back({"w", weight.narrow(0, row, rows), {}, true, {}});
       const std::int64_t first = sliced ? 0 : w * 9 / workers;
       const std::int64_t samples = (sliced ? 9 : (w + 1) * 9 / workers) - first;
       slots.back().products = {
@@ -136,7 +136,7 @@ TEST_P(DeferredParameters, are_updated_as_with_the_whole_gradient) {
     OptimizerSettings settings;
     if (adamw) settings.kind = OptimizerKind::adamw;
     const at::Tensor expected = at::zeros({7, 100});
-    ParameterSlot whole{"w", expected, gradient(), true};
+    ParameterSlot whole{"w", expected, gradient()};
     StageParameters deferred({parameter}, workers, settings),
         usual({{"w", expected, {&whole}}}, 1, settings);
     weight.zero_();
@@ -179,7 +179,7 @@ INSTANTIATE_TEST_SUITE_P(workers, DeferredParameters,
                          testing::Combine(testing::Values(1, 2, 3, 7), testing::Bool()));
 
 TEST(StageParameters, state_depends_on_the_optimizer) {
-  ParameterSlot slot{"w", at::zeros({3}), {}, false};
+  ParameterSlot slot{"w", at::zeros({3}), {}};
   const auto states = [&](const OptimizerSettings& settings) {
     return StageParameters({{"w", slot.value, {&slot}}}, 1, settings).optimizer_state().size();
   };
@@ -192,7 +192,7 @@ TEST(StageParameters, state_depends_on_the_optimizer) {
 TEST(StageParameters, refuses_parameters_that_are_not_dense_float32) {
   for (const at::Tensor& value :
        {at::zeros({3}, at::kDouble), at::zeros({3, 4}).t(), at::zeros({3}, at::kHalf)}) {
-    ParameterSlot slot{"odd.weight", value, {}, false};
+    ParameterSlot slot{"odd.weight", value, {}};
     try {
       StageParameters({{"odd.weight", value, {&slot}}}, 1, {});
       FAIL() << "taken";
