@@ -1,6 +1,5 @@
 #pragma once
-// Counter-based masks of inverted dropout: element e of sample i in step t of layer l is kept or
-// dropped by Philox 4x32-10 on (seed; e / 4, i, t, l), whichever worker asks.
+// Dropout on tensors (kernels/dropout): the masks follow from the draw key alone.
 
 #include <ATen/core/Tensor.h>
 
@@ -13,17 +12,15 @@ namespace millrace {
 struct Dropout {
   int layer_index = 0;
   double p = 0.5;
-
-  /// What a kept element is multiplied by; a dropped one is multiplied by 0.
-  float scale() const { return p < 1 ? static_cast<float>(1 / (1 - p)) : 0.0F; }
 };
 
-/// Keep bytes (0 or 1), [rows, elements] uint8: elements first_element … of each sample.
-at::Tensor draw_keep(const Dropout& dropout, const DrawKey& key, std::int64_t rows,
-                     std::int64_t first_element, std::int64_t elements);
+/// y = dropout(x), both [rows, elements…] float32, each row dense, rows may be apart: elements
+/// first_element … of each sample. x and y may be the same. Returns what was kept, a byte each.
+at::Tensor drop(const Dropout& dropout, const DrawKey& key, std::int64_t first_element,
+                const at::Tensor& x, const at::Tensor& y);
 
-/// y = x * keep * scale, all [rows, elements] in the order of `keep`; rows of x and y may be apart.
-/// x and y may be the same.
-void apply_keep(const Dropout& dropout, const at::Tensor& keep, const at::Tensor& x, at::Tensor& y);
+/// dx from dy and what drop() returned; shapes as there.
+void drop_gradient(const Dropout& dropout, const at::Tensor& keep, const at::Tensor& dy,
+                   const at::Tensor& dx);
 
 }  // namespace millrace

@@ -101,8 +101,7 @@ class DropoutSlice final : public FeatureOpBase {
       if (!out.is_alias_of(in)) out.copy_(in);
       return;
     }
-    const at::Tensor keep = draw_keep(dropout_, key, x.size(0), columns_.begin, columns_.size);
-    apply_keep(dropout_, keep, in, out);
+    const at::Tensor keep = drop(dropout_, key, columns_.begin, in, out);
     if (saved) *saved = {keep};
   }
 
@@ -110,8 +109,7 @@ class DropoutSlice final : public FeatureOpBase {
     const at::Tensor keep = std::move(saved[0]);
     saved.clear();
     if (!input_gradient) return;
-    at::Tensor out = columns_.of(dx, 1);
-    apply_keep(dropout_, keep, columns_.of(dy, 1), out);
+    drop_gradient(dropout_, keep, columns_.of(dy, 1), columns_.of(dx, 1));
   }
 
  private:

@@ -47,9 +47,7 @@ class DropoutOp final : public OpBase {
     if (!training) return x;
     const at::Tensor input = x.contiguous();
     at::Tensor y = may_overwrite_input ? input : at::empty_like(input);
-    const at::Tensor keep =
-        draw_keep(dropout_, key, input.size(0), 0, input.numel() / input.size(0));
-    apply_keep(dropout_, keep, input, y);
+    const at::Tensor keep = drop(dropout_, key, 0, input, y);
     if (saved) *saved = {keep};
     return y;
   }
@@ -59,7 +57,7 @@ class DropoutOp final : public OpBase {
     saved.clear();
     if (!input_gradient) return {};
     at::Tensor dx = dy.contiguous();
-    apply_keep(dropout_, keep, dx, dx);
+    drop_gradient(dropout_, keep, dx, dx);
     return dx;
   }
 
