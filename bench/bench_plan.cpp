@@ -32,7 +32,6 @@ TrainSettings settings_of(const Arguments& arguments) {
 int run(const Arguments& arguments) {
   const int batch = arguments.positive("--batch"), classes = arguments.positive("--classes");
   const Model model = make_model(arguments.text("--model"), classes);
-  initialise(model, 1);
   TrainStep training = TrainStep::prepare(model, settings_of(arguments));
   const RunShape shape{.steps = arguments.positive("--steps")};
   const Estimate estimate = estimate_run(training.profile(), training.plan(), shape);

@@ -109,7 +109,7 @@ void add_mlp(Model& model) {  // 1 x 28 x 28
 
 }  // namespace
 
-Model make_model(const std::string& name, std::int64_t classes) {
+Model make_model(const std::string& name, std::int64_t classes, std::uint64_t seed) {
   static const std::map<std::string, std::function<void(Model&)>> builders = {
       {"alexnet", add_alexnet},
       {"alexnet-32", add_alexnet_32},
@@ -120,12 +120,14 @@ Model make_model(const std::string& name, std::int64_t classes) {
     throw ConfigError("model", "'" + name + "' is asked for " + std::to_string(classes) +
                                    " classes: a classifier needs at least 2");
   }
-  Model model;
-  model.name = name;
-  model.sample_shape = info.sample_shape;
-  model.classes = classes == 0 ? info.default_classes : classes;
-  builders.at(name)(model);
-  return model;
+  return make_seeded(seed, [&] {
+    Model model;
+    model.name = name;
+    model.sample_shape = info.sample_shape;
+    model.classes = classes == 0 ? info.default_classes : classes;
+    builders.at(name)(model);
+    return model;
+  });
 }
 
 }  // namespace millrace

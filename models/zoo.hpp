@@ -10,8 +10,8 @@
 namespace millrace {
 
 /// The model with `classes` outputs (0: its default), softmax cross-entropy, LibTorch's initial
-/// weights drawn from its default generator; initialise() makes them reproducible.
+/// weights: those of initialise(model, seed).
 /// Throws ConfigError (tag "model"): an unknown name, fewer than 2 classes.
-Model make_model(const std::string& name, std::int64_t classes);
+Model make_model(const std::string& name, std::int64_t classes, std::uint64_t seed = 1);
 
 }  // namespace millrace

@@ -1,4 +1,4 @@
-// initialise of millrace/model.hpp.
+// initialise and make_seeded of millrace/model.hpp.
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/core/Tensor.h>
@@ -76,6 +76,11 @@ void reset_tree(nn::Module& module, const std::string& name) {
 void initialise(const Model& model, std::uint64_t seed) {
   const SeededGenerator seeded(seed);
   for (const Layer& layer : model.layers) reset_tree(*layer.module.ptr(), layer.name);
+}
+
+Model make_seeded(std::uint64_t seed, const std::function<Model()>& build) {
+  const SeededGenerator seeded(seed);
+  return build();
 }
 
 }  // namespace millrace

@@ -19,9 +19,7 @@ using ::testing::Not;
 using namespace millrace::testing;
 
 Model fresh(std::uint64_t seed, std::int64_t classes = 10) {
-  Model model = make_model("lenet5", classes);
-  initialise(model, seed);
-  return model;
+  return make_model("lenet5", classes, seed);
 }
 
 /// Names of the parameters that differ.

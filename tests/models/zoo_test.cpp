@@ -58,7 +58,6 @@ class SmallModel : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(SmallModel, LearnsTwoSamplesByPlainLibTorch) {
   const Model model = make_model(GetParam(), 0);
-  initialise(model, 1);
   auto shape = model.sample_shape;
   shape.insert(shape.begin(), 2);
   const at::Tensor inputs = at::linspace(-1, 1, c10::multiply_integers(shape)).reshape(shape);
@@ -76,6 +75,16 @@ TEST_P(SmallModel, LearnsTwoSamplesByPlainLibTorch) {
     }
   }
   EXPECT_LT(loss_of(model, inputs, targets).item<double>(), before);
+}
+
+TEST_P(SmallModel, HasTheWeightsOfInitialise) {
+  const Model made = make_model(GetParam(), 0, 7), drawn_again = make_model(GetParam(), 0, 8);
+  initialise(drawn_again, 7);
+  const auto expected = named_parameters(drawn_again);
+  const auto actual = named_parameters(made);
+  ASSERT_EQ(actual.size(), expected.size());
+  for (std::size_t i = 0; i < actual.size(); ++i)
+    EXPECT_TRUE(at::equal(actual[i].second, expected[i].second)) << actual[i].first;
 }
 
 INSTANTIATE_TEST_SUITE_P(Zoo, SmallModel, ::testing::Values("alexnet-32", "lenet5", "mlp"),

@@ -47,8 +47,7 @@ MeasuredProfile measure(const Model& model, const RunConfig& config, bool reuse)
 }
 
 Model prepare_model(const RunConfig& config, std::int64_t classes) {
-  Model model = make_model(config.model, classes);
-  initialise(model, config.seed);
+  Model model = make_model(config.model, classes, config.seed);
   if (!config.weights.empty()) {
     load_weights(model, config.weights, config.new_head ? Head::keep : Head::load);
   }

@@ -67,4 +67,9 @@ std::vector<std::pair<std::string, torch::Tensor>> named_parameters(const Model&
 /// module of the user's own registers itself keep their values, with a warning that names them.
 void initialise(const Model& model, std::uint64_t seed);
 
+/// What `build` returns, which it makes while LibTorch's default generator is seeded (and gets its
+/// state back): where it makes the modules in layer order, their constructors draw the weights that
+/// initialise(model, seed) would draw once more.
+Model make_seeded(std::uint64_t seed, const std::function<Model()>& build);
+
 }  // namespace millrace
