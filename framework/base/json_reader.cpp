@@ -92,6 +92,15 @@ std::vector<std::int64_t> JsonReader::integers(const std::string& key) {
   return result;
 }
 
+std::vector<double> JsonReader::numbers(const std::string& key) {
+  std::vector<double> result;
+  for (const nlohmann::json& value : array(key)) {
+    if (!value.is_number()) fail(key, "holds " + value.dump() + ", a list of numbers is needed");
+    result.push_back(value.get<double>());
+  }
+  return result;
+}
+
 const json& JsonReader::array(const std::string& key) {
   const json& value = need(key);
   if (!value.is_array()) fail(key, fmt::format("is {}, a list is needed", value.type_name()));

@@ -29,6 +29,7 @@ class JsonReader {
   bool boolean(const std::string& key);
   std::vector<std::string> texts(const std::string& key);
   std::vector<std::int64_t> integers(const std::string& key);
+  std::vector<double> numbers(const std::string& key);
   const nlohmann::json& array(const std::string& key);
   const nlohmann::json& object(const std::string& key);
   const nlohmann::json& any(const std::string& key);

@@ -3,6 +3,7 @@
 #include <ATen/ops/empty.h>
 
 #include <algorithm>
+#include <cmath>
 
 namespace millrace {
 namespace {
@@ -28,10 +29,12 @@ std::int64_t rows_of(const std::vector<const ParameterSlot*>& slots) {
 
 }  // namespace
 
-ColumnRange columns_of_part(std::int64_t columns, int part, int parts) {
+ColumnRange columns_between(std::int64_t columns, double begin, double end) {
   const std::int64_t lines = (columns + kLine - 1) / kLine;
-  const auto border = [&](int p) { return std::min(columns, lines * p / parts * kLine); };
-  return {border(part), border(part + 1)};
+  const auto border = [&](double fraction) {
+    return std::min(columns, std::lround(static_cast<double>(lines) * fraction) * kLine);
+  };
+  return {border(begin), border(end)};
 }
 
 DeferredGradient::DeferredGradient(const std::vector<const ParameterSlot*>& slots,

@@ -18,8 +18,9 @@ struct ColumnRange {
   bool empty() const { return begin == end; }
 };
 
-/// Part `part` of `parts` about equal ones; no two share a cache line.
-ColumnRange columns_of_part(std::int64_t columns, int part, int parts);
+/// The columns from one fraction (0 to 1) of them to another: parts that follow each other cover
+/// all of them, and no two share a cache line.
+ColumnRange columns_between(std::int64_t columns, double begin, double end);
 
 /// Of the rows of all micro-batches and replicas, in the order of the samples: however they were
 /// divided, the same samples give the same bits.

@@ -54,6 +54,24 @@ std::map<std::string, Implementation> implementations(const CostModel& model,
   return result;
 }
 
+std::vector<double> update_shares(const CostModel& model, const StageShape& shape,
+                                  const PlanStage& stage) {
+  const Profile& profile = model.profile();
+  const auto kind_of = [&](const PlannedDevice& device) {
+    return static_cast<std::size_t>(profile.kind_index(device.kind));
+  };
+  const std::size_t first = kind_of(stage.devices.front());
+  const bool one_kind = std::all_of(stage.devices.begin(), stage.devices.end(),
+                                    [&](const auto& device) { return kind_of(device) == first; });
+  if (one_kind || !profile.training) return {};
+  const std::vector<double> parts = model.update_parts(shape);
+  const int threads = stage.threads_each();
+  std::vector<double> shares;
+  for (std::size_t d = 0; d < stage.devices.size(); d += static_cast<std::size_t>(threads))
+    shares.push_back(threads * parts[kind_of(stage.devices[d])]);
+  return shares;
+}
+
 void fill_predicted(const std::vector<StageOption>& stages, const Batching& batching, Plan& plan) {
   const auto P = static_cast<int>(stages.size());
   for (int s = 0; s < P; ++s) {
@@ -99,6 +117,7 @@ Plan assemble(const CostModel& model, const Candidate& candidate, Objective obje
     stage.split = shape.split;
     stage.feature_layers = feature_layers(model, shape);
     if (shape.recompute) stage.recompute = stage.layers;
+    stage.update_shares = update_shares(model, shape, stage);
     stage.implementations = implementations(model, shape, stage.devices.front().kind);
   }
   fill_predicted(candidate.stages, candidate.batching, plan);

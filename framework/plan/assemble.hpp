@@ -26,6 +26,10 @@ std::map<std::string, Implementation> implementations(const CostModel& model,
                                                       const StageShape& shape,
                                                       const std::string& kind);
 
+/// update_shares of `stage`, which has its devices and shares; empty for devices of one kind.
+std::vector<double> update_shares(const CostModel& model, const StageShape& shape,
+                                  const PlanStage& stage);
+
 /// Fills what the costs say of a stage and of the whole plan.
 void fill_predicted(const std::vector<StageOption>& stages, const Batching& batching, Plan& plan);
 

@@ -190,15 +190,31 @@ MicroBatchTimes CostModel::slowest(const StageShape& shape, const Batching& batc
   return result;
 }
 
-double CostModel::slowest_ns(const std::vector<NumberSums>& sums, const StageShape& shape,
-                             int first, int last) const {
+std::vector<double> CostModel::update_parts(const StageShape& shape) const {
+  const auto& updates = others_busy(shape, 1) ? sums_.update_loaded : sums_.update_alone;
+  std::vector<double> parts(static_cast<std::size_t>(states_.kinds()), 0);
+  double speed = 0;  // of all devices
+  bool known = true;
+  for (int kind = 0; kind < states_.kinds(); ++kind) {
+    const int count = states_.count(shape.state, kind);
+    if (count == 0) continue;
+    const double ns = updates[kind].sum(shape.first, shape.last);
+    known = known && ns > 0;
+    parts[kind] = 1 / ns;
+    speed += count / ns;
+  }
+  for (double& part : parts) part = known ? part / speed : 1.0 / states_.devices(shape.state);
+  return parts;
+}
+
+double CostModel::divided_ns(const std::vector<NumberSums>& sums, const std::vector<double>& parts,
+                             const StageShape& shape, int first, int last) const {
   double slowest = 0;
   for (int kind = 0; kind < states_.kinds(); ++kind) {
-    if (states_.count(shape.state, kind) > 0) {
-      slowest = std::max(slowest, sums[kind].sum(first, last));
-    }
+    if (states_.count(shape.state, kind) > 0)
+      slowest = std::max(slowest, parts[kind] * sums[kind].sum(first, last));
   }
-  return slowest / states_.devices(shape.state);
+  return slowest;
 }
 
 void CostModel::add_step_end(const StageShape& shape, StageCost& cost) const {
@@ -206,13 +222,15 @@ void CostModel::add_step_end(const StageShape& shape, StageCost& cost) const {
   const bool loaded = others_busy(shape, 1);
   const auto& updates = loaded ? sums_.update_loaded : sums_.update_alone;
   const auto& reductions = loaded ? sums_.reduce_loaded : sums_.reduce_alone;
-  cost.update_ns = slowest_ns(updates, shape, shape.first, shape.last);
+  const std::vector<double> parts = update_parts(shape);
+  cost.update_ns = divided_ns(updates, parts, shape, shape.first, shape.last);
   const int others = replicas(shape) - 1;
   if (others == 0) return;
   const FeatureRun run = run_of(shape);
-  const double reduced = run.empty() ? slowest_ns(reductions, shape, shape.first, shape.last)
-                                     : slowest_ns(reductions, shape, shape.first, run.first) +
-                                           slowest_ns(reductions, shape, run.last, shape.last);
+  const double reduced = run.empty()
+                             ? divided_ns(reductions, parts, shape, shape.first, shape.last)
+                             : divided_ns(reductions, parts, shape, shape.first, run.first) +
+                                   divided_ns(reductions, parts, shape, run.last, shape.last);
   cost.reduce_ns = kReducePart * others * reduced;
 }
 

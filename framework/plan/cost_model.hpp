@@ -112,6 +112,10 @@ class CostModel {
   std::optional<BrokenBudget> broken_budget(const StageShape& shape, const Batching& batching,
                                             const ShareGroups& shares, int in_flight) const;
 
+  /// Part of the stage's weights that one device of each kind updates, by kind: all devices take
+  /// the same time. Equal parts where a kind's updates are not known.
+  std::vector<double> update_parts(const StageShape& shape) const;
+
   /// Device time that a layer takes at a sample count at the very least, in any split; infinity
   /// where the kind cannot run it.
   double least_ns(int position, int kind, const SamplePoint& point, bool sole) const;
@@ -129,9 +133,9 @@ class CostModel {
   MicroBatchTimes slowest(const StageShape& shape, const Batching& batching,
                           const ShareGroups& shares, std::int64_t samples) const;
   bool others_busy(const StageShape& shape, int team) const;
-  /// Of the stage's kinds, on all of its devices; `sums` by kind.
-  double slowest_ns(const std::vector<NumberSums>& sums, const StageShape& shape, int first,
-                    int last) const;
+  /// The slowest device's time for its part; `sums` and `parts` by kind.
+  double divided_ns(const std::vector<NumberSums>& sums, const std::vector<double>& parts,
+                    const StageShape& shape, int first, int last) const;
   FeatureRun run_of(const StageShape& shape) const;
   void add_step_end(const StageShape& shape, StageCost& cost) const;
   void add_memory(const StageShape& shape, const Batching& batching, StageCost& cost) const;

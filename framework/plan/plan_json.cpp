@@ -33,17 +33,19 @@ ordered_json write_implementations(const std::map<std::string, Implementation>& 
 }
 
 ordered_json write_stage(const PlanStage& stage) {
-  return {{"layers", stage.layers},
-          {"devices", write_devices(stage.devices)},
-          {"shares", stage.shares},
-          {"split", to_string(stage.split)},
-          {"feature_layers", stage.feature_layers},
-          {"forward_ns", stage.forward_ns},
-          {"backward_ns", stage.backward_ns},
-          {"update_ns", stage.update_ns},
-          {"memory_bytes", stage.memory_bytes},
-          {"recompute", stage.recompute},
-          {"implementations", write_implementations(stage.implementations)}};
+  ordered_json result = {{"layers", stage.layers},
+                         {"devices", write_devices(stage.devices)},
+                         {"shares", stage.shares},
+                         {"split", to_string(stage.split)},
+                         {"feature_layers", stage.feature_layers},
+                         {"forward_ns", stage.forward_ns},
+                         {"backward_ns", stage.backward_ns},
+                         {"update_ns", stage.update_ns},
+                         {"memory_bytes", stage.memory_bytes},
+                         {"recompute", stage.recompute},
+                         {"implementations", write_implementations(stage.implementations)}};
+  if (!stage.update_shares.empty()) result["update_shares"] = stage.update_shares;
+  return result;
 }
 
 ordered_json write_alternative(const PlanAlternative& alternative) {
@@ -111,6 +113,7 @@ PlanStage read_stage(JsonReader reader) {
   stage.memory_bytes = read_counted(reader, "memory_bytes");
   if (reader.has("recompute")) stage.recompute = reader.texts("recompute");
   stage.implementations = read_implementations(reader);
+  if (reader.has("update_shares")) stage.update_shares = reader.numbers("update_shares");
   reader.finish();
   return stage;
 }

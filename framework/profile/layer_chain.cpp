@@ -162,7 +162,9 @@ void LayerChain::update(PassTimes& times, int part, int parts) {
       for (const ParameterSlot& slot : ops_[l]->parameters()) {
         float* const momentum = weights_.momenta_.at(slot.name).data_ptr<float>();
         if (slot.deferred) {
-          update_deferred(slot, momentum, columns_of_part(slot.value.size(1), part, parts), sgd);
+          update_deferred(
+              slot, momentum,
+              columns_between(slot.value.size(1), 1.0 * part / parts, (1.0 + part) / parts), sgd);
         } else if (slot.gradient.defined()) {
           const std::int64_t n = slot.value.numel(), begin = n * part / parts;
           sgd(slot.value.data_ptr<float>() + begin, momentum + begin, nullptr,

@@ -52,9 +52,16 @@ void update_by(const UpdateRange& range, const DeferredGradient& gradient,
 
 }  // namespace
 
-StageParameters::StageParameters(std::vector<StageParameter> parameters, int workers,
+std::vector<double> equal_shares(int workers) {
+  return std::vector<double>(static_cast<std::size_t>(workers), 1.0 / workers);
+}
+
+StageParameters::StageParameters(std::vector<StageParameter> parameters,
+                                 const std::vector<double>& shares,
                                  const OptimizerSettings& settings)
-    : workers_(workers), settings_(settings) {
+    : borders_(shares.size() + 1, 0), settings_(settings) {
+  std::partial_sum(shares.begin(), shares.end(), borders_.begin() + 1);
+  borders_.back() = 1;  // whatever the round-off
   for (const std::string& prefix : state_prefixes(settings)) states_.push_back({prefix, {}});
   for (const StageParameter& parameter : parameters) {
     need_dense_float(parameter);
@@ -92,8 +99,8 @@ void StageParameters::add_segments(const StageParameter& parameter, float* state
 void StageParameters::add_deferred(Segment segment) {
   const std::int64_t columns = segment.slots.front()->value.size(1);
   DeferredSegment deferred{std::move(segment), {}};
-  for (int w = 0; w < workers_; ++w)
-    deferred.columns.push_back(columns_of_part(columns, w, workers_));
+  for (std::size_t w = 0; w < workers(); ++w)
+    deferred.columns.push_back(columns_between(columns, borders_[w], borders_[w + 1]));
   deferred_.push_back(std::move(deferred));
 }
 
@@ -101,15 +108,18 @@ void StageParameters::divide() {
   const std::int64_t all =
       std::accumulate(segments_.begin(), segments_.end(), std::int64_t{0},
                       [](auto sum, const Segment& s) { return sum + s.range.elements; });
-  const std::int64_t each = (all / workers_ + kLine) / kLine * kLine;
-  pieces_.resize(static_cast<std::size_t>(workers_));
+  std::vector<std::int64_t> borders;  // of all elements, at whole lines
+  for (const double border : borders_)
+    borders.push_back(static_cast<std::int64_t>(static_cast<double>(all) * border) / kLine * kLine);
+  borders.back() = all;
+  pieces_.resize(workers());
   std::int64_t before = 0;  // elements of the segments before this one
   for (std::size_t s = 0; s < segments_.size(); ++s) {
     const std::int64_t elements = segments_[s].range.elements;
-    for (int w = 0; w < workers_; ++w) {
-      const std::int64_t begin = std::clamp(each * w - before, std::int64_t{0}, elements);
-      const std::int64_t end = std::clamp(each * (w + 1) - before, std::int64_t{0}, elements);
-      if (begin < end) pieces_[static_cast<std::size_t>(w)].push_back({s, begin, end});
+    for (std::size_t w = 0; w < workers(); ++w) {
+      const std::int64_t begin = std::clamp(borders[w] - before, std::int64_t{0}, elements);
+      const std::int64_t end = std::clamp(borders[w + 1] - before, std::int64_t{0}, elements);
+      if (begin < end) pieces_[w].push_back({s, begin, end});
     }
     before += elements;
   }

@@ -24,7 +24,10 @@ struct StageParameter {
   std::vector<const ParameterSlot*> slots;
 };
 
-/// The elements of all parameters are divided evenly over the workers; each worker sums the
+/// Equal parts of a whole, 1.
+std::vector<double> equal_shares(int workers);
+
+/// The elements of all parameters are divided over the workers; each worker sums the
 /// replicas' gradients of its elements (in the order of the workers) and updates them. Of a weight
 /// whose gradient is deferred each worker takes a range of columns: it forms their gradient from
 /// the products of all replicas, tile by tile, and updates each tile while it is in cache (a norm
@@ -32,9 +35,9 @@ struct StageParameter {
 /// torch::optim. Distinct workers may call at the same time, once all backward passes are done.
 class StageParameters {
  public:
-  /// The slots outlive this. Throws ConfigError (tag "model") for a parameter that is not dense
-  /// float32.
-  StageParameters(std::vector<StageParameter> parameters, int workers,
+  /// `shares`: part of the elements by worker, sum 1. The slots outlive this. Throws ConfigError
+  /// (tag "model") for a parameter that is not dense float32.
+  StageParameters(std::vector<StageParameter> parameters, const std::vector<double>& shares,
                   const OptimizerSettings& settings);
 
   /// Sum of the squared gradients of the worker's elements.
@@ -55,6 +58,7 @@ class StageParameters {
     Segment segment;
     std::vector<ColumnRange> columns;  ///< by worker
   };
+  std::size_t workers() const { return borders_.size() - 1; }
   struct Piece {
     std::size_t segment = 0;
     std::int64_t begin = 0, end = 0;
@@ -75,7 +79,7 @@ class StageParameters {
   void for_each_deferred(int worker, const Work& work) const;
   std::vector<StateTensor> views(const Named& named) const;
 
-  int workers_;
+  std::vector<double> borders_;  ///< fractions of the elements: worker w begins at borders_[w]
   OptimizerSettings settings_;
   std::vector<std::string> names_;
   Named weights_;

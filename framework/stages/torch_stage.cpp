@@ -45,7 +45,7 @@ TorchStage::TorchStage(StageDesign design, const OptimizerSettings& optimizer,
             for (Worker& worker : workers_) chains.push_back(&worker.chain);
             return collect_parameters(chains);
           }(),
-          workers(), optimizer) {}
+          plan_.update_shares.empty() ? equal_shares(workers()) : plan_.update_shares, optimizer) {}
 
 void TorchStage::begin_step() {
   const std::int64_t micro_batches = micro_batches_of(context_->samples, context_->micro_batch);

@@ -42,9 +42,11 @@ struct PlanStage {
   std::vector<std::int64_t> shares;  ///< samples of a full micro-batch per replica; sum = b
   Split split = Split::samples;
   std::vector<std::string> feature_layers;  ///< only with Split::features
-  double forward_ns = 0;                    ///< one full micro-batch
-  double backward_ns = 0;                   ///< one full micro-batch, recomputation included
-  double update_ns = 0;                     ///< per step: gradient reduction and update
+  /// Part of the stage's weights that each worker updates, sum 1; empty: equal parts.
+  std::vector<double> update_shares;
+  double forward_ns = 0;   ///< one full micro-batch
+  double backward_ns = 0;  ///< one full micro-batch, recomputation included
+  double update_ns = 0;    ///< per step: gradient reduction and update
   std::int64_t memory_bytes = 0;
   std::vector<std::string> recompute;  ///< layers whose saved values are dropped after forward
   std::map<std::string, Implementation> implementations;

@@ -27,7 +27,7 @@ at::Tensor formed(const std::vector<ParameterSlot>& replicas, int parts) {
   const at::Tensor gradient = at::full({50, 700}, NAN);
   float* const data = gradient.data_ptr<float>();
   for (int part = 0; part < parts; ++part)
-    DeferredGradient(slots, columns_of_part(700, part, parts))
+    DeferredGradient(slots, columns_between(700, 1.0 * part / parts, (1.0 + part) / parts))
         .for_each_run({data},
                       [&](std::int64_t, std::int64_t first, const float* values, std::int64_t n) {
                         EXPECT_TRUE(std::isnan(data[first])) << "came twice";
@@ -57,7 +57,8 @@ TEST(DeferredGradient, parts_share_no_cache_line) {
     for (std::int64_t columns : {1, 16, 17, 700}) {
       std::int64_t next = 0;
       for (int part = 0; part < parts; ++part) {
-        const ColumnRange range = columns_of_part(columns, part, parts);
+        const ColumnRange range =
+            columns_between(columns, 1.0 * part / parts, (1.0 + part) / parts);
         EXPECT_EQ(range.begin, next);
         EXPECT_TRUE(range.empty() || range.begin % 16 == 0);
         next = range.end;

@@ -104,8 +104,12 @@ TEST(CostModel, ReplicasReduceAndShareTheUpdate) {
   EXPECT_DOUBLE_EQ(cost.update_ns, 1.5 * 300 / 2);
   EXPECT_DOUBLE_EQ(cost.reduce_ns, cost.update_ns / 3);
   const StageCost mixed = m.cost({0, 3, m.big(2) + m.little()}, Batching(8, 8));
-  EXPECT_DOUBLE_EQ(mixed.update_ns, 4 * 300.0 / 3);  // the little core is the slowest
+  const double big = 1.5 * 300, little = 4 * 300;  // parts of the weights that take the same time
+  EXPECT_DOUBLE_EQ(mixed.update_ns, 1 / (2 / big + 1 / little));
   EXPECT_DOUBLE_EQ(mixed.reduce_ns, 2 * mixed.update_ns / 3);
+  const auto parts = m.model.update_parts({0, 3, m.big(2) + m.little()});
+  EXPECT_DOUBLE_EQ(2 * parts[0] + parts[1], 1);
+  EXPECT_DOUBLE_EQ(parts[0] * big, parts[1] * little);
 }
 
 TEST(CostModel, ATeamOfThreadsIsOneReplica) {

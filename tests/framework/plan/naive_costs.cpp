@@ -194,7 +194,11 @@ void NaiveCosts::add_step_end(const Shape& shape, bool sole, Stage& stage) const
   if (!profile_.training) return;
   const int all = all_devices(shape);
   const auto [run_first, run_last] = run_of(shape);
-  double update = 0, before = 0, after = 0;  // slowest kind's
+  struct Sums {
+    int devices;
+    double update, before, after;
+  };
+  std::vector<Sums> kinds;
   for (std::size_t k = 0; k < shape.devices.size(); ++k) {
     if (shape.devices[k] == 0) continue;
     double sums[3] = {0, 0, 0};
@@ -207,12 +211,23 @@ void NaiveCosts::add_step_end(const Shape& shape, bool sole, Stage& stage) const
       if (p < run_first) sums[1] += ns;
       if (p >= run_last) sums[2] += ns;
     }
-    update = std::max(update, sums[0]);
-    before = std::max(before, sums[1]);
-    after = std::max(after, sums[2]);
+    kinds.push_back({shape.devices[k], sums[0], sums[1], sums[2]});
   }
-  stage.update = update / all;
-  stage.reduce = (double(stage.kinds.size()) - 1) / 3 * (before + after) / all;
+  // The devices finish their parts of the weights at the same time.
+  double speed = 0, update = 0, before = 0, after = 0;
+  bool known = true;
+  for (const Sums& kind : kinds) {
+    known = known && kind.update > 0;
+    speed += kind.devices / kind.update;
+  }
+  for (const Sums& kind : kinds) {
+    const double part = known ? 1 / kind.update / speed : 1.0 / all;
+    update = std::max(update, part * kind.update);
+    before = std::max(before, part * kind.before);
+    after = std::max(after, part * kind.after);
+  }
+  stage.update = update;
+  stage.reduce = (double(stage.kinds.size()) - 1) / 3 * (before + after);
 }
 
 double NaiveCosts::bytes_per_weight_byte(const LayerCosts& layer) const {

@@ -34,6 +34,7 @@ Plan a_plan() {
   stage.forward_ns = 1.5e6;
   stage.backward_ns = 3e6;
   stage.update_ns = 12;
+  stage.update_shares = {0.75, 0.25};
   stage.memory_bytes = 77;
   stage.recompute = stage.layers;
   stage.implementations["fc1"] = {"torch", "torch", "blocked"};

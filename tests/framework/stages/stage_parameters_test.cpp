@@ -48,14 +48,14 @@ class Parameters : public testing::TestWithParam<int> {
 };
 
 TEST_P(Parameters, every_element_is_updated_once_by_the_summed_gradient) {
-  StageParameters parameters(list, workers, plain_sgd());
+  StageParameters parameters(list, equal_shares(workers), plain_sgd());
   for (int w = 0; w < workers; ++w) parameters.update(w, context);
   EXPECT_TRUE(at::equal(shared, at::full({40}, -sum_of_shared())));
   EXPECT_TRUE(at::equal(sliced, at::full({7, 6}, -10.0F)));
 }
 
 TEST_P(Parameters, workers_norms_add_up) {
-  const StageParameters parameters(list, workers, plain_sgd());
+  const StageParameters parameters(list, equal_shares(workers), plain_sgd());
   double sum = 0;
   for (int w = 0; w < workers; ++w) sum += parameters.squared_norm(w);
   EXPECT_DOUBLE_EQ(sum, 40.0 * sum_of_shared() * sum_of_shared() + 42 * 100);
@@ -63,7 +63,7 @@ TEST_P(Parameters, workers_norms_add_up) {
 
 TEST_P(Parameters, gradients_are_scaled_when_clipped) {
   context.clip_scale = 0.5F;
-  StageParameters parameters(list, workers, plain_sgd());
+  StageParameters parameters(list, equal_shares(workers), plain_sgd());
   for (int w = 0; w < workers; ++w) parameters.update(w, context);
   EXPECT_TRUE(at::equal(sliced, at::full({7, 6}, -5.0F)));
 }
@@ -74,7 +74,7 @@ TEST_P(Parameters, without_a_gradient_nothing_changes) {
   OptimizerSettings decay = plain_sgd();
   decay.weight_decay = 0.5;
   sliced.fill_(1);
-  StageParameters parameters(list, workers, decay);
+  StageParameters parameters(list, equal_shares(workers), decay);
   for (int w = 0; w < workers; ++w) parameters.update(w, context);
   EXPECT_TRUE(at::equal(shared, at::full({40}, -(sum_of_shared() - static_cast<float>(workers)))));
   EXPECT_TRUE(at::equal(sliced, at::ones({7, 6})));
@@ -83,7 +83,7 @@ TEST_P(Parameters, without_a_gradient_nothing_changes) {
 TEST_P(Parameters, the_state_is_that_of_the_whole_parameters) {
   OptimizerSettings settings;
   settings.kind = OptimizerKind::adamw;
-  StageParameters parameters(list, workers, settings);
+  StageParameters parameters(list, equal_shares(workers), settings);
   for (int w = 0; w < workers; ++w) parameters.update(w, context);
   std::vector<std::string> names;
   for (const StateTensor& tensor : parameters.optimizer_state()) names.push_back(tensor.name);
@@ -97,6 +97,32 @@ TEST_P(Parameters, the_state_is_that_of_the_whole_parameters) {
 }
 
 INSTANTIATE_TEST_SUITE_P(workers, Parameters, testing::Values(1, 2, 3, 7));
+
+/// However the elements are divided: 40 + 42 of them, by rows and whole.
+TEST(UnevenShares, every_element_is_updated_once) {
+  for (const std::vector<double>& shares :
+       {std::vector<double>{0.7, 0.3}, {0.1, 0.9}, {1, 0}, {0, 1}, {0.34, 0.33, 0.33}}) {
+    OptimizerSettings plain;
+    plain.momentum = 0;
+    StepContext context;
+    context.learning_rate = 1;
+    const at::Tensor first = at::zeros({40}), second = at::zeros({7, 6}),
+                     deferred = at::zeros({5, 70});
+    ParameterSlot a{"a", first, at::full({40}, 2.0F)}, b{"b", second, at::full({7, 6}, 3.0F)};
+    ParameterSlot c{"c", deferred, {}, true, {{0, at::ones({4, 70}), at::ones({4, 5})}}};
+    StageParameters parameters({{"a", first, {&a}}, {"b", second, {&b}}, {"c", deferred, {&c}}},
+                               shares, plain);
+    double norm = 0;
+    for (int w = 0; w < static_cast<int>(shares.size()); ++w) {
+      norm += parameters.squared_norm(w);
+      parameters.update(w, context);
+    }
+    EXPECT_TRUE(at::equal(first, at::full({40}, -2.0F)));
+    EXPECT_TRUE(at::equal(second, at::full({7, 6}, -3.0F)));
+    EXPECT_TRUE(at::equal(deferred, at::full({5, 70}, -4.0F)));
+    EXPECT_DOUBLE_EQ(norm, 40 * 4 + 42 * 9 + 350 * 16);
+  }
+}
 
 /// A weight whose gradient is left to the update: 9 samples, some with every worker, the weight
 /// whole with each of them or cut into rows.
@@ -137,8 +163,8 @@ TEST_P(DeferredParameters, are_updated_as_with_the_whole_gradient) {
     if (adamw) settings.kind = OptimizerKind::adamw;
     const at::Tensor expected = at::zeros({7, 100});
     ParameterSlot whole{"w", expected, gradient()};
-    StageParameters deferred({parameter}, workers, settings),
-        usual({{"w", expected, {&whole}}}, 1, settings);
+    StageParameters deferred({parameter}, equal_shares(workers), settings),
+        usual({{"w", expected, {&whole}}}, {1}, settings);
     weight.zero_();
     for (int step = 0; step < 3; ++step, ++context.step) {
       for (int w = 0; w < workers; ++w) deferred.update(w, context);
@@ -152,7 +178,7 @@ TEST_P(DeferredParameters, are_updated_as_with_the_whole_gradient) {
 TEST_P(DeferredParameters, count_in_the_norm_and_are_scaled) {
   OptimizerSettings plain;
   plain.momentum = 0;
-  StageParameters parameters({parameter}, workers, plain);
+  StageParameters parameters({parameter}, equal_shares(workers), plain);
   double sum = 0;
   for (int w = 0; w < workers; ++w) sum += parameters.squared_norm(w);
   const double expected = gradient().to(at::kDouble).pow(2).sum().item<double>();
@@ -167,7 +193,7 @@ TEST_P(DeferredParameters, stay_as_they_are_without_products) {
   weight.fill_(1);
   OptimizerSettings decay;
   decay.weight_decay = 0.5;
-  StageParameters parameters({parameter}, workers, decay);
+  StageParameters parameters({parameter}, equal_shares(workers), decay);
   for (int w = 0; w < workers; ++w) {
     EXPECT_EQ(parameters.squared_norm(w), 0);
     parameters.update(w, context);
@@ -181,7 +207,7 @@ INSTANTIATE_TEST_SUITE_P(workers, DeferredParameters,
 TEST(StageParameters, state_depends_on_the_optimizer) {
   ParameterSlot slot{"w", at::zeros({3}), {}};
   const auto states = [&](const OptimizerSettings& settings) {
-    return StageParameters({{"w", slot.value, {&slot}}}, 1, settings).optimizer_state().size();
+    return StageParameters({{"w", slot.value, {&slot}}}, {1}, settings).optimizer_state().size();
   };
   OptimizerSettings settings;
   EXPECT_EQ(states(settings), 1U);
@@ -194,7 +220,7 @@ TEST(StageParameters, refuses_parameters_that_are_not_dense_float32) {
        {at::zeros({3}, at::kDouble), at::zeros({3, 4}).t(), at::zeros({3}, at::kHalf)}) {
     ParameterSlot slot{"odd.weight", value, {}};
     try {
-      StageParameters({{"odd.weight", value, {&slot}}}, 1, {});
+      StageParameters({{"odd.weight", value, {&slot}}}, {1}, {});
       FAIL() << "taken";
     } catch (const ConfigError& error) {
       EXPECT_THAT(error.what(), HasSubstr("odd.weight"));
