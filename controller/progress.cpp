@@ -102,6 +102,7 @@ ProgressDisplay::~ProgressDisplay() { wipe(); }
 
 void ProgressDisplay::started(const TrainingProgress& at, const Estimate& first) {
   if (at.step > 0) print(fmt::format("goes on at step {}", at.step));
+  if (first.run.expected_ns <= 0) return print("nothing is left to train");
   print(fmt::format("expected {}, latest {} ({} %)", format_duration(first.run.expected_ns),
                     format_duration(first.run.latest_ns), 100 * first.confidence));
   shown_ns_ = at.elapsed_ns;

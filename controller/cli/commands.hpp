@@ -54,6 +54,7 @@ struct EvalCommand {
 struct PredictCommand {
   std::string source, checkpoint;
   std::vector<std::string> images;
+  bool skip_bad_images = false;  ///< warn of them instead of stopping
 };
 
 struct ExportCommand {

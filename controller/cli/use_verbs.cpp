@@ -41,6 +41,8 @@ void add_predict(CLI::App& program, Action& action) {
       .add_option("image", command->images, "JPEG or PNG files")
       ->type_name("IMAGE")
       ->required();
+  verb.app().add_flag("--skip-bad-images", command->skip_bad_images,
+                      "leave out images that cannot be read instead of stopping");
   add_checkpoint(verb.app(), command->checkpoint);
   verb.examples("  millrace predict run cat.jpg dog.png --json");
   verb.runs([command](const SettingLayers&, const Presentation& presentation) {

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "tests/cli/small_data.hpp"
@@ -11,6 +12,7 @@
 namespace millrace::cli {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
@@ -143,6 +145,20 @@ TEST_F(Trained, PredictsTheLabelsOfImages) {
   EXPECT_EQ(predictions.at(0).at("label"), "3");
   EXPECT_EQ(predictions.at(1).at("label"), "8");
   EXPECT_GT(predictions.at(0).at("probability").get<double>(), 0.5);
+}
+
+TEST_F(Trained, PredictsBesideABrokenImageWhereAsked) {
+  const std::string good = folder_ / "good.jpg", broken = folder_ / "broken.jpg";
+  write_digit_jpeg(good, 3);
+  std::ofstream(broken) << "no image";
+  const ProgramResult refused = run({"predict", run_, good, broken});
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_THAT(refused.err, AllOf(HasSubstr(broken), HasSubstr("--skip-bad-images")));
+  const ProgramResult rest = run({"predict", run_, broken, good, "--skip-bad-images", "--json"});
+  EXPECT_THAT(rest.err, HasSubstr(broken));
+  const auto predictions = parsed(rest).at("predictions");
+  ASSERT_EQ(predictions.size(), 1U);
+  EXPECT_EQ(predictions.at(0).at("image"), good);
 }
 
 TEST_F(Trained, PredictsImagesWhoseNamesAreNoText) {

@@ -72,8 +72,8 @@ std::string json_of(const TrainingResult& result, const fs::path& folder) {
 }
 
 std::string text_of(const TrainingResult& result, const fs::path& folder) {
-  std::string text = fmt::format("{} after {} steps: {:.1f} img/s", name_of(result.outcome),
-                                 result.steps, result.images_per_second);
+  std::string text = fmt::format("{} after {} steps", name_of(result.outcome), result.steps);
+  if (result.images_per_second > 0) text += fmt::format(": {:.1f} img/s", result.images_per_second);
   if (result.loss) text += fmt::format(", loss {:.4f}", *result.loss);
   if (const auto accuracy = accuracy_of(result)) {
     text += fmt::format(", accuracy {:.1f} %", 100 * *accuracy);

@@ -118,7 +118,12 @@ int run_predict(const PredictCommand& command, const Presentation& presentation)
       sample_format(trained.model.sample_shape, normalisation_of(trained.facts));
   std::vector<Prediction> predictions;
   for (const std::string& image : command.images) {
-    predictions.push_back(predict(trained, format, image));
+    try {
+      predictions.push_back(predict(trained, format, image));
+    } catch (const ConfigError& broken) {
+      if (!command.skip_bad_images || broken.tag() != "image") throw;
+      log_warning("image", image + " is left out: it cannot be read");
+    }
   }
   print(presentation.json ? json_text(json_of(predictions)) : text_of(predictions));
   return 0;
