@@ -66,8 +66,8 @@ Results in_double(const torch::nn::Conv2dImpl& conv, const Taken& taken) {
 }
 
 Results by_implementation(const Layer& layer, const LayerFacts& facts, const std::string& name,
-                          const Taken& taken) {
-  const auto op = make_layer_op(layer, facts, 0, name);
+                          const Fusion& fusion, const Taken& taken) {
+  const auto op = make_layer_op(layer, facts, 0, name, fusion);
   Saved saved;
   const torch::Tensor y = op->forward(taken.x, {}, true, &saved, false);
   const torch::Tensor dx = op->backward(taken.dy.clone(), saved, true);
@@ -89,15 +89,17 @@ int run(const Arguments& arguments) {
                                  static_cast<std::int64_t>(data.train->class_names().size()));
   if (arguments.text("--weights") != "none") load_weights(model, arguments.text("--weights"));
   const std::vector<LayerFacts> facts = check_model(model);
+  const auto fused = fusions(facts, std::vector<std::string>(facts.size()));
   const auto taken =
       taken_by_layers(model, first_batch(data, model, arguments.positive("--batch")));
   fmt::print("{:<14} {:<16} {:>12} {:>10}\n", "layer", "pass", "direct, rms", "winograd");
   for (std::size_t l = 0; l < facts.size(); ++l) {
     const Layer& layer = model.layers[l];
     if (!has(implementations_of(layer, facts[l]), "winograd")) continue;
+    const Fusion fusion{.pooled_behind = fused[l].pooled_behind};
     const Results expected = in_double(*layer.module.ptr()->as<torch::nn::Conv2d>(), taken[l]);
-    const Results direct = by_implementation(layer, facts[l], "direct", taken[l]);
-    const Results winograd = by_implementation(layer, facts[l], "winograd", taken[l]);
+    const Results direct = by_implementation(layer, facts[l], "direct", fusion, taken[l]);
+    const Results winograd = by_implementation(layer, facts[l], "winograd", fusion, taken[l]);
     for (std::size_t p = 0; p < kPasses.size(); ++p) {
       const double least = rms_error(direct[p], expected[p]);
       fmt::print("{:<14} {:<16} {:>12.2e} {:>8.1f} x\n", layer.name, kPasses[p], least,

@@ -14,12 +14,19 @@ bool is_own(const char* type, const LayerFacts& layer, const std::string& implem
   return layer.type == type && implementation == kOwn;
 }
 
+bool is_pooled(const std::vector<LayerFacts>& layers, std::size_t conv) {
+  std::size_t behind = conv + 1;
+  if (behind < layers.size() && layers[behind].type == "relu") ++behind;
+  return behind < layers.size() && layers[behind].type == "max_pool2d";
+}
+
 }  // namespace
 
 std::vector<Fusion> fusions(const std::vector<LayerFacts>& layers,
                             const std::vector<std::string>& implementations) {
   std::vector<Fusion> result(layers.size());
   for (std::size_t l = 0; l < layers.size(); ++l) {
+    if (layers[l].type == "conv2d") result[l].pooled_behind = is_pooled(layers, l);
     if (layers[l].type != "relu") continue;
     Fusion& relu = result[l];
     if (l + 1 < layers.size()) {

@@ -1,5 +1,6 @@
 #pragma once
-// Which layers do the work of a relu beside them, so that the data passes by once less.
+// What a layer's neighbours mean to it: which do the work of a relu beside them, so that the data
+// passes by once less, and which gradients are mostly 0.
 
 #include <string>
 #include <vector>
@@ -15,6 +16,8 @@ struct Fusion {
   bool relu_before = false;
   bool forward_done = false;   ///< a relu: a neighbour does its forward pass
   bool backward_done = false;  ///< a relu: a neighbour does its backward pass
+  /// A convolution whose output goes to max pooling, by a relu or not: most of its gradient is 0.
+  bool pooled_behind = false;
   bool operator==(const Fusion&) const = default;
 };
 

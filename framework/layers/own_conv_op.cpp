@@ -84,10 +84,17 @@ class OwnConvOp final : public OpBase {
     return shape;
   }
 
+  std::optional<Kernel> make_kernel(const kernels::ConvolutionShape& shape) const {
+    if constexpr (std::is_same_v<Kernel, kernels::Winograd>)
+      return Kernel::make(shape, fusion_.pooled_behind);
+    else
+      return Kernel::make(shape);
+  }
+
   /// The workspace comes from the thread's cached blocks, so the layers share it.
   template <typename Work>
-  static void with_kernel(const kernels::ConvolutionShape& shape, const Work& work) {
-    const auto kernel = Kernel::make(shape);
+  void with_kernel(const kernels::ConvolutionShape& shape, const Work& work) const {
+    const auto kernel = make_kernel(shape);
     const at::Tensor workspace = at::empty({kernel->workspace_floats()}, at::kFloat);
     work(*kernel, workspace.data_ptr<float>());
   }

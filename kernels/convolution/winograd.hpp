@@ -27,9 +27,16 @@ namespace millrace::kernels {
 /// Value-like and const: one may serve several threads, each with a workspace of its own.
 class Winograd {
  public:
+  /// The outputs of a tile across, and the algorithm for it.
+  struct Tile {
+    std::int64_t out = 0;
+    const WinogradParts* parts = nullptr;
+  };
+
   /// Empty where the algorithm does not apply: groups, dilation, taps that are not square, tiles
-  /// for which there are no points.
-  static std::optional<Winograd> make(const ConvolutionShape& shape);
+  /// for which there are no points. `sparse_gradient`: most of dy is 0, as behind max pooling; the
+  /// input gradient then takes smaller tiles, to be as exact.
+  static std::optional<Winograd> make(const ConvolutionShape& shape, bool sparse_gradient = false);
 
   /// Floats of workspace (64-byte aligned) that each call takes.
   std::int64_t workspace_floats() const;
@@ -57,6 +64,7 @@ class Winograd {
   /// What one pass takes, cut into blocks of tiles that stay in the caches.
   struct Pass {
     TileGrid in, out;
+    const WinogradParts* parts = nullptr;
     std::int64_t image_tiles = 0, tiles = 0, block = 0;  ///< of an image, of all, of a block
     FilterLayout filters;
     PointMatrices u;        ///< weights
@@ -65,19 +73,19 @@ class Winograd {
     float* deep = nullptr;  ///< the block's images where the convolution has a stride
   };
 
-  Winograd(const ConvolutionShape& shape, int out, int taps);
+  Winograd(const ConvolutionShape& shape, std::int64_t taps, Tile tile, Tile gradient_tile);
   bool strided() const { return shape_.stride_y > 1; }
   Pass pass(bool input_gradient) const;
   Pass pass(bool input_gradient, float* workspace) const;
   std::int64_t floats_of(const Pass& pass) const;
-  std::int64_t floats_of(const PointMatrices& matrices) const;
+  static std::int64_t floats_of(const Pass& pass, const PointMatrices& matrices);
   void gather(const Pass& pass, const ImageView& x, std::int64_t first, std::int64_t tiles) const;
   void transform_filters(const Pass& pass, const float* w) const;
   void multiply(const Pass& pass, std::int64_t tiles) const;
 
-  ConvolutionShape shape_;   ///< stride_y = stride_x
-  std::int64_t out_, taps_;  ///< m and r, as with stride 1
-  const WinogradParts* parts_;
+  ConvolutionShape shape_;     ///< stride_y = stride_x
+  std::int64_t taps_;          ///< r, as with stride 1
+  Tile tile_, gradient_tile_;  ///< m: forward and weight gradient; input gradient
 };
 
 }  // namespace millrace::kernels

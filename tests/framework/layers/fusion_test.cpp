@@ -23,12 +23,12 @@ constexpr Fusion kNothingLeft{.forward_done = true, .backward_done = true};
 
 TEST(Fusion, pooling_takes_the_relu_before_it) {
   EXPECT_EQ(fusions(of_types({"conv2d", "relu", "max_pool2d"}), {"winograd", "", "millrace"}),
-            (Fusions{{}, kNothingLeft, {.relu_before = true}}));
+            (Fusions{{.pooled_behind = true}, kNothingLeft, {.relu_before = true}}));
 }
 
 TEST(Fusion, a_product_takes_the_relu_behind_it) {
   EXPECT_EQ(fusions(of_types({"conv2d", "relu", "max_pool2d"}), {"direct", "", "libtorch"}),
-            (Fusions{{.relu_behind = true}, {.forward_done = true}, {}}));
+            (Fusions{{.relu_behind = true, .pooled_behind = true}, {.forward_done = true}, {}}));
   EXPECT_EQ(fusions(of_types({"linear", "relu"}), {"millrace", "libtorch"}),
             (Fusions{{.relu_behind = true}, {.forward_done = true}}));
 }
@@ -43,11 +43,24 @@ TEST(Fusion, a_convolution_takes_the_backward_pass_of_the_relu_before_it) {
                      {.forward_done = true}}));
 }
 
+TEST(Fusion, a_convolution_knows_of_pooling_behind_it) {
+  const auto pooled = [](const std::vector<std::string>& types) {
+    return fusions(of_types(types), std::vector<std::string>(types.size())).front().pooled_behind;
+  };
+  EXPECT_TRUE(pooled({"conv2d", "max_pool2d"}));
+  EXPECT_TRUE(pooled({"conv2d", "relu", "max_pool2d"}));
+  EXPECT_FALSE(pooled({"conv2d", "relu", "conv2d", "max_pool2d"}));
+  EXPECT_FALSE(pooled({"conv2d", "relu"}));
+  EXPECT_FALSE(pooled({"conv2d"}));
+  EXPECT_FALSE(pooled({"linear", "max_pool2d"}));
+}
+
 TEST(Fusion, others_leave_it_alone) {
-  const Fusions none(3);
+  const Fusions none(3), pooled = {{.pooled_behind = true}, {}, {}};
   EXPECT_EQ(fusions(of_types({"conv2d", "relu", "max_pool2d"}), {"libtorch", "", "libtorch"}),
-            none);
-  EXPECT_EQ(fusions(of_types({"conv2d", "max_pool2d", "relu"}), {"direct", "millrace", ""}), none);
+            pooled);
+  EXPECT_EQ(fusions(of_types({"conv2d", "max_pool2d", "relu"}), {"direct", "millrace", ""}),
+            pooled);
   EXPECT_EQ(fusions(of_types({"conv2d", "dropout", "relu"}), {"direct", "", ""}), none);
   EXPECT_EQ(fusions(of_types({"linear", "relu", "linear"}), {"", "", "millrace"}), none);
   EXPECT_EQ(fusions(of_types({"relu"}), {""}), Fusions(1));
