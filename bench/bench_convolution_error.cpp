@@ -9,6 +9,7 @@
 #include <torch/nn/functional/loss.h>
 #include <torch/nn/modules/conv.h>
 
+#include <algorithm>
 #include <array>
 
 #include "bench/arguments.hpp"

@@ -57,18 +57,11 @@ std::map<std::string, Implementation> implementations(const CostModel& model,
 std::vector<double> update_shares(const CostModel& model, const StageShape& shape,
                                   const PlanStage& stage) {
   const Profile& profile = model.profile();
-  const auto kind_of = [&](const PlannedDevice& device) {
-    return static_cast<std::size_t>(profile.kind_index(device.kind));
-  };
-  const std::size_t first = kind_of(stage.devices.front());
-  const bool one_kind = std::all_of(stage.devices.begin(), stage.devices.end(),
-                                    [&](const auto& device) { return kind_of(device) == first; });
-  if (one_kind || !profile.training) return {};
+  if (model.states().single_kind(shape.state) >= 0 || !profile.training) return {};
   const std::vector<double> parts = model.update_parts(shape);
-  const int threads = stage.threads_each();
-  std::vector<double> shares;
-  for (std::size_t d = 0; d < stage.devices.size(); d += static_cast<std::size_t>(threads))
-    shares.push_back(threads * parts[kind_of(stage.devices[d])]);
+  std::vector<double> shares;  // unlike devices are workers of one thread each
+  for (const PlannedDevice& device : stage.devices)
+    shares.push_back(parts[static_cast<std::size_t>(profile.kind_index(device.kind))]);
   return shares;
 }
 

@@ -95,9 +95,8 @@ RateChange compare_rates(const CoreRates& then, const CoreRates& now) {
   }
   if (then.size() != now.size() || now.empty()) return {RateChange::Verdict::changed, 1};
   const double factor = median(ratios);
-  const bool together = std::all_of(ratios.begin(), ratios.end(), [&](double ratio) {
-    return std::max(ratio / factor, factor / ratio) <= 1 / (1 - kKindTolerance);
-  });
+  const auto [least, most] = std::minmax_element(ratios.begin(), ratios.end());
+  const bool together = *least >= (1 - kKindTolerance) * *most;
   if (!together || std::max(factor, 1 / factor) > kLargestCorrection) {
     return {RateChange::Verdict::changed, factor};
   }

@@ -45,10 +45,12 @@ void begin_layer(LayerOp& op, bool accumulate) {
   for (ParameterSlot& slot : op.parameters()) slot.products.clear();
 }
 
+/// Of those that the allocator's statistics count.
 double gradient_bytes(LayerOp& op) {
   double total = 0;
   for (const ParameterSlot& slot : op.parameters())
-    if (slot.gradient.defined()) total += static_cast<double>(slot.gradient.nbytes());
+    if (slot.gradient.defined() && slot.gradient.nbytes() >= kSmallestCachedBlock)
+      total += static_cast<double>(slot.gradient.nbytes());
   return total;
 }
 
@@ -139,6 +141,7 @@ PassTimes LayerChain::forward_backward(std::int64_t samples, bool accumulate,
     const WatchedMemory memory;
     times.forward_ns.push_back(timed_ns(
         [&] { x = ops_[l]->forward(x, DrawKey{}, true, &saved[l], may_overwrite_input_[l]); }));
+    workspace_bytes_[l] = std::max(workspace_bytes_[l], memory.beyond_result());
   }
   at::Tensor dy = at::full_like(x, kOutputGradient);
   x.reset();

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "millrace/errors.hpp"
@@ -109,8 +110,10 @@ void StageParameters::divide() {
       std::accumulate(segments_.begin(), segments_.end(), std::int64_t{0},
                       [](auto sum, const Segment& s) { return sum + s.range.elements; });
   std::vector<std::int64_t> borders;  // of all elements, at whole lines
-  for (const double border : borders_)
-    borders.push_back(static_cast<std::int64_t>(static_cast<double>(all) * border) / kLine * kLine);
+  for (const double border : borders_) {
+    const double lines = std::ceil(static_cast<double>(all) * border / kLine);
+    borders.push_back(std::min(all, static_cast<std::int64_t>(lines) * kLine));
+  }
   borders.back() = all;
   pieces_.resize(workers());
   std::int64_t before = 0;  // elements of the segments before this one

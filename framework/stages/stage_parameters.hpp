@@ -58,7 +58,6 @@ class StageParameters {
     Segment segment;
     std::vector<ColumnRange> columns;  ///< by worker
   };
-  std::size_t workers() const { return borders_.size() - 1; }
   struct Piece {
     std::size_t segment = 0;
     std::int64_t begin = 0, end = 0;
@@ -68,6 +67,7 @@ class StageParameters {
     std::vector<at::Tensor> tensors;
   };
 
+  std::size_t workers() const { return borders_.size() - 1; }
   void add_segments(const StageParameter& parameter, float* state1, float* state2);
   void add_deferred(Segment segment);
   void divide();

@@ -12,7 +12,8 @@
 // byte (0 or 1) an element, dense.
 //
 // Highway, vectors along the blocks of four elements; runs on the calling thread's OpenMP team.
-// Every version gives the same bits. Traffic: x read, y and keep written.
+// Every version gives the same bits (for p from 1 - 2^-32 on to one draw in 2^32). Traffic: x read,
+// y and keep written.
 
 #include <cstdint>
 

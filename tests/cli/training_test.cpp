@@ -159,6 +159,7 @@ TEST_F(Trained, PredictsBesideABrokenImageWhereAsked) {
   const auto predictions = parsed(rest).at("predictions");
   ASSERT_EQ(predictions.size(), 1U);
   EXPECT_EQ(predictions.at(0).at("image"), good);
+  EXPECT_EQ(run({"predict", run_, broken, "--skip-bad-images"}).exit_code, 2) << "nothing is left";
 }
 
 TEST_F(Trained, PredictsImagesWhoseNamesAreNoText) {

@@ -96,6 +96,13 @@ TEST(ProgressDisplay, PrintsALineNowAndThenInALog) {
   EXPECT_TRUE(drawing.drawn.empty());
 }
 
+TEST(ProgressDisplay, SaysThatNothingIsLeftToTrain) {
+  Drawing drawing;
+  ProgressDisplay display(drawing.output(false));
+  display.started(at(7, 0), {});
+  EXPECT_THAT(drawing.printed, ElementsAre("goes on at step 7", "nothing is left to train"));
+}
+
 TEST(ProgressDisplay, TellsTheEstimateAndEvaluationsAboveTheBar) {
   Drawing drawing;
   ProgressDisplay display(drawing.output(true));

@@ -27,6 +27,10 @@ PlanStage make_stage(const Model& model, const std::vector<LayerFacts>& facts, s
       stage.implementations[facts[l].name].forward = *chosen;
   }
   stage.shares = shares_of(shape.shares, shape.micro_batch);
+  if (stage.shares.front() != stage.shares.back())  // as of unequal cores
+    for (const std::int64_t share : stage.shares)
+      stage.update_shares.push_back(static_cast<double>(share) /
+                                    static_cast<double>(shape.micro_batch));
   stage.split = stage.feature_layers.empty() ? Split::samples : Split::features;
   for (std::size_t r = 0; r < shape.shares.size(); ++r)
     stage.devices.push_back({"core", static_cast<int>(r)});

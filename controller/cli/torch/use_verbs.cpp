@@ -121,8 +121,9 @@ int run_predict(const PredictCommand& command, const Presentation& presentation)
     try {
       predictions.push_back(predict(trained, format, image));
     } catch (const ConfigError& broken) {
-      if (!command.skip_bad_images || broken.tag() != "image") throw;
-      log_warning("image", image + " is left out: it cannot be read");
+      const bool none_left = predictions.empty() && &image == &command.images.back();
+      if (!command.skip_bad_images || broken.tag() != "image" || none_left) throw;
+      log_warning("data", std::string(broken.what()) + " (left out)");
     }
   }
   print(presentation.json ? json_text(json_of(predictions)) : text_of(predictions));

@@ -42,7 +42,8 @@ struct PlanStage {
   std::vector<std::int64_t> shares;  ///< samples of a full micro-batch per replica; sum = b
   Split split = Split::samples;
   std::vector<std::string> feature_layers;  ///< only with Split::features
-  /// Part of the stage's weights that each worker updates, sum 1; empty: equal parts.
+  /// Part of the stage's weights that each worker updates, sum 1; empty: equal parts. Follows from
+  /// the costs: check_plan fills it, whatever a file says.
   std::vector<double> update_shares;
   double forward_ns = 0;   ///< one full micro-batch
   double backward_ns = 0;  ///< one full micro-batch, recomputation included
@@ -129,9 +130,9 @@ std::variant<Plan, PlanFailure> search_plan(const Profile& profile, const PlanRe
                                             const SecondsClock& clock = {});
 
 /// Checks a plan that was read or written by hand against the costs and fills what the costs say
-/// (times, memory, bound). Throws ConfigError (tag "plan") naming stage, both values and remedy:
-/// another model, layers missing, twice or out of order, a device twice or unknown, shares that do
-/// not sum to b, a split that a layer does not allow, a budget exceeded.
+/// (times, parts of the update, memory, bound). Throws ConfigError (tag "plan") naming stage, both
+/// values and remedy: another model, layers missing, twice or out of order, a device twice or
+/// unknown, shares that do not sum to b, a split that a layer does not allow, a budget exceeded.
 Plan check_plan(const Plan& plan, const Profile& profile, const PlanRequest& request);
 
 /// What schedule.hpp's simulate takes for one step of `samples` samples (1 .. plan.batch; the

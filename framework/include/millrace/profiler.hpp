@@ -26,7 +26,7 @@ struct ProfileRequest {
   double budget_seconds = 50;  ///< measuring ends within it; fewer repeats where it is short
   std::string cache_folder;    ///< kept profiles; empty: default_cache_folder()/profiles
   Algorithms algorithms = Algorithms::all;  ///< each has a kept profile of its own
-  bool reuse = true;           ///< false: measure anew even where a profile is kept
+  bool reuse = true;                        ///< false: measure anew even where a profile is kept
   /// From 0 to 1 (done), with the layer that is next; from a measuring thread, one call at a time.
   /// May be empty; what it throws ends the measuring.
   std::function<void(double fraction, const std::string& what)> progress;
@@ -47,11 +47,12 @@ struct MeasuredProfile {
 /// update, alone and with the other cores busy, several sample counts, threads and feature slices
 /// where the layer allows them. The weights of `model` are read only.
 ///
-/// First every physical core is probed for 0.1 s, all at once; a doubtful probe is repeated, at
-/// most three times. Cores that are slower than others of their kind by more than 5 % become a kind
-/// of their own, with a line in the log. A kept profile of the same machine, model, batch, build
-/// and libraries is used where every core still runs at the speed of then; scaled where all cores
-/// changed by the same factor; else measured again. Both with a line in the log.
+/// First every physical core is probed for 0.1 s, all at once; a doubtful probe is repeated, up to
+/// 3 times where all cores changed alike, up to 23 where they differ. Cores that are slower than
+/// others of their kind by more than 10 % become a kind of their own, with a line in the log. A
+/// kept profile of the same machine, model, batch, build and libraries is used where every core
+/// still runs at the speed of then; scaled where all cores changed by the same factor; else
+/// measured again. Both with a line in the log.
 ///
 /// Leaves Millrace's allocator installed and OpenBLAS limited to one thread: what training uses.
 /// Throws ConfigError (model, request) and ResourceError (memory); a cache folder that cannot be

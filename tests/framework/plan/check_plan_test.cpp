@@ -217,6 +217,21 @@ TEST(CheckPlan, SharesMayBeUnevenAndDevicesInAnyOrder) {
   EXPECT_EQ(checked.stages[0].forward_ns, check_plan(sorted, costs(), {}).stages[0].forward_ns);
 }
 
+TEST(CheckPlan, PartsOfTheUpdateFollowFromTheCosts) {
+  Plan plan = by_hand();
+  plan.stages[0].devices = {{"big", 0}, {"little", 1}, {"big", 2}};
+  plan.stages[0].shares = {4, 1, 3};
+  plan.stages[0].update_shares = {-1, 7};  // what a file says is not used
+  const std::vector<double> parts = check_plan(plan, costs(), {}).stages[0].update_shares;
+  ASSERT_EQ(parts.size(), 3U);
+  EXPECT_DOUBLE_EQ(parts[0], parts[2]);
+  EXPECT_GT(parts[0], parts[1]);
+  EXPECT_DOUBLE_EQ(parts[0] + parts[1] + parts[2], 1);
+  Plan alike = by_hand();
+  alike.stages[1].update_shares = {2};
+  EXPECT_THAT(check_plan(alike, costs(), {}).stages[1].update_shares, testing::IsEmpty());
+}
+
 TEST(CheckPlan, TooManyDifferentSharesAreRefused) {
   const Profile many = fixtures::plain_chain({10}, 20);
   Plan plan;

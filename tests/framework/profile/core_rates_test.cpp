@@ -90,6 +90,8 @@ TEST(CompareRates, ASmallFactorOfAllIsUniformToo) {
 
 TEST(CompareRates, OneSlowCoreIsAChange) {
   EXPECT_EQ(compare_rates({{0, 100}, {1, 100}}, {{0, 100}, {1, 40}}).verdict, Verdict::changed);
+  EXPECT_EQ(compare_rates({{0, 100}, {1, 100}}, {{0, 100}, {1, 83}}).verdict, Verdict::changed)
+      << "as new kinds are formed";
 }
 
 TEST(CompareRates, ALargeCommonFactorIsAChange) {

@@ -108,8 +108,9 @@ TEST(SettledRates, ProbesOnceWhereNothingIsDoubtful) {
 TEST(SettledRates, ADisturbanceIsProbedAgain) {
   const std::vector<CoreRates> probed = {{{0, 100}, {1, 40}}, {{0, 90}, {1, 99}}};
   std::size_t probes = 0;
-  const CoreRates rates = settled_rates([&] { return probed.at(probes++); },
-                                        [](const CoreRates& best) { return best.at(1) < 95 ? 9 : 1; });
+  const CoreRates rates =
+      settled_rates([&] { return probed.at(probes++); },
+                    [](const CoreRates& best) { return best.at(1) < 95 ? 9 : 1; });
   EXPECT_EQ(probes, 2U);
   EXPECT_THAT(rates, ElementsAre(Pair(0, 100), Pair(1, 99)));
 }

@@ -107,20 +107,23 @@ TEST(UnevenShares, every_element_is_updated_once) {
     StepContext context;
     context.learning_rate = 1;
     const at::Tensor first = at::zeros({40}), second = at::zeros({7, 6}),
-                     deferred = at::zeros({5, 70});
+                     deferred = at::zeros({5, 700});
     ParameterSlot a{"a", first, at::full({40}, 2.0F)}, b{"b", second, at::full({7, 6}, 3.0F)};
-    ParameterSlot c{"c", deferred, {}, true, {{0, at::ones({4, 70}), at::ones({4, 5})}}};
+    ParameterSlot c{"c", deferred, {}, true, {{0, at::ones({4, 700}), at::ones({4, 5})}}};
     StageParameters parameters({{"a", first, {&a}}, {"b", second, {&b}}, {"c", deferred, {&c}}},
                                shares, plain);
     double norm = 0;
     for (int w = 0; w < static_cast<int>(shares.size()); ++w) {
-      norm += parameters.squared_norm(w);
+      const double own = parameters.squared_norm(w), all = 40 * 4 + 42 * 9 + 3500 * 16;
+      EXPECT_NEAR(own / all, shares[static_cast<std::size_t>(w)], 0.03) << "whole lines";
+      if (shares[static_cast<std::size_t>(w)] == 0) EXPECT_EQ(own, 0);
+      norm += own;
       parameters.update(w, context);
     }
     EXPECT_TRUE(at::equal(first, at::full({40}, -2.0F)));
     EXPECT_TRUE(at::equal(second, at::full({7, 6}, -3.0F)));
-    EXPECT_TRUE(at::equal(deferred, at::full({5, 70}, -4.0F)));
-    EXPECT_DOUBLE_EQ(norm, 40 * 4 + 42 * 9 + 350 * 16);
+    EXPECT_TRUE(at::equal(deferred, at::full({5, 700}, -4.0F)));
+    EXPECT_DOUBLE_EQ(norm, 40 * 4 + 42 * 9 + 3500 * 16);
   }
 }
 
