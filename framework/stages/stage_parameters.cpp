@@ -114,7 +114,6 @@ void StageParameters::divide() {
     const double lines = std::ceil(static_cast<double>(all) * border / kLine);
     borders.push_back(std::min(all, static_cast<std::int64_t>(lines) * kLine));
   }
-  borders.back() = all;
   pieces_.resize(workers());
   std::int64_t before = 0;  // elements of the segments before this one
   for (std::size_t s = 0; s < segments_.size(); ++s) {

@@ -71,13 +71,13 @@ void draw_row(const DropoutDraw& draw, std::uint32_t sample, Index first, Index 
     std::memset(keep, draw.p <= 0 ? 1 : 0, static_cast<std::size_t>(elements));
     return;
   }
-  const double threshold = std::min(std::ceil(std::ldexp(draw.p, 32)), 0xFFFFFFFFp0);
+  const auto threshold =
+      static_cast<std::uint32_t>(std::min(std::ceil(std::ldexp(draw.p, 32)), 0xFFFFFFFFp0));
   HWY_ALIGN std::uint32_t words[kLanes];
   const auto* const bytes = reinterpret_cast<const std::uint8_t*>(words);
   auto block = static_cast<std::uint32_t>(first / 4);
   for (Index at = -(first % 4); at < elements; at += 4 * kLanes, block += kLanes) {
-    hn::Store(keep_bytes(draw, sample, block, static_cast<std::uint32_t>(threshold)), Integers(),
-              words);
+    hn::Store(keep_bytes(draw, sample, block, threshold), Integers(), words);
     const Index begin = std::max<Index>(at, 0), end = std::min(at + 4 * kLanes, elements);
     std::memcpy(keep + begin, bytes + (begin - at), static_cast<std::size_t>(end - begin));
   }
@@ -126,9 +126,11 @@ void dropout_cpu(const DropoutDraw& draw, const DropoutRows& rows, const float* 
 void dropout_gradient_cpu(double p, const DropoutRows& rows, const std::uint8_t* keep,
                           const float* dy, float* dx) {
 #pragma omp parallel for schedule(static) if (rows.rows * rows.elements >= kTeamElements)
-  for (std::int64_t i = 0; i < rows.rows; ++i) HWY_DYNAMIC_DISPATCH(apply_row)
-  (dropout_scale(p), keep + i * rows.elements, rows.elements, dy + i * rows.from_row,
-   dx + i * rows.to_row);
+  for (std::int64_t i = 0; i < rows.rows; ++i) {
+    HWY_DYNAMIC_DISPATCH(apply_row)
+    (dropout_scale(p), keep + i * rows.elements, rows.elements, dy + i * rows.from_row,
+     dx + i * rows.to_row);
+  }
 }
 
 }  // namespace millrace::kernels
