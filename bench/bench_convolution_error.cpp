@@ -71,7 +71,7 @@ Results by_implementation(const Layer& layer, const LayerFacts& facts, const std
   const auto op = make_layer_op(layer, facts, 0, name, fusion);
   Saved saved;
   const torch::Tensor y = op->forward(taken.x, {}, true, &saved, false);
-  const torch::Tensor dx = op->backward(taken.dy.clone(), saved, true);
+  const torch::Tensor dx = op->backward(taken.dy.clone(), saved, {true}).front();
   return {y, dx, op->parameters()[0].gradient};
 }
 

@@ -12,10 +12,10 @@ namespace millrace {
 namespace {
 
 /// x [n, c, h, w] -> y [n, k, h', w']
-class ConvOp final : public OpBase {
+class ConvOp final : public SingleInputOp {
  public:
   ConvOp(const Layer& layer, ConvGeometry geometry, at::MemoryFormat layout)
-      : OpBase(OutputUse::free, Parameters(layer.name, *layer.module.ptr())),
+      : SingleInputOp(OutputUse::free, Parameters(layer.name, *layer.module.ptr())),
         geometry_(std::move(geometry)),
         layout_(layout) {}
 

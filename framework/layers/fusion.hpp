@@ -11,7 +11,8 @@ struct LayerFacts;
 
 /// Of one layer.
 struct Fusion {
-  bool relu_behind = false;  ///< does the forward pass of the relu behind it
+  /// Does the forward pass of the relu behind it; batch normalisation the backward pass, too.
+  bool relu_behind = false;
   /// Does the backward pass of the relu before it; max pooling does the forward pass, too.
   bool relu_before = false;
   bool forward_done = false;   ///< a relu: a neighbour does its forward pass
@@ -22,8 +23,9 @@ struct Fusion {
 };
 
 /// By layer. Follows from the network and the implementations alone, so it is the same wherever a
-/// plan cuts. Ours take part: max pooling for the relu before it, convolutions for both, fully
-/// connected layers for the one behind. `implementations`: by layer, "" for LibTorch's.
+/// plan cuts. Ours take part: batch normalisation for the relu behind it, max pooling for the one
+/// before it, convolutions for both, fully connected layers for the one behind; where nobody else
+/// reads what lies between. `implementations`: by layer, "" for LibTorch's.
 std::vector<Fusion> fusions(const std::vector<LayerFacts>& layers,
                             const std::vector<std::string>& implementations);
 

@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <numeric>
+#include <set>
 
 #include "framework/layers/caching_allocator.hpp"
 #include "framework/layers/ops.hpp"
@@ -47,6 +48,9 @@ const std::map<std::string, std::vector<Candidate>>& candidates() {
       {"dropout", {{kContiguous, make_dropout_op}}},
       {"flatten", {{kContiguous, make_flatten_op}}},
       {"identity", {{kContiguous, make_identity_op}}},
+      {"batch_norm", {{kOwn, make_batch_norm_op}}},
+      {"add", {{kContiguous, make_add_op}}},
+      {"concat", {{kContiguous, make_concat_op}}},
   };
   return all;
 }
@@ -83,7 +87,8 @@ std::vector<std::string> implementations_of(const Layer& layer, const LayerFacts
 }
 
 std::unique_ptr<LayerOp> make_layer_op(const Layer& layer, const LayerFacts& facts, int layer_index,
-                                       const std::string& implementation, const Fusion& fusion) {
+                                       const std::string& implementation, const Fusion& fusion,
+                                       Replicas* replicas) {
   install_caching_allocator();
   const std::vector<std::string> known = implementations_of(layer, facts);
   const std::string& name = implementation.empty() ? known.front() : implementation;
@@ -93,7 +98,8 @@ std::unique_ptr<LayerOp> make_layer_op(const Layer& layer, const LayerFacts& fac
                                   layer.name, facts.type, name, fmt::join(known, ", ")));
   for (const Candidate& candidate : candidates_of(layer, facts)) {
     if (candidate.implementation != name) continue;
-    if (auto op = candidate.make({layer, facts, layer_index, layout_of(name), fusion})) return op;
+    const OpRequest request{layer, facts, layer_index, layout_of(name), fusion, replicas};
+    if (auto op = candidate.make(request)) return op;
   }
   return make_module_op(layer);
 }
@@ -111,7 +117,9 @@ double deferred_bytes_per_sample(const LayerFacts& facts, const std::string& imp
 double saved_bytes_per_sample(const LayerFacts& facts, const std::string& implementation) {
   if (deferred_bytes_per_sample(facts, implementation) > 0) return 0;
   const double x = elements(facts.input_shape), y = elements(facts.output_shape);
-  if (facts.type == "relu" || facts.type == "flatten" || facts.type == "identity") return 0;
+  static const std::set<std::string> keep_nothing = {"relu", "flatten", "identity", "add",
+                                                     "concat"};
+  if (keep_nothing.contains(facts.type)) return 0;
   if (facts.type == "dropout") return x;
   if (facts.type == "max_pool2d") return implementation == kOwn ? y : 4 * x + 8 * y;
   if (facts.type == "module") return 4 * (x + y);

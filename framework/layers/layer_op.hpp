@@ -1,7 +1,7 @@
 #pragma once
 // One layer as a stage or the profiler runs it: forward and backward apart, no autograd graph that
 // outlives a layer, parameters that share the model's storage, gradients of its own.
-// Shapes: x [n, in…], y [n, out…], n samples of a micro-batch's part.
+// Shapes: x [n, in…] of each input, y [n, out…], n samples of a micro-batch's part.
 
 #include <ATen/core/Tensor.h>
 
@@ -23,6 +23,7 @@ struct DrawKey {
   std::uint64_t seed = 0;
   std::int64_t step = 0;
   std::int64_t first_sample = 0;  ///< index in the batch of row 0
+  bool again = false;             ///< recomputation: an earlier pass had the same samples
 };
 
 /// What forward keeps for backward.
@@ -58,22 +59,35 @@ enum class OutputUse {
   same_as_x,  ///< it is the input's storage: what holds for that holds for it
 };
 
+/// The replicas of a stage, as an op sees them that computes with all samples of a micro-batch.
+class Replicas {
+ public:
+  virtual ~Replicas() = default;
+  /// What every replica gives, by replica. Waits for all of them; each makes the same calls in the
+  /// same order.
+  virtual std::vector<std::vector<double>> gather(std::vector<double> own) = 0;
+  /// One replica, always the same, keeps what all of them have found.
+  virtual bool keeps_records() const = 0;
+};
+
 /// Not thread-safe; one op belongs to one worker. Ops of several workers share weight storage,
 /// which only the optimizer writes.
 class LayerOp {
  public:
   virtual ~LayerOp() = default;
 
-  /// y = f(x). Keeps what backward needs in `saved` where it is not null (null: evaluation, or a
-  /// layer that will be recomputed). `training` switches random layers on. May reuse x's storage
-  /// for y where `may_overwrite_input` is set.
-  virtual at::Tensor forward(const at::Tensor& x, const DrawKey& key, bool training, Saved* saved,
+  /// y = f(x0, x1, …), one x by LayerFacts::producers. Keeps what backward needs in `saved` where it
+  /// is not null (null: evaluation, or a layer that will be recomputed). `training` switches random
+  /// layers and batch statistics on. May reuse x0's storage for y where `may_overwrite_input` is
+  /// set.
+  virtual at::Tensor forward(at::TensorList xs, const DrawKey& key, bool training, Saved* saved,
                              bool may_overwrite_input) = 0;
 
-  /// dx from dy; adds the parameter gradients to parameters()[i].gradient or .products. Returns an
-  /// undefined tensor where `input_gradient` is false. May write over dy, keep it or return it.
-  /// Frees `saved`.
-  virtual at::Tensor backward(const at::Tensor& dy, Saved& saved, bool input_gradient) = 0;
+  /// dx of each x from dy; adds the parameter gradients to parameters()[i].gradient or .products.
+  /// Undefined where `input_gradients[i]` is false. May write over dy where writes_gradient(), keep
+  /// it or return it, several times too. Frees `saved`.
+  virtual std::vector<at::Tensor> backward(const at::Tensor& dy, Saved& saved,
+                                           const std::vector<bool>& input_gradients) = 0;
 
   virtual std::vector<ParameterSlot>& parameters() = 0;
 
@@ -81,6 +95,13 @@ class LayerOp {
   virtual void clear_gradients() = 0;
 
   virtual OutputUse output_use() const = 0;
+
+  /// backward() may write over dy.
+  virtual bool writes_gradient() const = 0;
+
+  /// Its replicas meet in forward() and backward(): one that has no samples calls all the same, with
+  /// undefined tensors.
+  virtual bool meets_replicas() const = 0;
 };
 
 /// Layers that can be divided by output features. In shared memory no gradient is reduced: forward
@@ -106,11 +127,11 @@ class FeatureOp {
 /// The op of `layer`; `layer_index` is its position in the model (part of the draw key).
 /// `implementation` names one of implementations_of(); "" takes the first. The first op of the
 /// process installs the caching allocator (caching_allocator.hpp), so what is measured is what
-/// runs. `fusion`: the layer's of fusions(). Throws ConfigError (tag "layers") for a name that is
-/// not one of them.
+/// runs. `fusion`: the layer's of fusions(). `replicas` outlives the op; null: there is no other.
+/// Throws ConfigError (tag "layers") for a name that is not one of them.
 std::unique_ptr<LayerOp> make_layer_op(const Layer& layer, const LayerFacts& facts, int layer_index,
-                                       const std::string& implementation,
-                                       const Fusion& fusion = {});
+                                       const std::string& implementation, const Fusion& fusion = {},
+                                       Replicas* replicas = nullptr);
 
 /// Throws InternalError where can_split_features(facts) is false.
 std::unique_ptr<FeatureOp> make_feature_op(const Layer& layer, const LayerFacts& facts,

@@ -28,10 +28,10 @@ void multiply(const at::Tensor& out, const at::Tensor& addend, const at::Tensor&
 }
 
 /// x [n, in] -> y [n, out] = x W^T + b; x may have more dimensions before the last.
-class LinearOp final : public OpBase {
+class LinearOp final : public SingleInputOp {
  public:
   explicit LinearOp(const Layer& layer)
-      : OpBase(OutputUse::free, Parameters(layer.name, *layer.module.ptr())) {}
+      : SingleInputOp(OutputUse::free, Parameters(layer.name, *layer.module.ptr())) {}
 
   at::Tensor forward(const at::Tensor& x, const DrawKey&, bool, Saved* saved, bool) override {
     std::vector<std::int64_t> shape = x.sizes().vec();

@@ -1,10 +1,11 @@
-// check_model and named_parameters of millrace/model.hpp.
+// check_model, named_parameters and named_buffers of millrace/model.hpp.
 
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/zeros.h>
 #include <c10/util/Exception.h>
 
+#include <algorithm>
 #include <set>
 
 #include "framework/layers/module_facts.hpp"
@@ -61,7 +62,7 @@ void check_sample_shape(const Model& model) {
   }
 }
 
-void check_chain(const Model& model) {
+void check_names(const Model& model) {
   std::set<std::string> names;
   for (std::size_t i = 0; i < model.layers.size(); ++i) {
     const Layer& layer = model.layers[i];
@@ -70,13 +71,41 @@ void check_chain(const Model& model) {
     if (!names.insert(layer.name).second) {
       refuse(model, "two layers are called '" + layer.name + "': names must differ");
     }
-    const std::string before = i == 0 ? "" : model.layers[i - 1].name;
-    const bool chained = layer.inputs.empty() || layer.inputs == std::vector<std::string>{before};
-    if (!chained) {
-      refuse(model, quoted(layer) + " reads '" + layer.inputs.front() +
-                        "', the layer before it is '" + before +
-                        "': only chains of layers can be trained, leave inputs empty");
-    }
+  }
+}
+
+/// Index of what layer `reader` reads under `name`.
+int producer(const Model& model, std::size_t reader, const std::string& name) {
+  for (std::size_t i = 0; i < model.layers.size(); ++i) {
+    if (model.layers[i].name != name) continue;
+    if (i < reader) return static_cast<int>(i);
+    refuse(model, quoted(model.layers[reader]) + " reads '" + name +
+                      "', which is not before it: add layers in the order in which they run");
+  }
+  refuse(model, quoted(model.layers[reader]) + " reads '" + name +
+                    "', which is no layer: name one that was added before");
+}
+
+/// Facts with names, producers and readers alone.
+std::vector<LayerFacts> link_layers(const Model& model) {
+  std::vector<LayerFacts> layers(model.layers.size());
+  for (std::size_t l = 0; l < layers.size(); ++l) {
+    layers[l].name = model.layers[l].name;
+    for (const std::string& name : model.layers[l].inputs)
+      layers[l].producers.push_back(producer(model, l, name));
+    if (layers[l].producers.empty()) layers[l].producers = {static_cast<int>(l) - 1};
+    for (const int from : std::set<int>(layers[l].producers.begin(), layers[l].producers.end()))
+      if (from != kSample) layers[static_cast<std::size_t>(from)].readers.push_back(int(l));
+  }
+  return layers;
+}
+
+void check_all_read(const Model& model, const std::vector<LayerFacts>& layers) {
+  for (std::size_t l = 0; l + 1 < layers.size(); ++l) {
+    if (!layers[l].readers.empty()) continue;
+    refuse(model, quoted(model.layers[l]) +
+                      " is read by no layer, and only the last one's output goes to the loss: name "
+                      "it among some layer's inputs, or leave it out");
   }
 }
 
@@ -103,18 +132,23 @@ void check_parameters(const Model& model) {
 }
 
 /// Output of one layer for one sample; LibTorch's own complaint becomes ours.
-at::Tensor run_layer(const Model& model, const Layer& layer, const at::Tensor& input) {
-  const Shape sample = input.sizes().slice(1).vec();
-  const std::string unmet = unmet_input(*layer.module.ptr(), sample);
+at::Tensor run_layer(const Model& model, const Layer& layer, const std::vector<at::Tensor>& inputs) {
+  std::string shapes;
+  for (const at::Tensor& input : inputs)
+    shapes += (shapes.empty() ? "" : " and ") + text(input.sizes().slice(1).vec());
+  const std::string unmet =
+      unmet_input(*layer.module.ptr(), inputs.front().sizes().slice(1).vec());
   if (!unmet.empty()) {
-    refuse(model, quoted(layer) + " takes " + unmet + ", it is given " + text(sample) +
+    refuse(model, quoted(layer) + " takes " + unmet + ", it is given " + shapes +
                       ": make the layer before it or its own size fit");
   }
   const EvaluationMode evaluation(*layer.module.ptr());
+  torch::nn::AnyModule module(layer.module);
   try {
-    return torch::nn::AnyModule(layer.module).forward(input);
+    return inputs.size() == 1 && !is_join(*layer.module.ptr()) ? module.forward(inputs.front())
+                                                               : module.forward(inputs);
   } catch (const c10::Error& error) {
-    refuse(model, quoted(layer) + " cannot take an input of " + text(sample) + ": " +
+    refuse(model, quoted(layer) + " cannot take an input of " + shapes + ": " +
                       error.what_without_backtrace());
   }
 }
@@ -136,9 +170,8 @@ void check_classes(const Model& model, const Shape& output) {
                     wanted + ": fit the last layer, or give the model a loss");
 }
 
-LayerFacts facts_of(const Layer& layer, const at::Tensor& input, const at::Tensor& output) {
-  LayerFacts facts;
-  facts.name = layer.name;
+void add_facts(LayerFacts& facts, const Layer& layer, const at::Tensor& input,
+               const at::Tensor& output) {
   facts.type = module_type(*layer.module.ptr());
   facts.input_shape = input.sizes().slice(1).vec();
   facts.output_shape = output.sizes().slice(1).vec();
@@ -146,16 +179,18 @@ LayerFacts facts_of(const Layer& layer, const at::Tensor& input, const at::Tenso
     facts.weights_bytes += static_cast<std::int64_t>(value.nbytes());
   }
   facts.forward_flops = forward_flops(*layer.module.ptr(), facts.output_shape);
-  return facts;
 }
 
 /// The weight gradient costs what forward costs, and so does the input gradient, which is needed
 /// only where a layer before has weights.
 void add_backward_flops(std::vector<LayerFacts>& layers) {
-  bool weights_before = false;
+  std::vector<bool> learns;  // by layer: it or one that its input comes from has weights
   for (LayerFacts& facts : layers) {
-    facts.backward_flops = facts.forward_flops * (weights_before ? 2 : 1);
-    weights_before = weights_before || facts.weights_bytes > 0;
+    const bool before = std::any_of(facts.producers.begin(), facts.producers.end(), [&](int from) {
+      return from != kSample && learns[static_cast<std::size_t>(from)];
+    });
+    facts.backward_flops = facts.forward_flops * (before ? 2 : 1);
+    learns.push_back(before || facts.weights_bytes > 0);
   }
 }
 
@@ -163,7 +198,9 @@ void add_backward_flops(std::vector<LayerFacts>& layers) {
 
 std::vector<LayerFacts> check_model(const Model& model) {
   check_sample_shape(model);
-  check_chain(model);
+  check_names(model);
+  std::vector<LayerFacts> result = link_layers(model);
+  check_all_read(model, result);
   for (const Layer& layer : model.layers) {
     const std::string reason = reason_to_refuse(*layer.module.ptr());
     if (!reason.empty()) refuse(model, quoted(layer) + ": " + reason);
@@ -173,14 +210,17 @@ std::vector<LayerFacts> check_model(const Model& model) {
   const at::NoGradGuard no_gradients;
   Shape shape = model.sample_shape;
   shape.insert(shape.begin(), 1);
-  at::Tensor value = at::zeros(shape);
-  std::vector<LayerFacts> result;
-  for (const Layer& layer : model.layers) {
-    // In-place layers overwrite their input: its shape is what facts_of reads.
-    const at::Tensor output = run_layer(model, layer, value);
-    check_output(model, layer, output);
-    result.push_back(facts_of(layer, value, output));
-    value = output;
+  const at::Tensor sample = at::zeros(shape);
+  std::vector<at::Tensor> outputs;
+  for (std::size_t l = 0; l < result.size(); ++l) {
+    const Layer& layer = model.layers[l];
+    std::vector<at::Tensor> inputs;
+    for (const int from : result[l].producers)
+      inputs.push_back(from == kSample ? sample : outputs[static_cast<std::size_t>(from)]);
+    // In-place layers overwrite their input: its shape is what add_facts reads.
+    outputs.push_back(run_layer(model, layer, inputs));
+    check_output(model, layer, outputs.back());
+    add_facts(result[l], layer, inputs.front(), outputs.back());
   }
   check_classes(model, result.back().output_shape);
   add_backward_flops(result);
@@ -192,6 +232,17 @@ std::vector<std::pair<std::string, torch::Tensor>> named_parameters(const Model&
   for (const Layer& layer : model.layers) {
     for (const auto& item : layer.module.ptr()->named_parameters()) {
       result.emplace_back(layer.name + "." + item.key(), item.value());
+    }
+  }
+  return result;
+}
+
+std::vector<std::pair<std::string, torch::Tensor>> named_buffers(const Model& model) {
+  std::vector<std::pair<std::string, torch::Tensor>> result;
+  for (const Layer& layer : model.layers) {
+    for (const auto& item : layer.module.ptr()->named_buffers()) {
+      if (item.value().scalar_type() == at::kFloat)
+        result.emplace_back(layer.name + "." + item.key(), item.value());
     }
   }
   return result;

@@ -3,6 +3,7 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/core/Tensor.h>
 #include <torch/nn/functional/instancenorm.h>  // instancenorm.h of modules needs it before
+#include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/conv.h>
 #include <torch/nn/modules/embedding.h>
 #include <torch/nn/modules/instancenorm.h>
@@ -56,7 +57,8 @@ bool reset(nn::Module& module) {
   return reset_as_any<nn::Conv1dImpl, nn::Conv2dImpl, nn::Conv3dImpl, nn::ConvTranspose1dImpl,
                       nn::ConvTranspose2dImpl, nn::ConvTranspose3dImpl, nn::LinearImpl,
                       nn::BilinearImpl, nn::EmbeddingImpl, nn::EmbeddingBagImpl, nn::LayerNormImpl,
-                      nn::GroupNormImpl, nn::InstanceNorm1dImpl, nn::InstanceNorm2dImpl,
+                      nn::GroupNormImpl, nn::BatchNorm1dImpl, nn::BatchNorm2dImpl,
+                      nn::BatchNorm3dImpl, nn::InstanceNorm1dImpl, nn::InstanceNorm2dImpl,
                       nn::InstanceNorm3dImpl>(module);
 }
 

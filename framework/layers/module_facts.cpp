@@ -12,6 +12,8 @@
 #include <functional>
 #include <numeric>
 
+#include "millrace/joins.hpp"
+
 namespace millrace {
 namespace {
 
@@ -31,11 +33,30 @@ bool keeps_running_statistics(const nn::Module& module) {
          (norm3 && norm3->options.track_running_stats());
 }
 
-std::string refusal_of_one(const nn::Module& module, bool nested) {
-  if (is_any<nn::BatchNorm1dImpl, nn::BatchNorm2dImpl, nn::BatchNorm3dImpl>(module)) {
-    return "batch normalisation depends on which samples are computed together, which a plan "
-           "changes: use group normalisation (torch::nn::GroupNorm) or leave it out";
+template <typename BatchNorm>
+bool is_plain_batch_norm(const nn::Module& module) {
+  const auto* norm = module.as<BatchNorm>();
+  return norm && norm->options.affine() && norm->options.track_running_stats() &&
+         norm->options.momentum().has_value();
+}
+
+std::string refusal_of_batch_norm(const nn::Module& module, bool nested) {
+  if (!is_any<nn::BatchNorm1dImpl, nn::BatchNorm2dImpl, nn::BatchNorm3dImpl>(module)) return "";
+  if (nested) {
+    return "batch normalisation inside another module sees only the samples of one replica: add it "
+           "to the model as a layer of its own";
   }
+  if (is_plain_batch_norm<nn::BatchNorm1dImpl>(module) ||
+      is_plain_batch_norm<nn::BatchNorm2dImpl>(module)) {
+    return "";
+  }
+  return "batch normalisation is trained as BatchNorm1d or BatchNorm2d with weight, bias, running "
+         "statistics and a momentum: make it so";
+}
+
+std::string refusal_of_one(const nn::Module& module, bool nested) {
+  const std::string batch_norm = refusal_of_batch_norm(module, nested);
+  if (!batch_norm.empty()) return batch_norm;
   if (keeps_running_statistics(module)) {
     return "running statistics depend on the order of the micro-batches, which a plan changes: "
            "set track_running_stats(false)";
@@ -69,8 +90,13 @@ std::string module_type(const nn::Module& module) {
   if (module.as<nn::DropoutImpl>()) return "dropout";
   if (module.as<nn::FlattenImpl>()) return "flatten";
   if (module.as<nn::IdentityImpl>()) return "identity";
+  if (is_any<nn::BatchNorm1dImpl, nn::BatchNorm2dImpl>(module)) return "batch_norm";
+  if (module.as<AddImpl>()) return "add";
+  if (module.as<ConcatImpl>()) return "concat";
   return "module";
 }
+
+bool is_join(const nn::Module& module) { return is_any<AddImpl, ConcatImpl>(module); }
 
 std::string reason_to_refuse(const nn::Module& module) {
   std::string reason = refusal_of_one(module, false);

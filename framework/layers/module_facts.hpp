@@ -10,8 +10,11 @@
 namespace millrace {
 
 /// "conv2d", "linear", "relu", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "dropout",
-/// "flatten", "identity"; "module" for every other one.
+/// "flatten", "identity", "batch_norm", "add", "concat"; "module" for every other one.
 std::string module_type(const torch::nn::Module& module);
+
+/// Takes a vector of inputs, however many there are.
+bool is_join(const torch::nn::Module& module);
 
 /// Why no plan can repeat what plain training does with this module, and the remedy; "" where it
 /// can. Looks into submodules.

@@ -37,33 +37,53 @@ class ModuleOp final : public OpBase {
     }
   }
 
-  at::Tensor forward(const at::Tensor& x, const DrawKey&, bool training, Saved* saved,
+  at::Tensor forward(at::TensorList xs, const DrawKey&, bool training, Saved* saved,
                      bool) override {
     module_.ptr()->train(training);
     const at::AutoGradMode with_graph(saved != nullptr);
-    const at::Tensor leaf = x.detach().requires_grad_(saved != nullptr && x.is_floating_point());
-    const at::Tensor y = module_.forward(leaf.clone());  // the module may work in place
-    if (saved) *saved = {leaf, y};
+    Saved kept;
+    for (const at::Tensor& x : xs)
+      kept.push_back(x.detach().requires_grad_(saved != nullptr && x.is_floating_point()));
+    const at::Tensor y = call(kept);
+    kept.push_back(y);
+    if (saved) *saved = std::move(kept);
     return y.detach();
   }
 
-  at::Tensor backward(const at::Tensor& dy, Saved& saved, bool input_gradient) override {
+  std::vector<at::Tensor> backward(const at::Tensor& dy, Saved& saved,
+                                   const std::vector<bool>& input_gradients) override {
     const Saved kept = std::move(saved);
     saved.clear();
     torch::autograd::variable_list wanted = leaves_;
-    if (input_gradient) wanted.push_back(kept[0]);
-    if (wanted.empty()) return {};
-    const auto gradients = torch::autograd::grad({kept[1]}, wanted, {dy}, /*retain_graph=*/false,
+    for (std::size_t i = 0; i < input_gradients.size(); ++i)
+      if (input_gradients[i]) wanted.push_back(kept[i]);
+    std::vector<at::Tensor> result(input_gradients.size());
+    if (wanted.empty()) return result;
+    const auto gradients = torch::autograd::grad({kept.back()}, wanted, {dy}, /*retain_graph=*/false,
                                                  /*create_graph=*/false, /*allow_unused=*/true);
     for (std::size_t i = 0; i < leaves_.size(); ++i)
       if (gradients[i].defined()) parameters_.add(i, gradients[i]);
-    if (!input_gradient) return {};
-    const at::Tensor& dx = gradients.back();
-    if (!dx.defined()) return at::zeros_like(kept[0]);
-    return dx.is_non_overlapping_and_dense() ? dx : dx.contiguous();  // who gets it writes to it
+    auto next = gradients.begin() + static_cast<std::ptrdiff_t>(leaves_.size());
+    for (std::size_t i = 0; i < input_gradients.size(); ++i)
+      if (input_gradients[i]) result[i] = own_gradient(*next++, kept[i]);
+    return result;
   }
 
  private:
+  /// On copies: the module may work in place.
+  at::Tensor call(const Saved& inputs) {
+    if (inputs.size() == 1) return module_.forward(inputs[0].clone());
+    std::vector<at::Tensor> copies;
+    for (const at::Tensor& input : inputs) copies.push_back(input.clone());
+    return module_.forward(std::move(copies));
+  }
+
+  /// Whoever gets it may write to it.
+  static at::Tensor own_gradient(const at::Tensor& dx, const at::Tensor& x) {
+    if (!dx.defined()) return at::zeros_like(x);
+    return dx.is_non_overlapping_and_dense() ? dx : dx.contiguous();
+  }
+
   torch::nn::AnyModule module_;
   std::vector<at::Tensor> leaves_;
 };

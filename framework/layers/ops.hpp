@@ -57,6 +57,8 @@ class OpBase : public LayerOp {
   std::vector<ParameterSlot>& parameters() override { return parameters_.slots(); }
   void clear_gradients() override { parameters_.clear(); }
   OutputUse output_use() const override { return output_use_; }
+  bool writes_gradient() const override { return false; }
+  bool meets_replicas() const override { return false; }
 
  protected:
   explicit OpBase(OutputUse output_use, Parameters parameters = {})
@@ -68,12 +70,32 @@ class OpBase : public LayerOp {
   OutputUse output_use_;
 };
 
+/// An op with one input: LayerOp's contract, with x for xs.
+class SingleInputOp : public OpBase {
+ public:
+  at::Tensor forward(at::TensorList xs, const DrawKey& key, bool training, Saved* saved,
+                     bool may_overwrite_input) final {
+    return forward(xs.front(), key, training, saved, may_overwrite_input);
+  }
+  std::vector<at::Tensor> backward(const at::Tensor& dy, Saved& saved,
+                                   const std::vector<bool>& input_gradients) final {
+    return {backward(dy, saved, input_gradients.front())};
+  }
+
+ protected:
+  using OpBase::OpBase;
+  virtual at::Tensor forward(const at::Tensor& x, const DrawKey& key, bool training, Saved* saved,
+                             bool may_overwrite_input) = 0;
+  virtual at::Tensor backward(const at::Tensor& dy, Saved& saved, bool input_gradient) = 0;
+};
+
 struct OpRequest {
   const Layer& layer;
   const LayerFacts& facts;
   int layer_index = 0;
   at::MemoryFormat layout = at::MemoryFormat::Contiguous;
   Fusion fusion = {};
+  Replicas* replicas = nullptr;
 };
 
 /// Each returns null where the layer's module is not of its kind, or has options that it does not
@@ -92,6 +114,9 @@ std::unique_ptr<LayerOp> make_relu_op(const OpRequest&);
 std::unique_ptr<LayerOp> make_dropout_op(const OpRequest&);
 std::unique_ptr<LayerOp> make_flatten_op(const OpRequest&);
 std::unique_ptr<LayerOp> make_identity_op(const OpRequest&);
+std::unique_ptr<LayerOp> make_batch_norm_op(const OpRequest&);
+std::unique_ptr<LayerOp> make_add_op(const OpRequest&);
+std::unique_ptr<LayerOp> make_concat_op(const OpRequest&);
 
 /// Whether the implementation of our own serves the layer.
 bool has_direct(const Layer& layer, const LayerFacts& facts);

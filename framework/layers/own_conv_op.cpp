@@ -12,10 +12,10 @@ namespace {
 
 /// x [n, c, h, w] -> y [n, k, h', w'], both channels-last, by a convolution of kernels/.
 template <typename Kernel>
-class OwnConvOp final : public OpBase {
+class OwnConvOp final : public SingleInputOp {
  public:
   OwnConvOp(const OpRequest& request, const kernels::ConvolutionShape& sample)
-      : OpBase(OutputUse::free, Parameters(request.layer.name, *request.layer.module.ptr())),
+      : SingleInputOp(OutputUse::free, Parameters(request.layer.name, *request.layer.module.ptr())),
         sample_(sample),
         fusion_(request.fusion) {}
 

@@ -12,10 +12,10 @@ namespace {
 at::Tensor as_matrix(const at::Tensor& x) { return x.reshape({-1, x.size(-1)}).contiguous(); }
 
 /// LinearOp on own kernels, its weight gradient deferred.
-class OwnLinearOp final : public OpBase {
+class OwnLinearOp final : public SingleInputOp {
  public:
   explicit OwnLinearOp(const OpRequest& request)
-      : OpBase(OutputUse::free, Parameters(request.layer.name, *request.layer.module.ptr())),
+      : SingleInputOp(OutputUse::free, Parameters(request.layer.name, *request.layer.module.ptr())),
         relu_(request.fusion.relu_behind) {
     parameters()[0].deferred = true;
   }

@@ -8,10 +8,10 @@ namespace millrace {
 namespace {
 
 /// Max pooling by our own kernels: channels-last, one byte kept per output.
-class OwnMaxPoolOp final : public OpBase {
+class OwnMaxPoolOp final : public SingleInputOp {
  public:
   OwnMaxPoolOp(const kernels::PoolShape& sample, bool relu)
-      : OpBase(OutputUse::free), sample_(sample), relu_(relu) {}
+      : SingleInputOp(OutputUse::free), sample_(sample), relu_(relu) {}
 
   at::Tensor forward(const at::Tensor& x, const DrawKey&, bool, Saved* saved, bool) override {
     const at::Tensor input = x.contiguous(at::MemoryFormat::ChannelsLast);

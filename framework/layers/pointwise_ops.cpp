@@ -11,9 +11,9 @@
 namespace millrace {
 namespace {
 
-class ReluOp final : public OpBase {
+class ReluOp final : public SingleInputOp {
  public:
-  explicit ReluOp(const Fusion& fusion) : OpBase(OutputUse::kept), fusion_(fusion) {}
+  explicit ReluOp(const Fusion& fusion) : SingleInputOp(OutputUse::kept), fusion_(fusion) {}
 
   at::Tensor forward(const at::Tensor& x, const DrawKey&, bool, Saved* saved,
                      bool may_overwrite_input) override {
@@ -32,15 +32,17 @@ class ReluOp final : public OpBase {
     return at::threshold_backward_out(dx, dy, kept[0], 0);
   }
 
+  bool writes_gradient() const override { return !fusion_.backward_done; }
+
  private:
   Fusion fusion_;
 };
 
 /// Inverted dropout; the bytes of the mask are kept, one per element.
-class DropoutOp final : public OpBase {
+class DropoutOp final : public SingleInputOp {
  public:
   /// Its output is kept: outside training it is the input, which may be a neighbour's.
-  DropoutOp(double p, int layer_index) : OpBase(OutputUse::kept), dropout_{layer_index, p} {}
+  DropoutOp(double p, int layer_index) : SingleInputOp(OutputUse::kept), dropout_{layer_index, p} {}
 
   at::Tensor forward(const at::Tensor& x, const DrawKey& key, bool training, Saved* saved,
                      bool may_overwrite_input) override {
@@ -61,15 +63,17 @@ class DropoutOp final : public OpBase {
     return dx;
   }
 
+  bool writes_gradient() const override { return true; }
+
  private:
   Dropout dropout_;
 };
 
 /// y is x in another shape, without the batch dimension `shape`.
-class ReshapeOp final : public OpBase {
+class ReshapeOp final : public SingleInputOp {
  public:
   explicit ReshapeOp(const LayerFacts& facts)
-      : OpBase(OutputUse::same_as_x),
+      : SingleInputOp(OutputUse::same_as_x),
         input_shape_(with_batch(facts.input_shape)),
         output_shape_(with_batch(facts.output_shape)) {}
 
@@ -89,9 +93,9 @@ class ReshapeOp final : public OpBase {
   std::vector<std::int64_t> input_shape_, output_shape_;
 };
 
-class IdentityOp final : public OpBase {
+class IdentityOp final : public SingleInputOp {
  public:
-  IdentityOp() : OpBase(OutputUse::same_as_x) {}
+  IdentityOp() : SingleInputOp(OutputUse::same_as_x) {}
 
   at::Tensor forward(const at::Tensor& x, const DrawKey&, bool, Saved*, bool) override { return x; }
   at::Tensor backward(const at::Tensor& dy, Saved&, bool input_gradient) override {

@@ -14,10 +14,10 @@ namespace {
 using Pair = torch::ExpandingArray<2>;
 
 /// x [n, c, h, w] -> y [n, c, h', w']; keeps the position of each maximum.
-class MaxPoolOp final : public OpBase {
+class MaxPoolOp final : public SingleInputOp {
  public:
   MaxPoolOp(const torch::nn::MaxPool2dOptions& options, at::MemoryFormat layout)
-      : OpBase(OutputUse::free), options_(options), layout_(layout) {}
+      : SingleInputOp(OutputUse::free), options_(options), layout_(layout) {}
 
   at::Tensor forward(const at::Tensor& x, const DrawKey&, bool, Saved* saved, bool) override {
     const at::Tensor input = x.contiguous(layout_);
@@ -42,10 +42,10 @@ class MaxPoolOp final : public OpBase {
   at::MemoryFormat layout_;
 };
 
-class AvgPoolOp final : public OpBase {
+class AvgPoolOp final : public SingleInputOp {
  public:
   AvgPoolOp(const torch::nn::AvgPool2dOptions& options, at::MemoryFormat layout)
-      : OpBase(OutputUse::free), options_(options), layout_(layout) {}
+      : SingleInputOp(OutputUse::free), options_(options), layout_(layout) {}
 
   at::Tensor forward(const at::Tensor& x, const DrawKey&, bool, Saved* saved, bool) override {
     const at::Tensor input = x.contiguous(layout_);
@@ -69,10 +69,10 @@ class AvgPoolOp final : public OpBase {
   at::MemoryFormat layout_;
 };
 
-class AdaptivePoolOp final : public OpBase {
+class AdaptivePoolOp final : public SingleInputOp {
  public:
   AdaptivePoolOp(std::vector<std::int64_t> output_size, at::MemoryFormat layout)
-      : OpBase(OutputUse::free), output_size_(std::move(output_size)), layout_(layout) {}
+      : SingleInputOp(OutputUse::free), output_size_(std::move(output_size)), layout_(layout) {}
 
   at::Tensor forward(const at::Tensor& x, const DrawKey&, bool, Saved* saved, bool) override {
     const at::Tensor input = x.contiguous(layout_);

@@ -2,111 +2,135 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <functional>
 #include <map>
+#include <queue>
+#include <set>
 #include <string>
+#include <utility>
 
 #include "millrace/errors.hpp"
 
 namespace millrace {
 namespace {
 
-constexpr int kNone = -1;
+using Index = std::map<std::string, int>;
 
-[[noreturn]] void refuse(const std::string& what) {
-  throw ConfigError("plan", what +
-                                ": this version plans chains only, where each layer reads the one "
-                                "before it; join parallel layers into one layer");
-}
-
-/// Who reads whom: next[i] and before[i] are layers' indices, kNone at the ends.
-struct Neighbours {
-  std::vector<int> next, before;
-};
-
-void link(const Profile& profile, Neighbours& neighbours, int from, int to) {
-  int& next = neighbours.next[from];
-  int& before = neighbours.before[to];
-  if (next != kNone && next != to) {
-    refuse(fmt::format("layer \"{}\" is read by \"{}\" and \"{}\"", profile.layers[from].name,
-                       profile.layers[next].name, profile.layers[to].name));
-  }
-  if (before != kNone && before != from) {
-    refuse(fmt::format("layer \"{}\" reads \"{}\" and \"{}\"", profile.layers[to].name,
-                       profile.layers[before].name, profile.layers[from].name));
-  }
-  next = to;
-  before = from;
-}
-
-std::map<std::string, int> index_of_layers(const Profile& profile) {
-  std::map<std::string, int> index;
+Index index_of_layers(const Profile& profile) {
+  Index index;
   for (std::size_t i = 0; i < profile.layers.size(); ++i) {
     index[profile.layers[i].name] = static_cast<int>(i);
   }
   return index;
 }
 
-Neighbours find_neighbours(const Profile& profile, const std::map<std::string, int>& index) {
-  Neighbours neighbours{std::vector<int>(profile.layers.size(), kNone),
-                        std::vector<int>(profile.layers.size(), kNone)};
-  for (const auto& tensor : profile.tensors) {
+/// Kahn's algorithm; check_profile has refused cycles.
+std::vector<int> execution_order(const Profile& profile, const Index& index) {
+  std::vector<std::vector<int>> readers(profile.layers.size());
+  std::vector<int> missing(profile.layers.size(), 0);
+  for (const TensorCosts& tensor : profile.tensors) {
     if (tensor.backward) continue;
-    for (const auto& to : tensor.to) link(profile, neighbours, index.at(tensor.from), index.at(to));
-  }
-  return neighbours;
-}
-
-std::vector<int> walk(const Profile& profile, const Neighbours& neighbours) {
-  int first = kNone;
-  for (int i = 0; i < static_cast<int>(profile.layers.size()); ++i) {
-    if (neighbours.before[i] != kNone) continue;
-    if (first != kNone) {
-      refuse(fmt::format("no tensor leads to layer \"{}\", nor to \"{}\"",
-                         profile.layers[first].name, profile.layers[i].name));
+    for (const std::string& to : tensor.to) {
+      readers[index.at(tensor.from)].push_back(index.at(to));
+      ++missing[index.at(to)];
     }
-    first = i;
+  }
+  std::priority_queue<int, std::vector<int>, std::greater<>> ready;
+  for (std::size_t i = 0; i < missing.size(); ++i) {
+    if (missing[i] == 0) ready.push(static_cast<int>(i));
   }
   std::vector<int> order;
-  for (int i = first; i != kNone; i = neighbours.next[i]) order.push_back(i);
+  while (!ready.empty()) {
+    order.push_back(ready.top());
+    ready.pop();
+    for (const int reader : readers[order.back()]) {
+      if (--missing[reader] == 0) ready.push(reader);
+    }
+  }
   return order;
 }
 
-void add_tensor(const Profile& profile, const std::map<std::string, int>& position,
-                const TensorCosts& tensor, std::vector<Border>& borders) {
-  const int from = position.at(tensor.from);
-  for (const auto& name : tensor.to) {
-    const int to = position.at(name);
-    if (!tensor.backward) {
-      borders[to].forward_bytes += tensor.bytes;
-      ++borders[to].forward_tensors;
-      return;  // a tensor is sent once, however often its reader is named
-    }
-    if (to != from - 1) {
-      refuse(fmt::format("the gradient from \"{}\" to \"{}\" follows no forward tensor",
-                         tensor.from, name));
-    }
-    if (!profile.training) continue;
-    borders[from].backward_bytes += tensor.bytes;
-    ++borders[from].backward_tensors;
-    return;
+/// Adds the tensors to the borders that they cross.
+class Crossings {
+ public:
+  Crossings(const Profile& profile, Chain& chain) : profile_(profile), chain_(chain) {
+    for (int p = 0; p < chain.size(); ++p) position_[profile.layers[chain.layers[p]].name] = p;
+    chain_.borders.resize(chain.layers.size() + 1);
   }
-}
+
+  void add_forward() {
+    for (const TensorCosts& tensor : profile_.tensors) {
+      if (tensor.backward) continue;
+      const int from = position_.at(tensor.from);
+      int last = from;
+      for (const std::string& to : tensor.to) {
+        joined_.insert({from, position_.at(to)});
+        last = std::max(last, position_.at(to));
+      }
+      for (int p = from + 1; p <= last; ++p) {
+        chain_.borders[p].forward_bytes += tensor.bytes;
+        ++chain_.borders[p].forward_tensors;
+      }
+    }
+  }
+
+  /// Gradients that are given, then those that follow from the forward tensors: summed over the
+  /// readers on their way, so they cross a border once.
+  void add_backward() {
+    for (const TensorCosts& tensor : profile_.tensors) {
+      if (tensor.backward) add_gradient(tensor);
+    }
+    for (const TensorCosts& tensor : profile_.tensors) {
+      if (tensor.backward) continue;
+      const int to = position_.at(tensor.from);
+      int from = to;
+      for (const std::string& reader : tensor.to) {
+        const int p = position_.at(reader);
+        if (!given_.contains({to, p})) from = std::max(from, p);
+      }
+      add_gradient_bytes(from, to, tensor.bytes);
+    }
+  }
+
+ private:
+  void add_gradient(const TensorCosts& tensor) {
+    const int from = position_.at(tensor.from);
+    int first = from;
+    for (const std::string& name : tensor.to) {
+      const int to = position_.at(name);
+      if (!joined_.contains({to, from})) {
+        throw ConfigError("plan", fmt::format("the gradient from \"{}\" to \"{}\" follows no "
+                                              "forward tensor: add the tensor or take it out",
+                                              tensor.from, name));
+      }
+      given_.insert({to, from});
+      first = std::min(first, to);
+    }
+    add_gradient_bytes(from, first, tensor.bytes);
+  }
+
+  void add_gradient_bytes(int from, int to, double bytes) {
+    for (int p = to + 1; p <= from; ++p) {
+      chain_.borders[p].backward_bytes += bytes;
+      ++chain_.borders[p].backward_tensors;
+    }
+  }
+
+  const Profile& profile_;
+  Chain& chain_;
+  Index position_;
+  std::set<std::pair<int, int>> joined_, given_;  ///< producer, reader
+};
 
 }  // namespace
 
 Chain make_chain(const Profile& profile) {
   check_profile(profile, "costs");
-  const auto index = index_of_layers(profile);
-  Chain chain{walk(profile, find_neighbours(profile, index)), {}};
-  std::map<std::string, int> position;
-  for (int p = 0; p < chain.size(); ++p) position[profile.layers[chain.layers[p]].name] = p;
-  chain.borders.resize(chain.layers.size() + 1);
-  for (const auto& tensor : profile.tensors) add_tensor(profile, position, tensor, chain.borders);
-  for (Border& border : chain.borders) {
-    if (!profile.training || border.backward_tensors > 0) continue;
-    border.backward_bytes = border.forward_bytes;  // no gradient was given: as large as the tensor
-    border.backward_tensors = border.forward_tensors;
-  }
+  Chain chain{execution_order(profile, index_of_layers(profile)), {}};
+  Crossings crossings(profile, chain);
+  crossings.add_forward();
+  if (profile.training) crossings.add_backward();
   return chain;
 }
 

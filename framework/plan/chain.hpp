@@ -1,5 +1,5 @@
 #pragma once
-// The layers of a profile in execution order, and what flows between neighbours.
+// The layers of a profile in execution order, and what flows from one part of them to the next.
 
 #include <vector>
 
@@ -7,7 +7,8 @@
 
 namespace millrace {
 
-/// What crosses the border between two neighbouring layers, per sample.
+/// What crosses a border between two neighbours of the order, per sample: what was made before it
+/// and is read behind it, each tensor once.
 struct Border {
   double forward_bytes = 0;
   int forward_tensors = 0;
@@ -16,7 +17,7 @@ struct Border {
   bool operator==(const Border&) const = default;
 };
 
-/// Positions are those of the execution order: 0 reads the sample, size() - 1 makes the output.
+/// Positions are those of the execution order: every layer stands behind those that it reads.
 struct Chain {
   std::vector<int> layers;      ///< position -> index into Profile::layers
   std::vector<Border> borders;  ///< [p]: between p - 1 and p; empty ones at 0 and size()
@@ -24,8 +25,9 @@ struct Chain {
   int size() const { return static_cast<int>(layers.size()); }
 };
 
-/// The order that the tensors say, whatever the order of the file. Throws ConfigError (tag "plan")
-/// where they form no chain: a layer with two readers, two inputs, or none.
+/// Of the orders that the tensors allow the one that keeps most to that of the file: always the
+/// first layer of the file whose inputs are there. Throws ConfigError (tag "plan") for a gradient
+/// between layers that no forward tensor joins.
 Chain make_chain(const Profile& profile);
 
 }  // namespace millrace

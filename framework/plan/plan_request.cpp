@@ -11,8 +11,6 @@
 namespace millrace {
 namespace {
 
-/// A step of more samples is a mistake.
-
 /// Up to this batch every micro-batch size is tried; above, the smallest for each number of
 /// micro-batches.
 constexpr std::int64_t kEveryMicroBatch = 512;
@@ -82,8 +80,27 @@ void check_cpus(const PlanRequest& request, const Profile& profile) {
   }
 }
 
-std::vector<std::int64_t> micro_batches(const PlanRequest& request) {
+/// The layer whose result depends on the samples beside it, or null.
+const LayerCosts* whole_batch_layer(const Profile& profile) {
+  if (!profile.training) return nullptr;
+  for (const LayerCosts& layer : profile.layers) {
+    if (layer.whole_batch) return &layer;
+  }
+  return nullptr;
+}
+
+void check_whole_batch(const PlanRequest& request, const Profile& profile) {
+  const LayerCosts* const layer = whole_batch_layer(profile);
+  if (!layer || !request.micro_batch || *request.micro_batch == request.batch) return;
+  refuse(
+      fmt::format("the micro-batch is {}, layer \"{}\" takes statistics of the whole batch of {}: "
+                  "leave out --micro-batch",
+                  *request.micro_batch, layer->name, request.batch));
+}
+
+std::vector<std::int64_t> micro_batches(const PlanRequest& request, const Profile& profile) {
   if (request.micro_batch) return {*request.micro_batch};
+  if (whole_batch_layer(profile)) return {request.batch};
   std::vector<std::int64_t> result;
   for (std::int64_t b = request.batch; b > 0; --b) {
     const std::int64_t count = (request.batch + b - 1) / b;
@@ -124,6 +141,7 @@ StageLimits stage_limits(const PlanRequest& request, const Profile& profile) {
 
 void check_request(const PlanRequest& request, const Profile& profile) {
   check_batch(request);
+  check_whole_batch(request, profile);
   check_schedule(request, profile);
   check_limits(request);
   check_cpus(request, profile);
@@ -168,7 +186,7 @@ std::optional<double> memory_budget(const PlanRequest& request, const Profile& p
 SearchSpace make_space(const PlanRequest& request, const Profile& profile) {
   SearchSpace space;
   space.batch = request.batch;
-  space.micro_batches = micro_batches(request);
+  space.micro_batches = micro_batches(request, profile);
   space.schedules = schedules(request, profile);
   space.objective = request.objective;
   space.max_stages = request.max_stages.value_or(static_cast<int>(profile.layers.size()));

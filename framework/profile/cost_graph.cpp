@@ -89,11 +89,12 @@ Profile make_cost_graph(const Model& model, const std::vector<LayerFacts>& facts
     }
     costs.saved_bytes = saved_bytes_per_sample(facts[l], times.begin()->second.choice[l]);
     add_splits(costs, facts[l], times, profile.samples, l);
+    costs.whole_batch = facts[l].type == "batch_norm";
     profile.layers.push_back(std::move(costs));
-    if (l > 0) {
-      profile.tensors.push_back(
-          {facts[l - 1].name, {facts[l].name}, tensor_bytes(facts[l - 1].output_shape), false});
-    }
+    TensorCosts output{facts[l].name, {}, tensor_bytes(facts[l].output_shape), false};
+    for (const int reader : facts[l].readers)
+      output.to.push_back(facts[static_cast<std::size_t>(reader)].name);
+    if (!output.to.empty()) profile.tensors.push_back(std::move(output));
   }
   return profile;
 }

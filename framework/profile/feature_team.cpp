@@ -19,14 +19,14 @@ void form_gradients(FeatureOp& op) {
 FeatureTeam::FeatureTeam(const Model& model, const std::vector<LayerFacts>& facts,
                          const ChainChoice& choice, const std::vector<int>& cpus)
     : layers_(facts.size()), team_(cpus) {
-  const std::vector<bool> needed = input_gradients(facts);
+  const std::vector<std::vector<bool>> needed = input_gradients(facts);
   for (std::size_t l = 0; l < facts.size(); ++l) {
     if (!can_split_features(facts[l])) continue;
     Divided divided;
     divided.layer = l;
     divided.inputs = facts[l].input_shape[0];
     divided.outputs = facts[l].output_shape[0];
-    divided.input_gradient = needed[l];
+    divided.input_gradient = needed[l].front();
     divided.forms_gradients = deferred_bytes_per_sample(facts[l], choice[l]) == 0;
     for (int member = 0; member < team_.size(); ++member) {
       divided.ops.push_back(

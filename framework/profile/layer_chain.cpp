@@ -45,6 +45,8 @@ void begin_layer(LayerOp& op, bool accumulate) {
   for (ParameterSlot& slot : op.parameters()) slot.products.clear();
 }
 
+std::size_t slot(int producer) { return static_cast<std::size_t>(producer - kSample); }
+
 /// Of those that the allocator's statistics count.
 double gradient_bytes(LayerOp& op) {
   double total = 0;
@@ -93,31 +95,25 @@ std::size_t ScratchWeights::bytes() const {
   return total;
 }
 
-std::vector<bool> input_gradients(const std::vector<LayerFacts>& facts) {
-  std::vector<bool> needed;
-  bool learns = false;
-  for (const LayerFacts& layer : facts) {
-    needed.push_back(learns);
-    learns = learns || layer.weights_bytes > 0;
-  }
-  return needed;
-}
-
 LayerChain::LayerChain(const Model& model, const std::vector<LayerFacts>& facts,
                        const ChainChoice& choice, ScratchWeights& weights)
     : sample_shape_(model.sample_shape),
-      input_gradient_(input_gradients(facts)),
+      last_reader_(facts.size() + 1, 0),
+      input_gradients_(input_gradients(facts)),
       weights_(weights),
       workspace_bytes_(model.layers.size(), 0.0) {
   const std::vector<Fusion> fused = fusions(facts, choice);
-  bool free_input = false;  // the first layer's input is the caller's
+  std::vector<OutputFacts> outputs;
   for (std::size_t l = 0; l < model.layers.size(); ++l) {
     auto op = make_layer_op(model.layers[l], facts[l], static_cast<int>(l), choice[l], fused[l]);
     for (ParameterSlot& slot : op->parameters()) slot.value = weights_.values_.at(slot.name);
-    may_overwrite_input_.push_back(free_input);
-    if (op->output_use() != OutputUse::same_as_x) free_input = op->output_use() == OutputUse::free;
+    outputs.push_back({op->output_use(), facts[l].producers,
+                       std::max<int>(1, static_cast<int>(facts[l].readers.size()))});
+    for (const int producer : facts[l].producers) last_reader_[slot(producer)] = static_cast<int>(l);
+    producers_.push_back(facts[l].producers);
     ops_.push_back(std::move(op));
   }
+  may_overwrite_input_ = may_overwrite_inputs(outputs, 0, std::vector<int>(outputs.size(), 0));
 }
 
 const at::Tensor& LayerChain::input(std::int64_t samples) {
@@ -129,29 +125,58 @@ const at::Tensor& LayerChain::input(std::int64_t samples) {
   return input_;
 }
 
+/// A value that is read for the last time is handed over.
+std::vector<at::Tensor> LayerChain::inputs_of(std::size_t l, Values& values) const {
+  std::vector<at::Tensor> inputs;
+  for (const int producer : producers_[l]) {
+    at::Tensor& value = values[slot(producer)];
+    const bool last = last_reader_[slot(producer)] == static_cast<int>(l);
+    inputs.push_back(last ? std::exchange(value, {}) : value);
+  }
+  return inputs;
+}
+
+double LayerChain::backward_ns(std::size_t l, Saved& saved, Gradients& gradients) {
+  const std::vector<bool>& wanted = input_gradients_[l];
+  return timed_ns([&] {
+    Gradient dy = std::exchange(gradients[slot(static_cast<int>(l))], {});
+    if (!dy.value.defined()) return;
+    if (dy.shared && ops_[l]->writes_gradient()) dy = {dy.value.clone(), false};
+    std::vector<Gradient> dxs = passed_on(dy, ops_[l]->backward(dy.value, saved, wanted));
+    dy = {};
+    for (std::size_t i = 0; i < dxs.size(); ++i) {
+      Gradient& sum = gradients[slot(producers_[l][i])];
+      if (wanted[i]) sum = add_gradients(std::move(sum), std::move(dxs[i]));
+    }
+  });
+}
+
 PassTimes LayerChain::forward_backward(std::int64_t samples, bool accumulate,
                                        const BeforeLayer& before) {
   PassTimes times;
   times.backward_ns.resize(ops_.size());
   std::vector<Saved> saved(ops_.size());
-  at::Tensor x = input(samples);
+  Values values(ops_.size() + 1);
+  values.front() = input(samples);
   for (std::size_t l = 0; l < ops_.size(); ++l) {
     if (before) before(l);
     begin_layer(*ops_[l], accumulate);
     const WatchedMemory memory;
-    times.forward_ns.push_back(timed_ns(
-        [&] { x = ops_[l]->forward(x, DrawKey{}, true, &saved[l], may_overwrite_input_[l]); }));
+    times.forward_ns.push_back(timed_ns([&] {
+      values[l + 1] = ops_[l]->forward(inputs_of(l, values), DrawKey{}, true, &saved[l],
+                                       may_overwrite_input_[l]);
+    }));
     workspace_bytes_[l] = std::max(workspace_bytes_[l], memory.beyond_result());
   }
-  at::Tensor dy = at::full_like(x, kOutputGradient);
-  x.reset();
+  Gradients gradients(ops_.size() + 1);
+  gradients.back().value = at::full_like(values.back(), kOutputGradient);
+  values.clear();
   for (std::size_t l = ops_.size(); l-- > 0;) {
     if (before) before(l);
-    const double gradients = gradient_bytes(*ops_[l]);
+    const double had = gradient_bytes(*ops_[l]);
     const WatchedMemory memory;
-    times.backward_ns[l] =
-        timed_ns([&] { dy = ops_[l]->backward(dy, saved[l], input_gradient_[l]); });
-    const double made = gradient_bytes(*ops_[l]) - gradients;
+    times.backward_ns[l] = backward_ns(l, saved[l], gradients);
+    const double made = gradient_bytes(*ops_[l]) - had;
     workspace_bytes_[l] = std::max(workspace_bytes_[l], memory.beyond_start() - made);
   }
   return times;

@@ -11,6 +11,7 @@
 #include <memory>
 #include <vector>
 
+#include "framework/layers/layer_graph.hpp"
 #include "framework/layers/layer_op.hpp"
 #include "framework/profile/choose_implementations.hpp"
 #include "framework/profile/measuring.hpp"
@@ -33,9 +34,6 @@ class ScratchWeights {
   friend class LayerChain;
   std::map<std::string, at::Tensor> values_, momenta_;  // by parameter name
 };
-
-/// By layer: whether a layer before it learns, so that its input's gradient is needed.
-std::vector<bool> input_gradients(const std::vector<LayerFacts>& facts);
 
 /// Not thread-safe; runs on the calling thread and its OpenMP team.
 class LayerChain {
@@ -63,12 +61,20 @@ class LayerChain {
 
  private:
   class WatchedMemory;
+  /// Of one pass, by producer + 1.
+  using Values = std::vector<at::Tensor>;
+  using Gradients = std::vector<Gradient>;
+
   const at::Tensor& input(std::int64_t samples);
+  std::vector<at::Tensor> inputs_of(std::size_t l, Values& values) const;
+  double backward_ns(std::size_t l, Saved& saved, Gradients& gradients);
 
   std::vector<std::int64_t> sample_shape_;
   std::vector<std::unique_ptr<LayerOp>> ops_;
-  std::vector<bool> may_overwrite_input_;  // by layer
-  std::vector<bool> input_gradient_;       // by layer
+  std::vector<std::vector<int>> producers_;  // by layer
+  std::vector<int> last_reader_;             // by producer + 1
+  std::vector<bool> may_overwrite_input_;    // by layer
+  std::vector<std::vector<bool>> input_gradients_;
   ScratchWeights& weights_;
   at::Tensor input_;
   std::vector<double> workspace_bytes_;

@@ -132,6 +132,7 @@ LayerCosts read_layer(JsonReader reader, bool training) {
   }
   layer.weights_bytes = reader.number("weights_bytes");
   if (reader.has("workspace_bytes")) layer.workspace_bytes = reader.number("workspace_bytes");
+  if (reader.has("whole_batch")) layer.whole_batch = reader.boolean("whole_batch");
   if (reader.has("splits")) layer.splits = reader.texts("splits");
   layer.threads_ns = read_pass_widths(reader, "threads_ns");
   layer.features_ns = read_pass_widths(reader, "features_ns");
@@ -213,6 +214,7 @@ ordered_json write_layer(const LayerCosts& layer, bool training) {
   if (training) result["saved_bytes"] = layer.saved_bytes;
   if (layer.deferred_bytes > 0) result["deferred_bytes"] = layer.deferred_bytes;
   if (layer.workspace_bytes > 0) result["workspace_bytes"] = layer.workspace_bytes;
+  if (layer.whole_batch) result["whole_batch"] = true;
   result["splits"] = layer.splits;
   if (layer.threads_ns) result["threads_ns"] = write_pass_widths(*layer.threads_ns, training);
   if (layer.features_ns) result["features_ns"] = write_pass_widths(*layer.features_ns, training);

@@ -9,6 +9,7 @@
 #include <set>
 #include <utility>
 
+#include "framework/layers/layer_graph.hpp"
 #include "framework/stages/step_context.hpp"
 #include "framework/stages/torch_stage.hpp"
 #include "millrace/errors.hpp"
@@ -31,24 +32,26 @@ std::vector<at::Tensor> parameters_of(const Layer& layer) {
 class Cutter {
  public:
   Cutter(const Model& model, const std::vector<LayerFacts>& facts, const Plan& plan)
-      : model_(model), facts_(facts) {
+      : model_(model), facts_(facts), input_gradients_(input_gradients(facts)) {
     for (const Layer& layer : model.layers) implementations_.push_back(chosen(plan, layer.name));
     fusions_ = fusions(facts, implementations_);
   }
 
   StageDesign cut(const PlanStage& plan) {
-    StageDesign design{plan, next_ == 0, false, model_.loss, {}, {}};
+    StageDesign design{plan, next_ == 0, false, model_.loss, {}, {}, {}};
+    const std::size_t first = next_;
     const int workers = plan.workers();
     design.team = std::make_unique<Team>(workers);
     design.layers.resize(static_cast<std::size_t>(workers));
     for (const std::string& name : plan.layers) {
       check_name(name);
       for (int worker = 0; worker < workers; ++worker)
-        design.layers[static_cast<std::size_t>(worker)].push_back(make(plan, worker));
-      learning_before_ = learning_before_ || !parameters_of(model_.layers[next_]).empty();
+        design.layers[static_cast<std::size_t>(worker)].push_back(
+            make(plan, worker, *design.team));
       ++next_;
     }
     design.last = next_ == model_.layers.size();
+    design.borders = borders(first);
     return design;
   }
 
@@ -69,7 +72,37 @@ class Cutter {
                                   next_, in_plan, model_.name, in_model));
   }
 
-  ChainLayer make(const PlanStage& plan, int worker) const {
+  /// Of the stage of layers first … next_ - 1.
+  ChainBorders borders(std::size_t first) const {
+    ChainBorders result;
+    result.first_layer = static_cast<int>(first);
+    result.inputs = crossing(first);
+    result.outputs = crossing(next_);
+    for (const int value : result.inputs) result.input_gradients.push_back(learns(value));
+    for (const int value : result.outputs) result.output_gradients.push_back(learns(value));
+    return result;
+  }
+
+  /// Values made before layer `border` and read there or behind it; the loss reads the last.
+  std::vector<int> crossing(std::size_t border) const {
+    if (border == 0) return {kSample};
+    if (border == facts_.size()) return {static_cast<int>(border) - 1};
+    std::vector<int> values;
+    for (std::size_t l = 0; l < border; ++l)
+      if (facts_[l].readers.back() >= static_cast<int>(border))
+        values.push_back(static_cast<int>(l));
+    return values;
+  }
+
+  /// Whether the value's gradient is needed.
+  bool learns(int value) const {
+    if (value == kSample) return false;
+    const auto l = static_cast<std::size_t>(value);
+    const std::vector<bool>& inputs = input_gradients_[l];
+    return facts_[l].weights_bytes > 0 || std::find(inputs.begin(), inputs.end(), true) != inputs.end();
+  }
+
+  ChainLayer make(const PlanStage& plan, int worker, Team& team) const {
     const Layer& layer = model_.layers[next_];
     const LayerFacts& facts = facts_[next_];
     const int index = static_cast<int>(next_);
@@ -80,10 +113,13 @@ class Cutter {
       made.output_features = facts.output_shape[0];
       made.columns_only = facts.type != "linear";
     } else {
-      made.op = make_layer_op(layer, facts, index, implementations_[next_], fusions_[next_]);
+      made.op = make_layer_op(layer, facts, index, implementations_[next_], fusions_[next_],
+                              team.replicas[static_cast<std::size_t>(worker)].get());
     }
     made.recompute = contains(plan.recompute, layer.name);
-    made.input_gradient = learning_before_;
+    made.producers = facts.producers;
+    made.readers = std::max<int>(1, static_cast<int>(facts.readers.size()));  // the loss
+    made.input_gradients = input_gradients_[next_];
     made.whole_parameters = parameters_of(layer);
     return made;
   }
@@ -101,9 +137,9 @@ class Cutter {
   const Model& model_;
   const std::vector<LayerFacts>& facts_;
   std::vector<std::string> implementations_;  ///< by layer
+  std::vector<std::vector<bool>> input_gradients_;
   std::vector<Fusion> fusions_;
-  std::size_t next_ = 0;          ///< layer of the model
-  bool learning_before_ = false;  ///< some layer before it has parameters
+  std::size_t next_ = 0;  ///< layer of the model
 };
 
 void check_model_fits(const Model& model, const std::vector<LayerFacts>& facts) {
@@ -239,6 +275,7 @@ void StageSet::clip_gradients() {
   parts_->context.clip_scale = static_cast<float>(std::min(1.0, scale));
 }
 
+/// Weights, running statistics, optimizer.
 std::vector<StateTensor> StageSet::state() {
   std::vector<StateTensor> result, optimizer;
   for (const auto& stage : parts_->stages) {
@@ -248,6 +285,8 @@ std::vector<StateTensor> StageSet::state() {
     append(result, stage->parameters().weights());
     append(optimizer, stage->parameters().optimizer_state());
   }
+  for (const auto& [name, value] : named_buffers(parts_->model))
+    result.push_back({name, value.sizes().vec(), value.data_ptr<float>(), value.numel()});
   result.insert(result.end(), optimizer.begin(), optimizer.end());
   return result;
 }

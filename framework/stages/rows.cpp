@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include "millrace/errors.hpp"
 #include "millrace/plan.hpp"
@@ -13,7 +14,7 @@ namespace {
 
 struct Part {
   std::int64_t first = 0;
-  at::Tensor rows;
+  std::vector<at::Tensor> values;
 };
 
 }  // namespace
@@ -32,22 +33,23 @@ std::int64_t micro_batches_of(std::int64_t batch, std::int64_t micro_batch) {
   return (batch + micro_batch - 1) / micro_batch;
 }
 
-Payload to_payload(std::int64_t first, const at::Tensor& rows) {
-  if (!rows.defined()) return nullptr;
-  return std::make_shared<Part>(Part{first, rows});
+Payload to_payload(std::int64_t first, std::vector<at::Tensor> values) {
+  return std::make_shared<Part>(Part{first, std::move(values)});
 }
 
-at::Tensor gather_rows(const std::vector<Payload>& parts, std::int64_t first, std::int64_t count) {
+at::Tensor gather_rows(const std::vector<Payload>& parts, std::size_t value, std::int64_t first,
+                       std::int64_t count) {
   if (count == 0) return {};
   std::vector<at::Tensor> found;
   std::int64_t rows = 0;
   for (const Payload& payload : parts) {
-    if (!payload) continue;
     const Part& part = *static_cast<const Part*>(payload.get());
+    const at::Tensor& own = part.values[value];
+    if (!own.defined()) continue;
     const std::int64_t begin = std::max(first, part.first);
-    const std::int64_t end = std::min(first + count, part.first + part.rows.size(0));
+    const std::int64_t end = std::min(first + count, part.first + own.size(0));
     if (begin >= end) continue;
-    found.push_back(part.rows.narrow(0, begin - part.first, end - begin));
+    found.push_back(own.narrow(0, begin - part.first, end - begin));
     rows += end - begin;
   }
   MILLRACE_CHECK(rows == count, "stages", "the neighbour stage handed over other rows");

@@ -28,11 +28,13 @@ WorkerRows rows_of(const std::vector<std::int64_t>& shares, int worker, std::int
 /// Number of micro-batches of a batch of `batch` samples.
 std::int64_t micro_batches_of(std::int64_t batch, std::int64_t micro_batch);
 
-/// Hands over the rows `first` … of a micro-batch; undefined: none.
-Payload to_payload(std::int64_t first, const at::Tensor& rows);
+/// Hands over the rows `first` … of a micro-batch, of each of several values: all undefined where
+/// the worker has none, some where nobody needs them.
+Payload to_payload(std::int64_t first, std::vector<at::Tensor> values);
 
-/// Rows `first` … first + count - 1 of the micro-batch that `parts` make up; without a copy where
-/// one part holds them all. Undefined where count is 0.
-at::Tensor gather_rows(const std::vector<Payload>& parts, std::int64_t first, std::int64_t count);
+/// Rows `first` … first + count - 1 of the micro-batch that `parts` make up, of value `value`;
+/// without a copy where one part holds them all. Undefined where count is 0.
+at::Tensor gather_rows(const std::vector<Payload>& parts, std::size_t value, std::int64_t first,
+                       std::int64_t count);
 
 }  // namespace millrace

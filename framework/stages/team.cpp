@@ -2,6 +2,8 @@
 
 #include <ATen/ops/empty.h>
 
+#include <utility>
+
 namespace millrace {
 
 at::Tensor SharedBuffers::get(std::int64_t number, std::int64_t rows, std::int64_t columns) {
@@ -16,6 +18,38 @@ at::Tensor SharedBuffers::get(std::int64_t number, std::int64_t rows, std::int64
 void SharedBuffers::clear() {
   const std::lock_guard lock(mutex_);
   entries_.clear();
+}
+
+std::vector<std::vector<double>> SharedValues::gather(int worker, std::vector<double> own,
+                                                      Barrier& barrier) {
+  values_[static_cast<std::size_t>(worker)] = std::move(own);
+  barrier.arrive_and_wait();
+  std::vector<std::vector<double>> all = values_;
+  barrier.arrive_and_wait();  // before anybody brings the next ones
+  return all;
+}
+
+namespace {
+
+class TeamReplicas final : public Replicas {
+ public:
+  TeamReplicas(Team& team, int worker) : team_(team), worker_(worker) {}
+
+  std::vector<std::vector<double>> gather(std::vector<double> own) override {
+    return team_.values.gather(worker_, std::move(own), team_.barrier);
+  }
+  bool keeps_records() const override { return worker_ == 0; }
+
+ private:
+  Team& team_;
+  int worker_;
+};
+
+}  // namespace
+
+Team::Team(int workers) : barrier(workers), buffers(workers), values(workers) {
+  for (int worker = 0; worker < workers; ++worker)
+    replicas.push_back(workers > 1 ? std::make_unique<TeamReplicas>(*this, worker) : nullptr);
 }
 
 }  // namespace millrace

@@ -1,12 +1,15 @@
 #pragma once
-// What the workers of a stage share while they run: a barrier and activations that all see.
+// What the workers of a stage share while they run: a barrier, activations and sums that all see.
 
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <mutex>
+#include <vector>
 
+#include "framework/layers/layer_op.hpp"
 #include "framework/stages/barrier.hpp"
 
 namespace millrace {
@@ -35,11 +38,26 @@ class SharedBuffers {
   std::map<std::int64_t, Entry> entries_;
 };
 
+/// What each worker hands to all of them.
+class SharedValues {
+ public:
+  explicit SharedValues(int workers) : values_(static_cast<std::size_t>(workers)) {}
+
+  /// Waits at `barrier` until every worker has called.
+  std::vector<std::vector<double>> gather(int worker, std::vector<double> own, Barrier& barrier);
+
+ private:
+  std::vector<std::vector<double>> values_;  ///< by worker
+};
+
 struct Team {
-  explicit Team(int workers) : barrier(workers), buffers(workers) {}
+  explicit Team(int workers);
 
   Barrier barrier;
   SharedBuffers buffers;
+  SharedValues values;
+  /// By worker, as its ops see them; null where there is one alone.
+  std::vector<std::unique_ptr<Replicas>> replicas;
 };
 
 }  // namespace millrace

@@ -9,6 +9,16 @@ namespace {
 
 std::size_t at_index(int number) { return static_cast<std::size_t>(number); }
 
+/// The worker's rows of each of `values` values, or of those that are `wanted`.
+std::vector<at::Tensor> gather(const std::vector<Payload>& parts, std::size_t values,
+                               const WorkerRows& rows, const std::vector<bool>* wanted = nullptr) {
+  std::vector<at::Tensor> gathered(values);
+  for (std::size_t v = 0; v < values; ++v)
+    if (wanted == nullptr || (*wanted)[v])
+      gathered[v] = gather_rows(parts, v, rows.begin, rows.count);
+  return gathered;
+}
+
 /// Parameter p of layer l as every worker's op holds it.
 std::vector<StageParameter> collect_parameters(const std::vector<WorkerChain*>& chains) {
   std::vector<StageParameter> parameters;
@@ -36,7 +46,7 @@ TorchStage::TorchStage(StageDesign design, const OptimizerSettings& optimizer,
       workers_([&] {
         std::vector<Worker> workers;
         for (std::vector<ChainLayer>& layers : design.layers)
-          workers.push_back({WorkerChain(std::move(layers), *team_), {}, 0});
+          workers.push_back({WorkerChain(std::move(layers), design.borders, *team_), {}, 0});
         return workers;
       }()),
       parameters_(
@@ -61,15 +71,18 @@ void TorchStage::enter(int) { compute_with(plan_.threads_each()); }
 Payload TorchStage::forward(int index, int micro_batch, const std::vector<Payload>& inputs) {
   Worker& worker = workers_[at_index(index)];
   const WorkerRows rows = rows_of_worker(index, micro_batch);
-  at::Tensor x;
+  std::vector<at::Tensor> xs;
   if (!first_) {
-    x = gather_rows(inputs, rows.begin, rows.count);
-  } else if (rows.count > 0) {
-    x = context_->inputs.narrow(0, rows.first_sample + rows.begin, rows.count);
+    xs = gather(inputs, worker.chain.borders().inputs.size(), rows);
+  } else {
+    xs.push_back(rows.count > 0
+                     ? context_->inputs.narrow(0, rows.first_sample + rows.begin, rows.count)
+                     : at::Tensor());
   }
-  const at::Tensor y = worker.chain.forward(rows, x, context_->pass == Pass::training);
-  if (!last_) return to_payload(rows.begin, y);
-  if (rows.count > 0) finish(worker, rows, y);
+  std::vector<at::Tensor> ys =
+      worker.chain.forward(rows, std::move(xs), context_->pass == Pass::training);
+  if (!last_) return to_payload(rows.begin, std::move(ys));
+  if (rows.count > 0) finish(worker, rows, ys.front());
   return nullptr;
 }
 
@@ -88,13 +101,14 @@ void TorchStage::finish(Worker& worker, const WorkerRows& rows, const at::Tensor
 Payload TorchStage::backward(int index, int micro_batch, const std::vector<Payload>& gradients) {
   Worker& worker = workers_[at_index(index)];
   const WorkerRows rows = rows_of_worker(index, micro_batch);
-  at::Tensor dy;
+  const std::vector<bool>& wanted = worker.chain.borders().output_gradients;
+  std::vector<at::Tensor> dys;
   if (last_) {
-    dy = std::exchange(worker.losses[at_index(micro_batch)].gradient, {});
-  } else if (worker.chain.learns()) {
-    dy = gather_rows(gradients, rows.begin, rows.count);
+    dys.push_back(std::exchange(worker.losses[at_index(micro_batch)].gradient, {}));
+  } else {
+    dys = gather(gradients, wanted.size(), rows, &wanted);
   }
-  return to_payload(rows.begin, worker.chain.backward(rows, dy));
+  return to_payload(rows.begin, worker.chain.backward(rows, std::move(dys)));
 }
 
 void TorchStage::reduce(int index) {

@@ -22,6 +22,7 @@ struct StageDesign {
   bool first = true, last = true;
   LossFunction loss;                            ///< of the model; the last stage's
   std::vector<std::vector<ChainLayer>> layers;  ///< by worker
+  ChainBorders borders;
   std::unique_ptr<Team> team;
 };
 

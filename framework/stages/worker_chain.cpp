@@ -1,5 +1,7 @@
 #include "framework/stages/worker_chain.hpp"
 
+#include <algorithm>
+#include <set>
 #include <utility>
 
 namespace millrace {
@@ -20,102 +22,192 @@ std::vector<ParameterSlot>& ChainLayer::parameters() {
 
 void ChainLayer::clear_gradients() { return op ? op->clear_gradients() : slice->clear_gradients(); }
 
-WorkerChain::WorkerChain(std::vector<ChainLayer> layers, Team& team)
-    : layers_(std::move(layers)), team_(&team) {
-  bool free = false;  // nobody else reads what the layer gets: the stage's input is not its own
+WorkerChain::WorkerChain(std::vector<ChainLayer> layers, ChainBorders borders, Team& team)
+    : layers_(std::move(layers)), borders_(std::move(borders)), team_(&team) {
+  values_.resize(slot(name(layers_.size())));
+  gradients_.resize(values_.size());
+  find_releases();
+  std::vector<OutputFacts> outputs;
+  std::vector<int> begins_anew;
   for (std::size_t l = 0; l < layers_.size(); ++l) {
-    if (begins_run(l)) free = false;
-    may_overwrite_input_.push_back(free);
-    const OutputUse use = output_use(layers_[l]);
-    if (use != OutputUse::same_as_x) free = use == OutputUse::free;
+    outputs.push_back({output_use(layers_[l]), layers_[l].producers, layers_[l].readers});
+    begins_anew.push_back(layers_[l].recompute ? static_cast<int>(run_begin(l)) : 0);
   }
+  may_overwrite_input_ = may_overwrite_inputs(outputs, borders_.first_layer, begins_anew);
+}
+
+void WorkerChain::find_releases() {
+  releases_.resize(layers_.size());
+  std::set<int> needed(borders_.outputs.begin(), borders_.outputs.end());
+  for (std::size_t l = layers_.size(); l-- > 0;)
+    for (const int producer : layers_[l].producers)
+      if (needed.insert(producer).second) releases_[l].push_back(producer);
 }
 
 void WorkerChain::begin_step(std::int64_t micro_batches, std::uint64_t seed, std::int64_t step) {
   kept_.assign(index(micro_batches),
-               Kept{std::vector<Saved>(layers_.size()), std::vector<Activation>(layers_.size())});
+               Kept{std::vector<Saved>(layers_.size()), std::vector<NamedValues>(layers_.size())});
+  values_.assign(values_.size(), {});
+  gradients_.assign(gradients_.size(), {});
   next_buffer_ = 0;
   seed_ = seed;
   step_ = step;
   for (ChainLayer& layer : layers_) layer.clear_gradients();
 }
 
-at::Tensor WorkerChain::forward(const WorkerRows& rows, const at::Tensor& x, bool training) {
-  return as_rows(rows, run(rows, 0, layers_.size(), {x, Form::rows}, training, false)).tensor;
+std::vector<at::Tensor> WorkerChain::forward(const WorkerRows& rows, std::vector<at::Tensor> xs,
+                                             bool training) {
+  for (std::size_t i = 0; i < xs.size(); ++i)
+    values_[slot(borders_.inputs[i])] = {std::move(xs[i]), Form::rows};
+  run(rows, 0, layers_.size(), training, false);
+  std::vector<at::Tensor> ys;
+  for (const int output : borders_.outputs)
+    ys.push_back(as_rows(rows, std::exchange(values_[slot(output)], {})).tensor);
+  return ys;
 }
 
-at::Tensor WorkerChain::backward(const WorkerRows& rows, const at::Tensor& dy) {
-  Activation gradient{dy, Form::rows};
-  for (std::size_t l = layers_.size(); l-- > 0 && needs_backward(l);) {
+std::vector<at::Tensor> WorkerChain::backward(const WorkerRows& rows,
+                                              std::vector<at::Tensor> dys) {
+  for (std::size_t i = 0; i < dys.size(); ++i)
+    if (borders_.output_gradients[i])
+      gradients_[slot(borders_.outputs[i])] = {{std::move(dys[i]), Form::rows}, false};
+  for (std::size_t l = layers_.size(); l-- > 0;) {
+    std::optional<PartialGradient> dy = std::exchange(gradients_[slot(name(l))], {});
+    if (!needs_backward(l)) continue;
     if (ends_run(l)) recompute_run_ending_at(rows, l);
-    gradient = layers_[l].op ? backward_rows(rows, l, std::move(gradient))
-                             : backward_slice(rows, l, std::move(gradient));
+    if (layers_[l].op) {
+      backward_rows(rows, l, std::move(*dy));
+    } else {
+      backward_slice(rows, l, std::move(*dy));
+    }
   }
   kept_[index(rows.micro_batch)] = {};
-  return layers_.front().input_gradient ? as_rows(rows, gradient).tensor : at::Tensor();
+  std::vector<at::Tensor> dxs;
+  for (std::size_t i = 0; i < borders_.inputs.size(); ++i) {
+    auto gradient = std::exchange(gradients_[slot(borders_.inputs[i])], {});
+    dxs.push_back(borders_.input_gradients[i] ? own_rows(rows, std::move(*gradient))
+                                              : at::Tensor());
+  }
+  return dxs;
 }
 
-/// Layers begin … end - 1. With `save_all` also those that are to be recomputed save.
-WorkerChain::Activation WorkerChain::run(const WorkerRows& rows, std::size_t begin, std::size_t end,
-                                         Activation x, bool training, bool save_all) {
+/// Layers begin … end - 1. `again`: their recomputation, in which all of them save.
+void WorkerChain::run(const WorkerRows& rows, std::size_t begin, std::size_t end, bool training,
+                      bool again) {
   for (std::size_t l = begin; l < end; ++l) {
+    ChainLayer& layer = layers_[l];
     Kept& kept = kept_[index(rows.micro_batch)];
-    if (training && !save_all && begins_run(l)) kept.run_input[l] = x;
-    const bool save = training && (save_all || !layers_[l].recompute);
-    Saved* saved = save ? &kept.saved[l] : nullptr;
-    x = layers_[l].op ? forward_rows(rows, l, std::move(x), training, saved)
-                      : forward_slice(rows, l, std::move(x), training, saved);
+    if (training && !again && begins_run(l)) kept.run_inputs[l] = run_inputs(l);
+    Saved* saved = training && (again || !layer.recompute) ? &kept.saved[l] : nullptr;
+    const DrawKey key{seed_, step_, rows.first_sample, again};
+    Activation y = layer.op ? forward_rows(rows, l, key, training, saved)
+                            : forward_slice(rows, l, key, training, saved);
+    values_[slot(name(l))] = std::move(y);
   }
-  return x;
+}
+
+/// A value that is read for the last time is handed over, so that nobody else holds it.
+WorkerChain::Activation WorkerChain::take(std::size_t l, int producer) {
+  const auto& released = releases_[l];
+  Activation& value = values_[slot(producer)];
+  if (std::find(released.begin(), released.end(), producer) == released.end()) return value;
+  return std::exchange(value, {});
 }
 
 WorkerChain::Activation WorkerChain::forward_rows(const WorkerRows& rows, std::size_t l,
-                                                  Activation x, bool training, Saved* saved) {
-  const Activation own = as_rows(rows, std::move(x));
-  if (rows.count == 0) return own;
-  return {layers_[l].op->forward(own.tensor, draws(rows.first_sample + rows.begin), training, saved,
-                                 may_overwrite_input_[l]),
-          Form::rows};
+                                                  DrawKey key, bool training, Saved* saved) {
+  LayerOp& op = *layers_[l].op;
+  std::vector<at::Tensor> xs;
+  for (const int producer : layers_[l].producers)
+    xs.push_back(as_rows(rows, take(l, producer)).tensor);
+  if (rows.count == 0 && !op.meets_replicas()) return {};
+  key.first_sample += rows.begin;
+  return {op.forward(xs, key, training, saved, may_overwrite_input_[l]), Form::rows};
 }
 
 WorkerChain::Activation WorkerChain::forward_slice(const WorkerRows& rows, std::size_t l,
-                                                   Activation x, bool training, Saved* saved) {
+                                                   const DrawKey& key, bool training,
+                                                   Saved* saved) {
   ChainLayer& layer = layers_[l];
+  Activation x = take(l, layer.producers.front());
   if (!layer.columns_only || x.form == Form::rows)
     x = as_whole(rows, std::move(x), layer.input_features);
   at::Tensor y = layer.columns_only && may_overwrite_input_[l]
                      ? x.tensor
                      : next_buffer(rows.samples, layer.output_features);
-  layer.slice->forward(x.tensor, y, draws(rows.first_sample), training, saved);
+  layer.slice->forward(x.tensor, y, key, training, saved);
   return {y, Form::columns};
 }
 
-WorkerChain::Activation WorkerChain::backward_rows(const WorkerRows& rows, std::size_t l,
-                                                   Activation dy) {
-  const Activation own = as_rows(rows, std::move(dy));
-  if (rows.count == 0) return own;
-  Saved& saved = kept_[index(rows.micro_batch)].saved[l];
-  return {layers_[l].op->backward(own.tensor, saved, layers_[l].input_gradient), Form::rows};
+void WorkerChain::backward_rows(const WorkerRows& rows, std::size_t l, PartialGradient dy) {
+  ChainLayer& layer = layers_[l];
+  Gradient own{as_rows(rows, std::move(dy.value)).tensor, dy.shared};
+  std::vector<Gradient> dxs(layer.producers.size());
+  if (rows.count > 0 || layer.op->meets_replicas()) {
+    if (own.shared && layer.op->writes_gradient()) own = {own.value.clone(), false};
+    Saved& saved = kept_[index(rows.micro_batch)].saved[l];
+    dxs = passed_on(own, layer.op->backward(own.value, saved, layer.input_gradients));
+  }
+  own = {};
+  for (std::size_t i = 0; i < dxs.size(); ++i) {
+    if (!layer.input_gradients[i]) continue;
+    add_gradient(rows, layer.producers[i],
+                 {{std::move(dxs[i].value), Form::rows}, dxs[i].shared});
+  }
 }
 
-WorkerChain::Activation WorkerChain::backward_slice(const WorkerRows& rows, std::size_t l,
-                                                    Activation dy) {
+void WorkerChain::backward_slice(const WorkerRows& rows, std::size_t l, PartialGradient dy) {
   ChainLayer& layer = layers_[l];
-  if (!layer.columns_only || dy.form == Form::rows)
-    dy = as_whole(rows, std::move(dy), layer.output_features);
+  Activation whole = std::move(dy.value);
+  if (!layer.columns_only || whole.form == Form::rows)
+    whole = as_whole(rows, std::move(whole), layer.output_features);
   at::Tensor dx;
-  if (layer.input_gradient)
-    dx = layer.columns_only ? dy.tensor : next_buffer(rows.samples, layer.input_features);
+  const bool wanted = layer.input_gradients.front();
+  if (wanted)
+    dx = layer.columns_only ? whole.tensor : next_buffer(rows.samples, layer.input_features);
   Saved& saved = kept_[index(rows.micro_batch)].saved[l];
-  layer.slice->backward(dy.tensor, dx, saved, layer.input_gradient);
-  return {dx, Form::columns};
+  layer.slice->backward(whole.tensor, dx, saved, wanted);
+  if (wanted) add_gradient(rows, layer.producers.front(), {{dx, Form::columns}, false});
+}
+
+void WorkerChain::add_gradient(const WorkerRows& rows, int producer, PartialGradient part) {
+  std::optional<PartialGradient>& sum = gradients_[slot(producer)];
+  if (!sum) {
+    sum = std::move(part);
+    return;
+  }
+  const auto own = [&](PartialGradient gradient) {
+    return Gradient{as_rows(rows, std::move(gradient.value)).tensor, gradient.shared};
+  };
+  Gradient first = own(std::move(*sum)), second = own(std::move(part));
+  Gradient total = add_gradients(std::move(first), std::move(second));
+  sum = PartialGradient{{std::move(total.value), Form::rows}, total.shared};
+}
+
+/// For the stage before, which may write to it.
+at::Tensor WorkerChain::own_rows(const WorkerRows& rows, PartialGradient gradient) {
+  const at::Tensor own = as_rows(rows, std::move(gradient.value)).tensor;
+  return gradient.shared && own.defined() ? own.clone() : own;
+}
+
+/// What the run that begins with the layer reads of others.
+WorkerChain::NamedValues WorkerChain::run_inputs(std::size_t begin) const {
+  NamedValues inputs;
+  std::set<int> seen;
+  for (std::size_t l = begin; l < layers_.size() && run_begin(l) == begin; ++l)
+    for (const int producer : layers_[l].producers)
+      if (producer < name(begin) && seen.insert(producer).second)
+        inputs.emplace_back(producer, values_[slot(producer)]);
+  return inputs;
 }
 
 void WorkerChain::recompute_run_ending_at(const WorkerRows& rows, std::size_t l) {
-  std::size_t begin = l;
-  while (!begins_run(begin)) --begin;
-  Activation x = std::move(kept_[index(rows.micro_batch)].run_input[begin]);
-  run(rows, begin, l + 1, std::move(x), true, true);
+  const std::size_t begin = run_begin(l);
+  for (auto& [producer, value] : kept_[index(rows.micro_batch)].run_inputs[begin])
+    values_[slot(producer)] = std::move(value);
+  kept_[index(rows.micro_batch)].run_inputs[begin].clear();
+  run(rows, begin, l + 1, true, true);
+  values_.assign(values_.size(), {});
 }
 
 bool WorkerChain::begins_run(std::size_t l) const {
@@ -126,8 +218,17 @@ bool WorkerChain::ends_run(std::size_t l) const {
   return layers_[l].recompute && (l + 1 == layers_.size() || !layers_[l + 1].recompute);
 }
 
+/// Of a layer that is recomputed; of another: after the layer.
+std::size_t WorkerChain::run_begin(std::size_t l) const {
+  std::size_t begin = l + 1;
+  while (begin > 0 && layers_[begin - 1].recompute) --begin;
+  return begin;
+}
+
 bool WorkerChain::needs_backward(std::size_t l) {
-  return layers_[l].input_gradient || !layers_[l].parameters().empty();
+  const std::vector<bool>& wanted = layers_[l].input_gradients;
+  return !layers_[l].parameters().empty() ||
+         std::find(wanted.begin(), wanted.end(), true) != wanted.end();
 }
 
 WorkerChain::Activation WorkerChain::as_rows(const WorkerRows& rows, Activation a) {

@@ -1,6 +1,6 @@
 #pragma once
-// The layers of a stage as one of its workers runs them. Most layers are divided by samples: the
-// worker computes its rows. Feature layers are divided by columns of activations that all workers
+// The layers of a stage as one of its workers runs them, in the order in which they stand in the
+// model. Most layers are divided by samples: the worker computes its rows. Feature layers are divided by columns of activations that all workers
 // share:
 //
 //   rows ── copy own rows ──▶ barrier ─▶ linear: own columns ─▶ relu: own columns ─▶ barrier ─▶ …
@@ -12,8 +12,11 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <utility>
 #include <vector>
 
+#include "framework/layers/layer_graph.hpp"
 #include "framework/layers/layer_op.hpp"
 #include "framework/stages/rows.hpp"
 #include "framework/stages/team.hpp"
@@ -26,13 +29,24 @@ struct ChainLayer {
   std::unique_ptr<FeatureOp> slice;
   std::int64_t input_features = 0;  ///< of a slice
   std::int64_t output_features = 0;
-  bool columns_only = false;   ///< a slice that reads its own columns alone (relu, dropout)
-  bool recompute = false;      ///< what it saves is dropped, and made again before its backward
-  bool input_gradient = true;  ///< some layer before it, in this stage or an earlier one, learns
+  bool columns_only = false;  ///< a slice that reads its own columns alone (relu, dropout)
+  bool recompute = false;     ///< what it saves is dropped, and made again before its backward
+  std::vector<int> producers;  ///< as LayerFacts::producers
+  int readers = 1;             ///< of its output, in all stages
+  std::vector<bool> input_gradients;  ///< by input: something before it, in any stage, learns
   std::vector<at::Tensor> whole_parameters;  ///< of all slices together, in the slots' order
 
   std::vector<ParameterSlot>& parameters();
   void clear_gradients();
+};
+
+/// Values are named by who makes them: a layer's index in the model, or kSample.
+struct ChainBorders {
+  int first_layer = 0;       ///< index in the model of the stage's first layer
+  std::vector<int> inputs;   ///< made before the stage, read in it or behind it; ascending
+  std::vector<int> outputs;  ///< made in the stage or before it, read behind it; ascending
+  /// Something that the value comes from learns, so that its gradient is needed.
+  std::vector<bool> input_gradients, output_gradients;
 };
 
 /// Not thread-safe: one worker's. Its workers meet at `team`, so all of them make the same calls in
@@ -40,23 +54,23 @@ struct ChainLayer {
 class WorkerChain {
  public:
   /// `team` outlives the chain.
-  WorkerChain(std::vector<ChainLayer> layers, Team& team);
+  WorkerChain(std::vector<ChainLayer> layers, ChainBorders borders, Team& team);
 
   std::vector<ChainLayer>& layers() { return layers_; }
 
   /// Clears the gradients and whatever an earlier step left.
   void begin_step(std::int64_t micro_batches, std::uint64_t seed, std::int64_t step);
 
-  /// Rows of the stage's output from the same rows of its input; both undefined where rows.count is
-  /// 0. Keeps what backward needs where `training` is set. Never writes into x.
-  at::Tensor forward(const WorkerRows& rows, const at::Tensor& x, bool training);
+  /// Rows of the stage's outputs from the same rows of its inputs; all undefined where rows.count
+  /// is 0. Keeps what backward needs where `training` is set. Never writes into xs.
+  std::vector<at::Tensor> forward(const WorkerRows& rows, std::vector<at::Tensor> xs,
+                                  bool training);
 
-  /// Some layer here or before it has parameters, so backward reads the output's gradient.
-  bool learns() { return needs_backward(layers_.size() - 1); }
+  const ChainBorders& borders() const { return borders_; }
 
-  /// Rows of the input's gradient from those of the output's, which it may write over. Undefined
-  /// where nothing before the stage learns, or rows.count is 0.
-  at::Tensor backward(const WorkerRows& rows, const at::Tensor& dy);
+  /// Rows of the inputs' gradients from those of the outputs', which it may write over; undefined
+  /// where borders() says that none is needed, or rows.count is 0.
+  std::vector<at::Tensor> backward(const WorkerRows& rows, std::vector<at::Tensor> dys);
 
  private:
   enum class Form {
@@ -68,37 +82,54 @@ class WorkerChain {
     at::Tensor tensor;
     Form form = Form::rows;
   };
+  struct PartialGradient {
+    Activation value;
+    bool shared = false;  ///< as Gradient::shared
+  };
+  using NamedValues = std::vector<std::pair<int, Activation>>;
   struct Kept {
-    std::vector<Saved> saved;           ///< by layer
-    std::vector<Activation> run_input;  ///< by layer: of the first one of a run to recompute
+    std::vector<Saved> saved;            ///< by layer
+    std::vector<NamedValues> run_inputs;  ///< by layer: of a run to recompute that it begins
   };
 
-  Activation run(const WorkerRows& rows, std::size_t begin, std::size_t end, Activation x,
-                 bool training, bool save_all);
-  Activation forward_rows(const WorkerRows& rows, std::size_t l, Activation x, bool training,
+  void find_releases();
+  NamedValues run_inputs(std::size_t begin) const;
+  void run(const WorkerRows& rows, std::size_t begin, std::size_t end, bool training, bool again);
+  Activation take(std::size_t l, int producer);
+  Activation forward_rows(const WorkerRows& rows, std::size_t l, DrawKey key, bool training,
                           Saved* saved);
-  Activation forward_slice(const WorkerRows& rows, std::size_t l, Activation x, bool training,
+  Activation forward_slice(const WorkerRows& rows, std::size_t l, const DrawKey& key, bool training,
                            Saved* saved);
-  Activation backward_rows(const WorkerRows& rows, std::size_t l, Activation dy);
-  Activation backward_slice(const WorkerRows& rows, std::size_t l, Activation dy);
+  void backward_rows(const WorkerRows& rows, std::size_t l, PartialGradient dy);
+  void backward_slice(const WorkerRows& rows, std::size_t l, PartialGradient dy);
+  void add_gradient(const WorkerRows& rows, int producer, PartialGradient part);
+  at::Tensor own_rows(const WorkerRows& rows, PartialGradient gradient);
   void recompute_run_ending_at(const WorkerRows& rows, std::size_t l);
 
   bool begins_run(std::size_t l) const;
   bool ends_run(std::size_t l) const;
+  std::size_t run_begin(std::size_t l) const;
   bool needs_backward(std::size_t l);
 
   Activation as_rows(const WorkerRows& rows, Activation a);
   Activation as_whole(const WorkerRows& rows, Activation a, std::int64_t features);
   at::Tensor next_buffer(std::int64_t samples, std::int64_t features);
-  DrawKey draws(std::int64_t first_sample) const { return {seed_, step_, first_sample}; }
+
+  /// Of the value's place in values_ and gradients_.
+  static std::size_t slot(int producer) { return static_cast<std::size_t>(producer - kSample); }
+  int name(std::size_t l) const { return borders_.first_layer + static_cast<int>(l); }
 
   std::vector<ChainLayer> layers_;
-  std::vector<bool> may_overwrite_input_;  ///< by layer
+  ChainBorders borders_;
+  std::vector<bool> may_overwrite_input_;   ///< by layer
+  std::vector<std::vector<int>> releases_;  ///< by layer: values that nobody reads after it
   Team* team_;
   std::int64_t next_buffer_ = 0;
   std::uint64_t seed_ = 0;
   std::int64_t step_ = 0;
   std::vector<Kept> kept_;  ///< by micro-batch
+  std::vector<Activation> values_;                          ///< of the pass that runs, by slot
+  std::vector<std::optional<PartialGradient>> gradients_;  ///< the same
 };
 
 }  // namespace millrace

@@ -1,5 +1,6 @@
 #pragma once
-// The model contract: named layers (LibTorch modules) in order, the shape of a sample, the loss.
+// The model contract: named layers (LibTorch modules) and who reads whom, the shape of a sample, the
+// loss.
 
 #include <torch/nn/modules/container/any.h>
 
@@ -15,29 +16,38 @@ namespace millrace {
 /// so that state dicts of LibTorch and torchvision correspond one to one.
 struct Layer {
   std::string name;
-  /// Names of the layers whose outputs it reads; empty: the layer before it (the first layer: the
-  /// sample). In this version each layer reads exactly the one before it (a chain).
+  /// Names of the layers whose outputs it reads, all of them added before it; empty: the layer
+  /// before it (the first layer: the sample).
   std::vector<std::string> inputs;
-  torch::nn::AnyModule module;  ///< Tensor forward(Tensor), batch first
+  /// Batch first. Tensor forward(Tensor); with several inputs Tensor forward(std::vector<Tensor>),
+  /// in the order of `inputs` (joins.hpp has the usual ones).
+  torch::nn::AnyModule module;
 };
+
+/// As a producer: the sample, not a layer.
+inline constexpr int kSample = -1;
 
 /// What is known of a layer without running it on a device under measurement.
 struct LayerFacts {
   std::string name;
   std::string type;  ///< "conv2d", "linear", "relu", "max_pool2d", "dropout", "flatten", …, "module"
-  std::vector<std::int64_t> input_shape;   ///< of one sample, without the batch dimension
+  /// Of one sample, without the batch dimension; where there are several inputs, of the first.
+  std::vector<std::int64_t> input_shape;
   std::vector<std::int64_t> output_shape;
   std::int64_t weights_bytes = 0;
   double forward_flops = 0;   ///< per sample, multiply and add counted apart; 0: not a matrix product
   /// Input and weight gradients; no input gradient where no layer before it has weights.
   double backward_flops = 0;
+  std::vector<int> producers;  ///< by input: index of the layer that makes it, or kSample
+  std::vector<int> readers;    ///< layers that read the output, ascending, each once
 };
 
 /// Sum over the samples of the loss (Millrace divides by the batch), differentiable by autograd.
 using LossFunction =
     std::function<torch::Tensor(const torch::Tensor& output, const torch::Tensor& target)>;
 
-/// A network to train. Values share the modules (a copy is cheap and refers to the same weights).
+/// A network to train: a graph without cycles, since a layer reads what stands before it; the last
+/// layer's output goes to the loss. Values share the modules (a copy is cheap and refers to the same weights).
 struct Model {
   std::string name;
   std::vector<std::int64_t> sample_shape;  ///< C x H x W, or any shape without the batch dimension
@@ -45,22 +55,29 @@ struct Model {
   std::vector<Layer> layers;
   LossFunction loss;  ///< empty: softmax cross-entropy against int64 labels
 
-  /// Appends a layer: model.add("fc1", torch::nn::Linear(784, 100)). Of a torch::nn::Sequential the
-  /// parts are added one by one (AnyModule takes no module whose forward is a template).
+  /// Appends a layer: model.add("fc1", torch::nn::Linear(784, 100)), or with a skip connection
+  /// model.add("sum", Add(), {"fc3", "fc1"}). Of a torch::nn::Sequential the parts are added one by
+  /// one (AnyModule takes no module whose forward is a template).
   template <typename Module>
-  Model& add(std::string layer_name, Module module) {
-    layers.push_back({std::move(layer_name), {}, torch::nn::AnyModule(std::move(module))});
+  Model& add(std::string layer_name, Module module, std::vector<std::string> inputs = {}) {
+    layers.push_back(
+        {std::move(layer_name), std::move(inputs), torch::nn::AnyModule(std::move(module))});
     return *this;
   }
 };
 
-/// Checks the contract (names unique, shapes fit, modules that a plan cannot keep exact, such as
-/// batch normalisation, are refused) by running one zero sample, and returns what is known of each
-/// layer. Throws ConfigError (tag "model") naming the layer, both shapes and the remedy.
+/// Checks the contract (names unique, inputs known, outputs used, shapes fit, modules that a plan
+/// cannot keep exact, such as random ones inside others, are refused) by running one zero sample,
+/// and returns what is known of each layer. Throws ConfigError (tag "model") naming the layer, both shapes and the remedy.
 std::vector<LayerFacts> check_model(const Model& model);
 
 /// Named parameters in layer order, sharing storage with the modules.
 std::vector<std::pair<std::string, torch::Tensor>> named_parameters(const Model& model);
+
+/// Named buffers in layer order (running statistics), float32 ones only, sharing storage with the
+/// modules: what a state dict holds beside the parameters. A counter of batches is left out, which
+/// batch normalisation with a fixed momentum does not read.
+std::vector<std::pair<std::string, torch::Tensor>> named_buffers(const Model& model);
 
 /// Fresh weights from `seed`: LibTorch's reset_parameters() of each module and submodule, in layer
 /// order, in place. LibTorch's default generator is used and gets its state back. Parameters that a

@@ -124,8 +124,8 @@ using SecondsClock = std::function<double()>;
 
 /// Searches the best plan for the measured costs. Deterministic: same inputs, same plan (but for
 /// SearchReport::seconds, which stays 0 without a clock). Pure: no threads, no torch.
-/// Throws ConfigError (tag "plan") for a request that no profile could satisfy (batch 0, …) and for
-/// costs that are no chain.
+/// Throws ConfigError (tag "plan") for a request that cannot be satisfied (batch 0, micro-batches of
+/// layers that need the whole batch, …).
 std::variant<Plan, PlanFailure> search_plan(const Profile& profile, const PlanRequest& request,
                                             const SecondsClock& clock = {});
 

@@ -42,6 +42,9 @@ struct LayerCosts {
   /// no gradient is kept. 0: the backward part makes it.
   double deferred_bytes = 0;
   double workspace_bytes = 0;       ///< scratch while the layer runs
+  /// The result depends on which samples are computed together (batch normalisation): a step is one
+  /// micro-batch.
+  bool whole_batch = false;
   std::vector<std::string> splits;  ///< of "samples", "threads", "features"; empty: samples only
   std::optional<PassWidths> threads_ns;   ///< k threads in one replica; absent: no candidate
   std::optional<PassWidths> features_ns;  ///< an output slice of 1/n; absent: no candidate

@@ -55,6 +55,21 @@ inline Answer plain(Sample& s, const at::Tensor& x, const at::Tensor& dy) {
   return answer;
 }
 
+/// Each layer reads the one before it.
+inline std::vector<LayerFacts> chained(std::vector<LayerFacts> layers) {
+  for (std::size_t l = 0; l < layers.size(); ++l) {
+    layers[l].producers = {static_cast<int>(l) - 1};
+    if (l + 1 < layers.size()) layers[l].readers = {static_cast<int>(l) + 1};
+  }
+  return layers;
+}
+
+/// Of an op with one input.
+inline at::Tensor input_gradient(LayerOp& op, const at::Tensor& dy, Saved& saved,
+                                 bool wanted = true) {
+  return op.backward(dy, saved, {wanted}).front();
+}
+
 inline bool has_gradient(const ParameterSlot& slot) {
   return slot.deferred ? !slot.products.empty() : slot.gradient.defined();
 }

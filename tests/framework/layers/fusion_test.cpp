@@ -14,7 +14,7 @@ namespace nn = torch::nn;
 std::vector<LayerFacts> of_types(const std::vector<std::string>& types) {
   std::vector<LayerFacts> layers;
   for (const std::string& type : types) layers.push_back({"layer", type, {4, 8, 8}, {4, 8, 8}});
-  return layers;
+  return chained(layers);
 }
 
 using Fusions = std::vector<Fusion>;
@@ -55,6 +55,24 @@ TEST(Fusion, a_convolution_knows_of_pooling_behind_it) {
   EXPECT_FALSE(pooled({"linear", "max_pool2d"}));
 }
 
+TEST(Fusion, batch_normalisation_takes_both_passes_of_the_relu_behind_it) {
+  EXPECT_EQ(fusions(of_types({"batch_norm", "relu", "conv2d"}), {"millrace", "", "direct"}),
+            (Fusions{{.relu_behind = true}, kNothingLeft, {}}));
+}
+
+TEST(Fusion, only_neighbours_that_nobody_else_reads_are_fused) {
+  std::vector<LayerFacts> layers = of_types({"conv2d", "relu", "max_pool2d", "add"});
+  const std::vector<std::string> ours = {"direct", "", "millrace", ""};
+  layers[3].producers = {2, 1};  // a skip connection around the pooling
+  layers[1].readers = {2, 3};
+  EXPECT_EQ(fusions(layers, ours),
+            (Fusions{{.relu_behind = true}, {.forward_done = true}, {}, {}}));
+  layers[3].producers = {2, 0};  // around the relu, too
+  layers[1].readers = {2};
+  layers[0].readers = {1, 3};
+  EXPECT_EQ(fusions(layers, ours), (Fusions{{}, kNothingLeft, {.relu_before = true}, {}}));
+}
+
 TEST(Fusion, others_leave_it_alone) {
   const Fusions none(3), pooled = {{.pooled_behind = true}, {}, {}};
   EXPECT_EQ(fusions(of_types({"conv2d", "relu", "max_pool2d"}), {"libtorch", "", "libtorch"}),
@@ -72,7 +90,7 @@ class Chain {
   Chain(std::vector<Sample>& layers, const std::vector<std::string>& implementations) {
     std::vector<LayerFacts> facts;
     for (const Sample& layer : layers) facts.push_back(layer.facts);
-    const Fusions fused = fusions(facts, implementations);
+    const Fusions fused = fusions(chained(facts), implementations);
     for (std::size_t l = 0; l < layers.size(); ++l)
       ops_.push_back(make_layer_op(layers[l].layer, facts[l], 0, implementations[l], fused[l]));
     saved_.resize(layers.size());
@@ -84,7 +102,7 @@ class Chain {
     return x;
   }
   at::Tensor backward(at::Tensor dy) {
-    for (std::size_t l = ops_.size(); l-- > 0;) dy = ops_[l]->backward(dy, saved_[l], true);
+    for (std::size_t l = ops_.size(); l-- > 0;) dy = input_gradient(*ops_[l], dy, saved_[l]);
     return dy;
   }
   double kept_bytes(std::size_t l) const {

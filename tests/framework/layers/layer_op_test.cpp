@@ -73,7 +73,7 @@ TEST(LayerOp, equals_the_module_under_autograd) {
     const auto op = make_layer_op(s.layer, s.facts, 0, implementation);
     Saved saved;
     expect_close(op->forward(x.clone(), {}, true, &saved, false), expected.y, "y");
-    expect_close(op->backward(dy.clone(), saved, true), expected.dx, "dx");
+    expect_close(input_gradient(*op, dy.clone(), saved), expected.dx, "dx");
     EXPECT_TRUE(saved.empty());
     ASSERT_EQ(op->parameters().size(), expected.gradients.size());
     for (std::size_t i = 0; i < expected.gradients.size(); ++i)
@@ -95,7 +95,7 @@ TEST(LayerOp, a_team_of_threads_computes_the_same) {
     const auto op = make_layer_op(s.layer, s.facts, 0, implementation);
     Saved saved;
     expect_close(op->forward(x, {}, true, &saved, false), expected.y, "y");
-    expect_close(op->backward(dy.clone(), saved, true), expected.dx, "dx");
+    expect_close(input_gradient(*op, dy.clone(), saved), expected.dx, "dx");
     set_team_width(1);
     for (std::size_t i = 0; i < expected.gradients.size(); ++i)
       expect_close(gradient_of(op->parameters()[i]), expected.gradients[i],
@@ -111,7 +111,7 @@ TEST(LayerOp, adds_gradients_until_they_are_cleared) {
     const auto run = [&](std::int64_t first, std::int64_t count) {
       Saved saved;
       op->forward(x.narrow(0, first, count).clone(), {}, true, &saved, false);
-      op->backward(dy.narrow(0, first, count).clone(), saved, true);
+      input_gradient(*op, dy.narrow(0, first, count).clone(), saved);
     };
     run(0, 4);
     op->clear_gradients();
@@ -146,7 +146,7 @@ TEST(LayerOp, leaves_alone_in_backward_what_others_have_of_its_input) {
     for (const bool part : {false, true}) {
       Saved saved;
       op->forward(part ? batch.narrow(0, 1, 2) : batch, {}, true, &saved, false);
-      op->backward(random_batch(s.facts.output_shape, part ? 2 : 4), saved, true);
+      input_gradient(*op, random_batch(s.facts.output_shape, part ? 2 : 4), saved);
       EXPECT_TRUE(at::equal(batch, before)) << part;
     }
   });
@@ -167,7 +167,7 @@ TEST(LayerOp, makes_no_input_gradient_where_none_is_asked_for) {
     Saved saved;
     const at::Tensor x = random_batch(s.facts.input_shape, 3);
     op->forward(x, {}, true, &saved, false);
-    EXPECT_FALSE(op->backward(random_batch(s.facts.output_shape, 3), saved, false).defined());
+    EXPECT_FALSE(input_gradient(*op, random_batch(s.facts.output_shape, 3), saved, false).defined());
     for (const ParameterSlot& slot : op->parameters()) EXPECT_TRUE(has_gradient(slot));
   });
 }

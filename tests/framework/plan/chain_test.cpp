@@ -71,16 +71,48 @@ TEST(Chain, InferenceHasNoGradients) {
   EXPECT_EQ(make_chain(profile).borders[1], (Border{10, 1, 0, 0}));
 }
 
-TEST(Chain, OtherGraphsAreRefusedByName) {
+/// l0 -> l1 -> l2 -> l3, with l0 read by l2, too, and l1 by l3.
+Profile two_skips() {
+  Profile profile = fixtures::plain_chain({1, 1, 1, 1}, 1);
+  profile.tensors = {{"l0", {"l1", "l2"}, 10}, {"l1", {"l2", "l3"}, 5}, {"l2", {"l3"}, 1}};
+  return profile;
+}
+
+TEST(Chain, ATensorWithSeveralReadersCrossesABorderOnce) {
+  const Chain chain = make_chain(two_skips());
+  EXPECT_THAT(chain.layers, ElementsAre(0, 1, 2, 3));
+  EXPECT_EQ(chain.borders[1], (Border{10, 1, 10, 1}));
+  EXPECT_EQ(chain.borders[2], (Border{15, 2, 15, 2}));
+  EXPECT_EQ(chain.borders[3], (Border{6, 2, 6, 2}));
+}
+
+TEST(Chain, AGradientGivenForOneReaderLeavesTheOthers) {
+  Profile profile = two_skips();
+  profile.tensors.push_back({"l2", {"l0"}, 3, true});
+  const Chain chain = make_chain(profile);
+  EXPECT_EQ(chain.borders[1], (Border{10, 1, 13, 2}));  // of l1 as large as the tensor, of l2 given
+  EXPECT_EQ(chain.borders[2], (Border{15, 2, 8, 2}));
+}
+
+TEST(Chain, KeepsTheOrderOfTheFileWhereTheTensorsAllowIt) {
+  Profile profile = fixtures::plain_chain({1, 1, 1, 1, 1}, 1);  // two branches that meet in l4
+  profile.tensors = {{"l0", {"l1", "l3"}, 1}, {"l1", {"l2"}, 1}, {"l2", {"l4"}, 1},
+                     {"l3", {"l4"}, 1}};
+  EXPECT_THAT(make_chain(profile).layers, ElementsAre(0, 1, 2, 3, 4));
+  std::swap(profile.layers[1], profile.layers[4]);
+  EXPECT_THAT(make_chain(profile).layers, ElementsAre(0, 3, 4, 2, 1));
+}
+
+TEST(Chain, SeveralLayersMayReadTheSample) {
   Profile profile = fixtures::plain_chain({1, 1, 1}, 1);
-  profile.tensors = {{"l0", {"l1", "l2"}, 1}, {"l1", {"l2"}, 1}};
-  EXPECT_THAT(error_of(profile),
-              HasSubstr("\"l0\" is read by \"l1\" and \"l2\": this version plans "
-                        "chains only"));
-  profile.tensors = {{"l0", {"l2"}, 1}, {"l1", {"l2"}, 1}};
-  EXPECT_THAT(error_of(profile), HasSubstr("\"l2\" reads \"l0\" and \"l1\""));
-  profile.tensors = {{"l0", {"l1"}, 1}};
-  EXPECT_THAT(error_of(profile), HasSubstr("no tensor leads to layer \"l0\", nor to \"l2\""));
+  profile.tensors = {{"l0", {"l2"}, 4}, {"l1", {"l2"}, 4}};
+  const Chain chain = make_chain(profile);
+  EXPECT_EQ(chain.borders[1], (Border{4, 1, 4, 1}));
+  EXPECT_EQ(chain.borders[2], (Border{8, 2, 8, 2}));
+}
+
+TEST(Chain, RefusesWhatNoStepCanRun) {
+  Profile profile = fixtures::plain_chain({1, 1, 1}, 1);
   profile.tensors = {{"l0", {"l1"}, 1}, {"l1", {"l2"}, 1}, {"l2", {"l0"}, 1, true}};
   EXPECT_THAT(error_of(profile), HasSubstr("gradient from \"l2\" to \"l0\" follows no forward"));
   profile.tensors = {{"l0", {"l1"}, 1}, {"l1", {"l0"}, 1}};

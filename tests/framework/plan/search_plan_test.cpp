@@ -257,10 +257,28 @@ TEST(SearchPlan, RefusesRequestsThatNoCostsCouldSatisfy) {
   EXPECT_THAT(with([](auto& r) { r.cpus = {{"core", {}}}; }), HasSubstr("no device is left"));
 }
 
-TEST(SearchPlan, RefusesCostsThatAreNoChain) {
-  Profile profile = plain_chain({10, 10, 10}, 2);
-  profile.tensors.push_back({"l0", {"l2"}, 4});
-  EXPECT_THAT(error_of(profile, request_of(4)), HasSubstr("chains only"));
+TEST(SearchPlan, WholeBatchLayersMakeAStepOneMicroBatch) {
+  Profile profile = plain_chain({10, 20, 10}, 2);
+  profile.layers[1].whole_batch = true;
+  EXPECT_EQ(plan_of(profile, request_of(8)).micro_batches, 1);
+  PlanRequest request = request_of(8);
+  request.micro_batch = 4;
+  EXPECT_THAT(error_of(profile, request),
+              HasSubstr("micro-batch is 4, layer \"l1\" takes statistics of the whole batch of 8"));
+  request.micro_batch = 8;
+  EXPECT_EQ(plan_of(profile, request).micro_batches, 1);
+}
+
+TEST(SearchPlan, CutsAreWhereLittleCrosses) {
+  Profile profile = plain_chain({10, 10, 10, 10}, 2);
+  profile.kinds[0].link_ns_per_byte = 1;
+  // l0 is read at the end, too: behind it two tensors cross every border but the last.
+  profile.tensors = {{"l0", {"l1", "l2"}, 8}, {"l1", {"l2"}, 8}, {"l2", {"l3"}, 1}};
+  PlanRequest request = request_of(8);
+  request.max_replicas = 1;
+  const Plan plan = plan_of(profile, request);
+  ASSERT_EQ(plan.stages.size(), 2U);
+  EXPECT_EQ(plan.stages[0].layers, (std::vector<std::string>{"l0", "l1", "l2"}));
 }
 
 /// Stopped early, the search still has a plan and a bound that holds.

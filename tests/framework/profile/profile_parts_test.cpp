@@ -144,12 +144,6 @@ TEST(AffordableBatch, ShrinksWithTheBudget) {
   EXPECT_EQ(affordable_batch({10, 10}, 0, 64), 2);
 }
 
-TEST(InputGradients, AreNeededBehindTheFirstLayerThatLearns) {
-  std::vector<LayerFacts> facts(4);
-  facts[1].weights_bytes = 4;
-  EXPECT_THAT(input_gradients(facts), ElementsAre(false, false, true, true));
-}
-
 /// 96 + 32 bytes of weights; a sample keeps 24 + 16 bytes, 2 x 40 more come and go.
 std::vector<LayerFacts> two_linear_layers() {
   return {{"a", "linear", {6}, {4}, 96, 0, 0}, {"b", "linear", {4}, {2}, 32, 0, 0}};

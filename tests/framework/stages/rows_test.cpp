@@ -37,12 +37,12 @@ class GatherRows : public testing::Test {
  protected:
   const at::Tensor whole = at::arange(12, at::kFloat).view({6, 2});
   // parts of 3, 0 and 3 rows, as workers hand them over
-  const std::vector<Payload> parts = {to_payload(0, whole.narrow(0, 0, 3)), to_payload(3, {}),
-                                      to_payload(3, whole.narrow(0, 3, 3))};
+  const std::vector<Payload> parts = {to_payload(0, {whole.narrow(0, 0, 3)}), to_payload(3, {at::Tensor()}),
+                                      to_payload(3, {whole.narrow(0, 3, 3)})};
 };
 
 TEST_F(GatherRows, rows_of_one_part_are_not_copied) {
-  const at::Tensor rows = gather_rows(parts, 4, 2);
+  const at::Tensor rows = gather_rows(parts, 0, 4, 2);
   EXPECT_TRUE(rows.is_alias_of(whole));
   EXPECT_TRUE(at::equal(rows, whole.narrow(0, 4, 2)));
 }
@@ -50,24 +50,33 @@ TEST_F(GatherRows, rows_of_one_part_are_not_copied) {
 TEST_F(GatherRows, rows_of_several_parts_are_put_together) {
   for (std::int64_t first = 0; first < 6; ++first)
     for (std::int64_t count = 1; first + count <= 6; ++count)
-      EXPECT_TRUE(at::equal(gather_rows(parts, first, count), whole.narrow(0, first, count)));
+      EXPECT_TRUE(at::equal(gather_rows(parts, 0, first, count), whole.narrow(0, first, count)));
 }
 
 TEST_F(GatherRows, no_rows_are_no_tensor) {
-  EXPECT_FALSE(gather_rows(parts, 3, 0).defined());
-  EXPECT_EQ(to_payload(0, {}), nullptr);
+  EXPECT_FALSE(gather_rows(parts, 0, 3, 0).defined());
+}
+
+TEST_F(GatherRows, values_go_together) {
+  const at::Tensor other = at::randn({6, 2});
+  const std::vector<Payload> both = {
+      to_payload(0, {whole.narrow(0, 0, 4), at::Tensor(), other.narrow(0, 0, 4)}),
+      to_payload(4, {whole.narrow(0, 4, 2), at::Tensor(), other.narrow(0, 4, 2)})};
+  EXPECT_TRUE(at::equal(gather_rows(both, 0, 2, 3), whole.narrow(0, 2, 3)));
+  EXPECT_TRUE(at::equal(gather_rows(both, 2, 2, 3), other.narrow(0, 2, 3)));
+  EXPECT_THROW(gather_rows(both, 1, 2, 3), InternalError);
 }
 
 TEST_F(GatherRows, missing_rows_are_a_bug) {
-  EXPECT_THROW(gather_rows(parts, 4, 3), InternalError);
-  EXPECT_THROW(gather_rows({parts[0]}, 0, 6), InternalError);
+  EXPECT_THROW(gather_rows(parts, 0, 4, 3), InternalError);
+  EXPECT_THROW(gather_rows({parts[0]}, 0, 0, 6), InternalError);
 }
 
 TEST_F(GatherRows, channels_last_stays_channels_last) {
   const at::Tensor image = at::randn({4, 3, 5, 5}).contiguous(at::MemoryFormat::ChannelsLast);
-  const std::vector<Payload> halves = {to_payload(0, image.narrow(0, 0, 2)),
-                                       to_payload(2, image.narrow(0, 2, 2))};
-  const at::Tensor rows = gather_rows(halves, 1, 2);
+  const std::vector<Payload> halves = {to_payload(0, {image.narrow(0, 0, 2)}),
+                                       to_payload(2, {image.narrow(0, 2, 2)})};
+  const at::Tensor rows = gather_rows(halves, 0, 1, 2);
   EXPECT_TRUE(rows.is_contiguous(at::MemoryFormat::ChannelsLast));
   EXPECT_TRUE(at::equal(rows, image.narrow(0, 1, 2)));
 }

@@ -116,7 +116,9 @@ TEST(UnevenShares, every_element_is_updated_once) {
     for (int w = 0; w < static_cast<int>(shares.size()); ++w) {
       const double own = parameters.squared_norm(w), all = 40 * 4 + 42 * 9 + 3500 * 16;
       EXPECT_NEAR(own / all, shares[static_cast<std::size_t>(w)], 0.03) << "whole lines";
-      if (shares[static_cast<std::size_t>(w)] == 0) EXPECT_EQ(own, 0);
+      if (shares[static_cast<std::size_t>(w)] == 0) {
+        EXPECT_EQ(own, 0);
+      }
       norm += own;
       parameters.update(w, context);
     }
