@@ -14,6 +14,7 @@ class AddOp final : public OpBase {
 
   at::Tensor forward(at::TensorList xs, const DrawKey&, bool, Saved*,
                      bool may_overwrite_input) override {
+    if (xs.size() == 1) return may_overwrite_input ? xs[0] : xs[0].clone();
     at::Tensor sum = may_overwrite_input ? xs[0] : at::empty_like(xs[0]);
     at::add_out(sum, xs[0], xs[1]);
     for (std::size_t i = 2; i < xs.size(); ++i) sum.add_(xs[i]);

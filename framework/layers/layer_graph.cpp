@@ -2,6 +2,7 @@
 
 #include <ATen/ops/add.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace millrace {
@@ -30,8 +31,10 @@ std::vector<bool> may_overwrite_inputs(const std::vector<OutputFacts>& layers, i
                                        const std::vector<int>& begins_anew) {
   std::vector<bool> result, free;  // free: the output's storage is read by its readers alone
   for (std::size_t l = 0; l < layers.size(); ++l) {
-    const int from = layers[l].producers.front() - first;
-    const bool own = from >= 0 && from >= begins_anew[l];
+    const std::vector<int>& producers = layers[l].producers;
+    const int from = producers.front() - first;
+    const bool own = from >= 0 && from >= begins_anew[l] &&
+                     std::count(producers.begin(), producers.end(), producers.front()) == 1;
     result.push_back(own && free[at_index(from)] && layers[at_index(from)].readers == 1);
     free.push_back(layers[l].use == OutputUse::same_as_x ? result.back()
                                                          : layers[l].use == OutputUse::free);

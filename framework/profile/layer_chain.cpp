@@ -125,14 +125,12 @@ const at::Tensor& LayerChain::input(std::int64_t samples) {
   return input_;
 }
 
-/// A value that is read for the last time is handed over.
+/// Values that nobody reads after it are handed over.
 std::vector<at::Tensor> LayerChain::inputs_of(std::size_t l, Values& values) const {
   std::vector<at::Tensor> inputs;
-  for (const int producer : producers_[l]) {
-    at::Tensor& value = values[slot(producer)];
-    const bool last = last_reader_[slot(producer)] == static_cast<int>(l);
-    inputs.push_back(last ? std::exchange(value, {}) : value);
-  }
+  for (const int producer : producers_[l]) inputs.push_back(values[slot(producer)]);
+  for (const int producer : producers_[l])
+    if (last_reader_[slot(producer)] == static_cast<int>(l)) values[slot(producer)].reset();
   return inputs;
 }
 

@@ -106,20 +106,20 @@ void WorkerChain::run(const WorkerRows& rows, std::size_t begin, std::size_t end
   }
 }
 
-/// A value that is read for the last time is handed over, so that nobody else holds it.
-WorkerChain::Activation WorkerChain::take(std::size_t l, int producer) {
-  const auto& released = releases_[l];
-  Activation& value = values_[slot(producer)];
-  if (std::find(released.begin(), released.end(), producer) == released.end()) return value;
-  return std::exchange(value, {});
+/// What the layer reads. Values that nobody reads after it are handed over, so that nobody else
+/// holds them.
+std::vector<WorkerChain::Activation> WorkerChain::take_inputs(std::size_t l) {
+  std::vector<Activation> inputs;
+  for (const int producer : layers_[l].producers) inputs.push_back(values_[slot(producer)]);
+  for (const int producer : releases_[l]) values_[slot(producer)] = {};
+  return inputs;
 }
 
 WorkerChain::Activation WorkerChain::forward_rows(const WorkerRows& rows, std::size_t l,
                                                   DrawKey key, bool training, Saved* saved) {
   LayerOp& op = *layers_[l].op;
   std::vector<at::Tensor> xs;
-  for (const int producer : layers_[l].producers)
-    xs.push_back(as_rows(rows, take(l, producer)).tensor);
+  for (Activation& x : take_inputs(l)) xs.push_back(as_rows(rows, std::move(x)).tensor);
   if (rows.count == 0 && !op.meets_replicas()) return {};
   key.first_sample += rows.begin;
   return {op.forward(xs, key, training, saved, may_overwrite_input_[l]), Form::rows};
@@ -129,7 +129,7 @@ WorkerChain::Activation WorkerChain::forward_slice(const WorkerRows& rows, std::
                                                    const DrawKey& key, bool training,
                                                    Saved* saved) {
   ChainLayer& layer = layers_[l];
-  Activation x = take(l, layer.producers.front());
+  Activation x = std::move(take_inputs(l).front());
   if (!layer.columns_only || x.form == Form::rows)
     x = as_whole(rows, std::move(x), layer.input_features);
   at::Tensor y = layer.columns_only && may_overwrite_input_[l]

@@ -95,7 +95,7 @@ class WorkerChain {
   void find_releases();
   NamedValues run_inputs(std::size_t begin) const;
   void run(const WorkerRows& rows, std::size_t begin, std::size_t end, bool training, bool again);
-  Activation take(std::size_t l, int producer);
+  std::vector<Activation> take_inputs(std::size_t l);
   Activation forward_rows(const WorkerRows& rows, std::size_t l, DrawKey key, bool training,
                           Saved* saved);
   Activation forward_slice(const WorkerRows& rows, std::size_t l, const DrawKey& key, bool training,

@@ -24,7 +24,7 @@ struct Shape {
 
 Plan make_plan(const Model& model, std::int64_t batch, const Shape& shape);
 
-/// Weights (and the last loss as "loss") after training on `batches`, step 0, 1, …
+/// As train_plainly().
 NamedTensors train_by_plan(const Model& model, const Plan& plan, const std::vector<Batch>& batches,
                            const OptimizerSettings& optimizer, std::uint64_t seed);
 

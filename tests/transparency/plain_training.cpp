@@ -10,11 +10,19 @@
 #include <algorithm>
 
 #include "framework/layers/layer_op.hpp"
+#include "millrace/joins.hpp"
 
 namespace millrace::test {
 namespace {
 
 namespace nn = torch::nn;
+
+/// A user's own layer with two inputs.
+struct ProductImpl : nn::Cloneable<ProductImpl> {
+  void reset() override {}
+  at::Tensor forward(std::vector<at::Tensor> inputs) { return inputs[0] * inputs[1]; }
+};
+TORCH_MODULE(Product);
 
 nn::Conv2d conv(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride,
                 std::int64_t padding) {
@@ -36,19 +44,34 @@ std::unique_ptr<torch::optim::Optimizer> make_optimizer(std::vector<at::Tensor> 
                                                              .weight_decay(o.weight_decay));
 }
 
-at::Tensor forward(const Model& model, const at::Tensor& inputs, const DrawKey& key) {
-  at::Tensor x = inputs;
+/// What each input of layer l is.
+std::vector<at::Tensor> inputs_of(const Model& model, std::size_t l,
+                                  const std::map<std::string, at::Tensor>& values) {
+  std::vector<at::Tensor> inputs;
+  for (const std::string& name : model.layers[l].inputs) inputs.push_back(values.at(name));
+  if (inputs.empty()) inputs.push_back(values.at(l == 0 ? "" : model.layers[l - 1].name));
+  return inputs;
+}
+
+at::Tensor forward(const Model& model, const at::Tensor& inputs, const DrawKey& key,
+                   bool training) {
+  std::map<std::string, at::Tensor> values = {{"", inputs}};
   for (std::size_t l = 0; l < model.layers.size(); ++l) {
     nn::AnyModule module = model.layers[l].module;
-    if (const auto* dropout = module.ptr()->as<nn::Dropout>()) {
-      const at::Tensor mask =
-          dropout_mask(key, static_cast<int>(l), x.size(0), 0, x[0].numel(), dropout->options.p());
-      x = x * mask.view(x.sizes());
+    module.ptr()->train(training);
+    const std::vector<at::Tensor> xs = inputs_of(model, l, values);
+    at::Tensor& y = values[model.layers[l].name];
+    if (const auto* dropout = module.ptr()->as<nn::Dropout>(); dropout && training) {
+      const at::Tensor mask = dropout_mask(key, static_cast<int>(l), xs[0].size(0), 0,
+                                           xs[0][0].numel(), dropout->options.p());
+      y = xs[0] * mask.view(xs[0].sizes());
+    } else if (xs.size() == 1) {
+      y = module.forward(xs[0]);
     } else {
-      x = module.forward(x);
+      y = module.forward(xs);
     }
   }
-  return x;
+  return values.at(model.layers.back().name);
 }
 
 /// Returns the mean loss of the batch.
@@ -64,7 +87,7 @@ at::Tensor add_gradients(const Model& model, const Batch& batch, DrawKey key, co
     if (order.channels_last) inputs = inputs.contiguous(at::MemoryFormat::ChannelsLast);
     const at::Tensor targets = batch.targets.narrow(0, first, count);
     key.first_sample = first;
-    const at::Tensor outputs = forward(model, inputs, key);
+    const at::Tensor outputs = forward(model, inputs, key, true);
     const at::Tensor sum = model.loss ? model.loss(outputs, targets)
                                       : nn::functional::cross_entropy(outputs, targets) * count;
     const at::Tensor part = sum / samples;
@@ -107,6 +130,47 @@ Model narrow_alexnet() {
   return model;
 }
 
+Model small_graph() {
+  Model model;
+  model.name = "small-graph";
+  model.sample_shape = {3, 10, 10};
+  model.classes = 10;
+  model.add("stem", conv(3, 8, 3, 1, 1)).add("relu0", nn::ReLU());
+  model.add("left1", conv(8, 6, 3, 1, 1), {"relu0"}).add("relu1", nn::ReLU());
+  model.add("left2", conv(6, 8, 3, 1, 1)).add("right", conv(8, 8, 1, 1, 0), {"relu0"});
+  model.add("sum", Add(), {"left2", "right", "relu0"}).add("relu2", nn::ReLU());
+  model.add("both", Concat(), {"relu1", "relu2", "stem"}).add("pool", nn::MaxPool2d(2));
+  model.add("flatten", nn::Flatten()).add("fc1", nn::Linear(22 * 25, 12)).add("relu3", nn::ReLU());
+  model.add("drop", nn::Dropout(0.3)).add("fc2", nn::Linear(12, 12));
+  model.add("product", Product(), {"fc2", "relu3"}).add("again", Add(), {"product", "product"});
+  model.add("fc3", nn::Linear(12, 10)).add("last", Add(), {"fc3", "fc3"});
+  return model;
+}
+
+Model small_residual() {
+  Model model;
+  model.name = "small-residual";
+  model.sample_shape = {3, 9, 9};
+  model.classes = 10;
+  const auto plain = [](std::int64_t in, std::int64_t out, std::int64_t kernel,
+                        std::int64_t stride) {
+    return nn::Conv2d(
+        nn::Conv2dOptions(in, out, kernel).stride(stride).padding(kernel / 2).bias(false));
+  };
+  model.add("conv1", plain(3, 8, 3, 1)).add("bn1", nn::BatchNorm2d(8)).add("relu1", nn::ReLU());
+  model.add("a.conv1", plain(8, 12, 3, 2)).add("a.bn1", nn::BatchNorm2d(12));
+  model.add("a.relu1", nn::ReLU()).add("a.conv2", plain(12, 12, 3, 1));
+  model.add("a.bn2", nn::BatchNorm2d(12)).add("a.down", plain(8, 12, 1, 2), {"relu1"});
+  model.add("a.down_bn", nn::BatchNorm2d(12)).add("a.sum", Add(), {"a.bn2", "a.down_bn"});
+  model.add("a.relu", nn::ReLU()).add("b.conv", plain(12, 12, 3, 1));
+  model.add("b.bn", nn::BatchNorm2d(12)).add("b.sum", Add(), {"b.bn", "a.relu"});
+  model.add("b.relu", nn::ReLU()).add("pool", nn::AdaptiveAvgPool2d(1));
+  model.add("flatten", nn::Flatten()).add("fc1", nn::Linear(nn::LinearOptions(12, 16).bias(false)));
+  model.add("bn", nn::BatchNorm1d(nn::BatchNormOptions(16).eps(1e-3).momentum(0.3)));
+  model.add("relu", nn::ReLU()).add("fc2", nn::Linear(16, 10));
+  return model;
+}
+
 std::vector<Batch> random_batches(const Model& model, const std::vector<std::int64_t>& samples,
                                   std::uint64_t data_seed) {
   at::Generator generator = at::detail::createCPUGenerator(data_seed);
@@ -136,12 +200,14 @@ NamedTensors train_plainly(const Model& model, const std::vector<Batch>& batches
   }
   NamedTensors result = weights_of(model);
   result["loss"] = loss;
+  result["outputs"] = forward(model, batches.back().inputs, {}, false).detach();
   return result;
 }
 
 NamedTensors weights_of(const Model& model) {
   NamedTensors result;
-  for (const auto& [name, tensor] : named_parameters(model)) result[name] = tensor.detach().clone();
+  for (const auto& tensors : {named_parameters(model), named_buffers(model)})
+    for (const auto& [name, tensor] : tensors) result[name] = tensor.detach().clone();
   return result;
 }
 

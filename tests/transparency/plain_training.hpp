@@ -25,6 +25,11 @@ using NamedTensors = std::map<std::string, at::Tensor>;
 Model small_lenet();
 /// Layers of AlexNet's kind, in its order, narrow; 32 x 32 px.
 Model narrow_alexnet();
+/// Branches, sums, a concatenation, values that are read twice and far behind, a join of the user's
+/// own; 10 x 10 px.
+Model small_graph();
+/// Two residual blocks with batch normalisation, and one of rows before the last layer; 9 x 9 px.
+Model small_residual();
 
 std::vector<Batch> random_batches(const Model& model, const std::vector<std::int64_t>& samples,
                                   std::uint64_t data_seed);
@@ -36,12 +41,13 @@ struct Order {
   double noise = 0;  ///< relative, in the inputs
 };
 
-/// Weights (and the last loss as "loss") after training on `batches`, step 0, 1, …
+/// Weights and running statistics after training on `batches`, step 0, 1, …; the last loss as
+/// "loss", and as "outputs" those of the trained model for the last batch.
 NamedTensors train_plainly(const Model& model, const std::vector<Batch>& batches,
                            const OptimizerSettings& optimizer, std::uint64_t seed,
                            const Order& order = {});
 
-/// Copies of the model's parameters.
+/// Copies of the model's parameters and buffers.
 NamedTensors weights_of(const Model& model);
 
 }  // namespace millrace::test

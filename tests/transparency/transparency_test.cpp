@@ -39,6 +39,19 @@ class Grid : public testing::TestWithParam<std::tuple<int, int>> {
 
 TEST_P(Grid, lenet) { check(small_lenet); }
 TEST_P(Grid, alexnet_narrow) { check(narrow_alexnet); }
+TEST_P(Grid, graph) { check(small_graph); }
+
+/// Batch normalisation: a step is one micro-batch.
+TEST_P(Grid, residual) {
+  const Comparison comparison(small_residual, {kBatch, kBatch, 7}, sgd(),
+                              {{kBatch, true}, {kBatch, false, 5e-7}});
+  const auto [stages, division] = GetParam();
+  for (bool recompute : {false, true})
+    for (const std::vector<std::string>& implementations :
+         {std::vector<std::string>{}, {"millrace", "direct"}})
+      comparison.expect_equal({stages, kShares[static_cast<std::size_t>(division)], kBatch, "1f1b",
+                               recompute, true, implementations});
+}
 
 INSTANTIATE_TEST_SUITE_P(stages_and_shares, Grid,
                          testing::Combine(testing::Range(1, 5), testing::Range(0, 5)),
