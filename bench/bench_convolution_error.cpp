@@ -17,7 +17,7 @@
 #include "millrace/model.hpp"
 #include "models/data/loader.hpp"
 #include "models/weights.hpp"
-#include "models/zoo.hpp"
+#include "models/zoo/zoo.hpp"
 
 namespace millrace::bench {
 namespace {

@@ -11,7 +11,7 @@
 #include "framework/base/file.hpp"
 #include "millrace/log.hpp"
 #include "millrace/profiler.hpp"
-#include "models/zoo.hpp"
+#include "models/zoo/zoo.hpp"
 
 namespace millrace::bench {
 namespace {

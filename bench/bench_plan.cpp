@@ -11,7 +11,7 @@
 #include "framework/base/file.hpp"
 #include "millrace/estimate.hpp"
 #include "millrace/train_step.hpp"
-#include "models/zoo.hpp"
+#include "models/zoo/zoo.hpp"
 
 namespace millrace::bench {
 namespace {

@@ -4,7 +4,7 @@
 #include "controller/cli/verbs.hpp"
 #include "framework/base/closest.hpp"
 #include "millrace/errors.hpp"
-#include "models/zoo_list.hpp"
+#include "models/zoo/list.hpp"
 
 namespace millrace::cli {
 namespace {

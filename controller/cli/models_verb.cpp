@@ -4,7 +4,7 @@
 
 #include "controller/cli/output.hpp"
 #include "controller/cli/verbs.hpp"
-#include "models/zoo_list.hpp"
+#include "models/zoo/list.hpp"
 
 namespace millrace::cli {
 namespace {

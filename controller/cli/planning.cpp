@@ -8,7 +8,7 @@
 #include "millrace/errors.hpp"
 #include "millrace/units.hpp"
 #include "models/data/dataset.hpp"
-#include "models/zoo_list.hpp"
+#include "models/zoo/list.hpp"
 
 namespace millrace::cli {
 namespace {
@@ -45,6 +45,7 @@ PlanRequest plan_request(const RunConfig& config) {
   request.max_stages = as_int(config.max_stages);
   request.max_replicas = as_int(config.max_replicas);
   request.recompute = config.recompute;
+  request.statistics = config.statistics;
   request.memory_bytes = config.memory_bytes;
   return request;
 }

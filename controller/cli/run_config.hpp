@@ -27,6 +27,7 @@ struct RunConfig {
   std::string schedule = "auto";
   std::optional<std::int64_t> max_stages, max_replicas;
   RecomputePolicy recompute = RecomputePolicy::automatic;
+  BatchStatistics statistics = BatchStatistics::batch;
   Objective objective = Objective::makespan;
   std::string plan_file;
   std::string costs_file;  ///< what plan_file was made for; "": measured

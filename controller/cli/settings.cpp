@@ -220,6 +220,13 @@ std::vector<Setting> plan_settings() {
                  {{"auto", RecomputePolicy::automatic},
                   {"none", RecomputePolicy::none},
                   {"all", RecomputePolicy::all}}),
+      choice_row({"plan.batch_norm", "--batch-norm", "batch|micro-batch",
+                  "statistics of batch normalisation: of the whole batch, as plain training has "
+                  "them (no pipeline then), or of each micro-batch",
+                  group},
+                 PLACE(statistics),
+                 {{"batch", BatchStatistics::batch},
+                  {"micro-batch", BatchStatistics::micro_batch}}),
       choice_row(
           {"plan.algorithms", "--algorithms", "all|direct",
            "convolutions: all, or only those that multiply every product of their sums", group},

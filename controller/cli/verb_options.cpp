@@ -8,7 +8,7 @@
 #include "millrace/errors.hpp"
 #include "millrace/log.hpp"
 #include "millrace/units.hpp"
-#include "models/zoo_list.hpp"
+#include "models/zoo/list.hpp"
 
 namespace millrace::cli {
 namespace {

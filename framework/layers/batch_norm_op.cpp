@@ -3,6 +3,7 @@
 #include <torch/nn/modules/batchnorm.h>
 
 #include <cmath>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -60,6 +61,7 @@ class BatchNormOp final : public SingleInputOp {
         momentum_(*norm.options.momentum()),
         eps_(norm.options.eps()),
         relu_(request.fusion.relu_behind),
+        most_(request.fusion.relu6_behind ? 6 : std::numeric_limits<float>::infinity()),
         replicas_(request.replicas) {}
 
   bool meets_replicas() const override { return replicas_ != nullptr; }
@@ -71,8 +73,7 @@ class BatchNormOp final : public SingleInputOp {
     const at::Tensor factors = training ? batch_factors(input, !key.again) : running_factors();
     if (!x.defined()) return {};
     at::Tensor y = may_overwrite_input && !saved ? input : at::empty_like(input);
-    kernels::norm_cpu(shape_of(input), line(factors), input.data_ptr<float>(),
-                      y.data_ptr<float>());
+    kernels::norm_cpu(shape_of(input), line(factors), input.data_ptr<float>(), y.data_ptr<float>());
     if (saved) *saved = {input, factors};
     return y;
   }
@@ -89,9 +90,8 @@ class BatchNormOp final : public SingleInputOp {
     const kernels::NormShape shape = shape_of(x);
     Sums own{static_cast<double>(shape.rows), std::vector<double>(channels()),
              std::vector<double>(channels())};
-    kernels::norm_gradient_sums_cpu(shape, line(factors), row(factors, kMean),
-                                    x.data_ptr<float>(), gradient.data_ptr<float>(),
-                                    own.sum.data(), own.product.data());
+    kernels::norm_gradient_sums_cpu(shape, line(factors), row(factors, kMean), x.data_ptr<float>(),
+                                    gradient.data_ptr<float>(), own.sum.data(), own.product.data());
     add_parameter_gradients(own, factors);
     const Sums all = total(own);
     return input_gradient ? make_input_gradient(x, gradient, factors, all) : at::Tensor();
@@ -111,7 +111,7 @@ class BatchNormOp final : public SingleInputOp {
     return factors.data_ptr<float>() + which * factors.size(1);
   }
   kernels::NormLine line(const at::Tensor& factors) const {
-    return {row(factors, kScale), row(factors, kShift), relu_};
+    return {row(factors, kScale), row(factors, kShift), relu_, most_};
   }
   static at::Tensor dense(const at::Tensor& x) {
     if (!x.defined()) return x;
@@ -230,6 +230,7 @@ class BatchNormOp final : public SingleInputOp {
   at::Tensor running_mean_, running_var_;  ///< the model's
   double momentum_, eps_;
   bool relu_;
+  float most_;
   Replicas* replicas_;
 };
 

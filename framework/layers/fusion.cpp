@@ -54,8 +54,10 @@ void fuse_relu(const std::vector<LayerFacts>& layers, const std::vector<std::str
   const auto b = static_cast<std::size_t>(before), n = static_cast<std::size_t>(behind);
   if (before >= 0 && layers[b].type == "batch_norm") {
     relu.forward_done = relu.backward_done = fusions[b].relu_behind = true;
+    fusions[b].relu6_behind = layers[l].type == "relu6";
     return;
   }
+  if (layers[l].type == "relu6") return;
   if (behind >= 0) {
     const bool pool = is_own("max_pool2d", layers[n], chosen[n]);
     relu.forward_done = pool;
@@ -74,7 +76,8 @@ std::vector<Fusion> fusions(const std::vector<LayerFacts>& layers,
   std::vector<Fusion> result(layers.size());
   for (std::size_t l = 0; l < layers.size(); ++l) {
     if (layers[l].type == "conv2d") result[l].pooled_behind = Neighbours(layers).is_pooled(l);
-    if (layers[l].type == "relu") fuse_relu(layers, implementations, l, result);
+    if (layers[l].type == "relu" || layers[l].type == "relu6")
+      fuse_relu(layers, implementations, l, result);
   }
   return result;
 }

@@ -13,9 +13,10 @@ struct LayerFacts;
 struct Fusion {
   /// Does the forward pass of the relu behind it; batch normalisation the backward pass, too.
   bool relu_behind = false;
+  bool relu6_behind = false;  ///< that relu is a ReLU6
   /// Does the backward pass of the relu before it; max pooling does the forward pass, too.
   bool relu_before = false;
-  bool forward_done = false;   ///< a relu: a neighbour does its forward pass
+  bool forward_done = false;   ///< a relu or ReLU6: a neighbour does its forward pass
   bool backward_done = false;  ///< a relu: a neighbour does its backward pass
   /// A convolution whose output goes to max pooling, by a relu or not: most of its gradient is 0.
   bool pooled_behind = false;

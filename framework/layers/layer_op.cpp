@@ -36,6 +36,7 @@ const std::map<std::string, std::vector<Candidate>>& candidates() {
         {kWinograd, make_winograd_op, has_winograd}}},
       {"linear", {{kContiguous, make_linear_op}, {kOwn, make_own_linear_op}}},
       {"relu", {{kContiguous, make_relu_op}}},
+      {"relu6", {{kContiguous, make_relu6_op}}},
       {"max_pool2d",
        {{kContiguous, make_max_pool_op},
         {kChannelsLast, make_max_pool_op, has_channels},

@@ -76,10 +76,10 @@ class LayerOp {
  public:
   virtual ~LayerOp() = default;
 
-  /// y = f(x0, x1, …), one x by LayerFacts::producers. Keeps what backward needs in `saved` where it
-  /// is not null (null: evaluation, or a layer that will be recomputed). `training` switches random
-  /// layers and batch statistics on. May reuse x0's storage for y where `may_overwrite_input` is
-  /// set.
+  /// y = f(x0, x1, …), one x by LayerFacts::producers. Keeps what backward needs in `saved` where
+  /// it is not null (null: evaluation, or a layer that will be recomputed). `training` switches
+  /// random layers and batch statistics on. May reuse x0's storage for y where
+  /// `may_overwrite_input` is set.
   virtual at::Tensor forward(at::TensorList xs, const DrawKey& key, bool training, Saved* saved,
                              bool may_overwrite_input) = 0;
 
@@ -99,8 +99,8 @@ class LayerOp {
   /// backward() may write over dy.
   virtual bool writes_gradient() const = 0;
 
-  /// Its replicas meet in forward() and backward(): one that has no samples calls all the same, with
-  /// undefined tensors.
+  /// Its replicas meet in forward() and backward(): one that has no samples calls all the same,
+  /// with undefined tensors.
   virtual bool meets_replicas() const = 0;
 };
 

@@ -132,12 +132,12 @@ void check_parameters(const Model& model) {
 }
 
 /// Output of one layer for one sample; LibTorch's own complaint becomes ours.
-at::Tensor run_layer(const Model& model, const Layer& layer, const std::vector<at::Tensor>& inputs) {
+at::Tensor run_layer(const Model& model, const Layer& layer,
+                     const std::vector<at::Tensor>& inputs) {
   std::string shapes;
   for (const at::Tensor& input : inputs)
     shapes += (shapes.empty() ? "" : " and ") + text(input.sizes().slice(1).vec());
-  const std::string unmet =
-      unmet_input(*layer.module.ptr(), inputs.front().sizes().slice(1).vec());
+  const std::string unmet = unmet_input(*layer.module.ptr(), inputs.front().sizes().slice(1).vec());
   if (!unmet.empty()) {
     refuse(model, quoted(layer) + " takes " + unmet + ", it is given " + shapes +
                       ": make the layer before it or its own size fit");

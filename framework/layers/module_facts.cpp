@@ -84,6 +84,7 @@ std::string module_type(const nn::Module& module) {
   if (module.as<nn::Conv2dImpl>()) return "conv2d";
   if (module.as<nn::LinearImpl>()) return "linear";
   if (module.as<nn::ReLUImpl>()) return "relu";
+  if (module.as<nn::ReLU6Impl>()) return "relu6";
   if (module.as<nn::MaxPool2dImpl>()) return "max_pool2d";
   if (module.as<nn::AvgPool2dImpl>()) return "avg_pool2d";
   if (module.as<nn::AdaptiveAvgPool2dImpl>()) return "adaptive_avg_pool2d";

@@ -9,8 +9,8 @@
 
 namespace millrace {
 
-/// "conv2d", "linear", "relu", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "dropout",
-/// "flatten", "identity", "batch_norm", "add", "concat"; "module" for every other one.
+/// "conv2d", "linear", "relu", "relu6", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d",
+/// "dropout", "flatten", "identity", "batch_norm", "add", "concat"; "module" for every other one.
 std::string module_type(const torch::nn::Module& module);
 
 /// Takes a vector of inputs, however many there are.

@@ -59,8 +59,9 @@ class ModuleOp final : public OpBase {
       if (input_gradients[i]) wanted.push_back(kept[i]);
     std::vector<at::Tensor> result(input_gradients.size());
     if (wanted.empty()) return result;
-    const auto gradients = torch::autograd::grad({kept.back()}, wanted, {dy}, /*retain_graph=*/false,
-                                                 /*create_graph=*/false, /*allow_unused=*/true);
+    const auto gradients =
+        torch::autograd::grad({kept.back()}, wanted, {dy}, /*retain_graph=*/false,
+                              /*create_graph=*/false, /*allow_unused=*/true);
     for (std::size_t i = 0; i < leaves_.size(); ++i)
       if (gradients[i].defined()) parameters_.add(i, gradients[i]);
     auto next = gradients.begin() + static_cast<std::ptrdiff_t>(leaves_.size());

@@ -111,6 +111,7 @@ std::unique_ptr<LayerOp> make_own_max_pool_op(const OpRequest&);
 std::unique_ptr<LayerOp> make_avg_pool_op(const OpRequest&);
 std::unique_ptr<LayerOp> make_adaptive_pool_op(const OpRequest&);
 std::unique_ptr<LayerOp> make_relu_op(const OpRequest&);
+std::unique_ptr<LayerOp> make_relu6_op(const OpRequest&);
 std::unique_ptr<LayerOp> make_dropout_op(const OpRequest&);
 std::unique_ptr<LayerOp> make_flatten_op(const OpRequest&);
 std::unique_ptr<LayerOp> make_identity_op(const OpRequest&);

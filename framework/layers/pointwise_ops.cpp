@@ -111,6 +111,11 @@ std::unique_ptr<LayerOp> make_relu_op(const OpRequest& request) {
   return std::make_unique<ReluOp>(request.fusion);
 }
 
+/// None of its own where nobody does its work.
+std::unique_ptr<LayerOp> make_relu6_op(const OpRequest& request) {
+  return request.fusion.forward_done ? make_identity_op(request) : nullptr;
+}
+
 std::unique_ptr<LayerOp> make_dropout_op(const OpRequest& request) {
   const auto* dropout = request.layer.module.ptr()->as<torch::nn::Dropout>();
   if (!dropout) return nullptr;

@@ -80,9 +80,9 @@ void check_cpus(const PlanRequest& request, const Profile& profile) {
   }
 }
 
-/// The layer whose result depends on the samples beside it, or null.
-const LayerCosts* whole_batch_layer(const Profile& profile) {
-  if (!profile.training) return nullptr;
+/// The layer that makes a step one micro-batch, or null.
+const LayerCosts* whole_batch_layer(const PlanRequest& request, const Profile& profile) {
+  if (!profile.training || request.statistics == BatchStatistics::micro_batch) return nullptr;
   for (const LayerCosts& layer : profile.layers) {
     if (layer.whole_batch) return &layer;
   }
@@ -90,17 +90,17 @@ const LayerCosts* whole_batch_layer(const Profile& profile) {
 }
 
 void check_whole_batch(const PlanRequest& request, const Profile& profile) {
-  const LayerCosts* const layer = whole_batch_layer(profile);
+  const LayerCosts* const layer = whole_batch_layer(request, profile);
   if (!layer || !request.micro_batch || *request.micro_batch == request.batch) return;
   refuse(
       fmt::format("the micro-batch is {}, layer \"{}\" takes statistics of the whole batch of {}: "
-                  "leave out --micro-batch",
+                  "leave out --micro-batch, or allow --batch-norm micro-batch",
                   *request.micro_batch, layer->name, request.batch));
 }
 
 std::vector<std::int64_t> micro_batches(const PlanRequest& request, const Profile& profile) {
   if (request.micro_batch) return {*request.micro_batch};
-  if (whole_batch_layer(profile)) return {request.batch};
+  if (whole_batch_layer(request, profile)) return {request.batch};
   std::vector<std::int64_t> result;
   for (std::int64_t b = request.batch; b > 0; --b) {
     const std::int64_t count = (request.batch + b - 1) / b;

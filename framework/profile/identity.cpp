@@ -28,9 +28,8 @@ std::string machine_identity(const Topology& topology) {
 
 std::string layer_identity(const LayerFacts& layer) {
   return fmt::format("{} {} reads {}: [{}] -> [{}], {} bytes of weights, {} flop", layer.name,
-                     layer.type, fmt::join(layer.producers, " "),
-                     fmt::join(layer.input_shape, " "), fmt::join(layer.output_shape, " "),
-                     layer.weights_bytes, layer.forward_flops);
+                     layer.type, fmt::join(layer.producers, " "), fmt::join(layer.input_shape, " "),
+                     fmt::join(layer.output_shape, " "), layer.weights_bytes, layer.forward_flops);
 }
 
 }  // namespace

@@ -109,7 +109,8 @@ LayerChain::LayerChain(const Model& model, const std::vector<LayerFacts>& facts,
     for (ParameterSlot& slot : op->parameters()) slot.value = weights_.values_.at(slot.name);
     outputs.push_back({op->output_use(), facts[l].producers,
                        std::max<int>(1, static_cast<int>(facts[l].readers.size()))});
-    for (const int producer : facts[l].producers) last_reader_[slot(producer)] = static_cast<int>(l);
+    for (const int producer : facts[l].producers)
+      last_reader_[slot(producer)] = static_cast<int>(l);
     producers_.push_back(facts[l].producers);
     ops_.push_back(std::move(op));
   }

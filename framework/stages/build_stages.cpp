@@ -46,8 +46,7 @@ class Cutter {
     for (const std::string& name : plan.layers) {
       check_name(name);
       for (int worker = 0; worker < workers; ++worker)
-        design.layers[static_cast<std::size_t>(worker)].push_back(
-            make(plan, worker, *design.team));
+        design.layers[static_cast<std::size_t>(worker)].push_back(make(plan, worker, *design.team));
       ++next_;
     }
     design.last = next_ == model_.layers.size();
@@ -99,7 +98,8 @@ class Cutter {
     if (value == kSample) return false;
     const auto l = static_cast<std::size_t>(value);
     const std::vector<bool>& inputs = input_gradients_[l];
-    return facts_[l].weights_bytes > 0 || std::find(inputs.begin(), inputs.end(), true) != inputs.end();
+    return facts_[l].weights_bytes > 0 ||
+           std::find(inputs.begin(), inputs.end(), true) != inputs.end();
   }
 
   ChainLayer make(const PlanStage& plan, int worker, Team& team) const {

@@ -66,8 +66,7 @@ std::vector<at::Tensor> WorkerChain::forward(const WorkerRows& rows, std::vector
   return ys;
 }
 
-std::vector<at::Tensor> WorkerChain::backward(const WorkerRows& rows,
-                                              std::vector<at::Tensor> dys) {
+std::vector<at::Tensor> WorkerChain::backward(const WorkerRows& rows, std::vector<at::Tensor> dys) {
   for (std::size_t i = 0; i < dys.size(); ++i)
     if (borders_.output_gradients[i])
       gradients_[slot(borders_.outputs[i])] = {{std::move(dys[i]), Form::rows}, false};
@@ -151,8 +150,7 @@ void WorkerChain::backward_rows(const WorkerRows& rows, std::size_t l, PartialGr
   own = {};
   for (std::size_t i = 0; i < dxs.size(); ++i) {
     if (!layer.input_gradients[i]) continue;
-    add_gradient(rows, layer.producers[i],
-                 {{std::move(dxs[i].value), Form::rows}, dxs[i].shared});
+    add_gradient(rows, layer.producers[i], {{std::move(dxs[i].value), Form::rows}, dxs[i].shared});
   }
 }
 

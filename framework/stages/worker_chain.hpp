@@ -1,7 +1,7 @@
 #pragma once
 // The layers of a stage as one of its workers runs them, in the order in which they stand in the
-// model. Most layers are divided by samples: the worker computes its rows. Feature layers are divided by columns of activations that all workers
-// share:
+// model. Most layers are divided by samples: the worker computes its rows. Feature layers are
+// divided by columns of activations that all workers share:
 //
 //   rows ── copy own rows ──▶ barrier ─▶ linear: own columns ─▶ relu: own columns ─▶ barrier ─▶ …
 //   … ─▶ linear: own columns ─▶ barrier ─▶ rows
@@ -29,8 +29,8 @@ struct ChainLayer {
   std::unique_ptr<FeatureOp> slice;
   std::int64_t input_features = 0;  ///< of a slice
   std::int64_t output_features = 0;
-  bool columns_only = false;  ///< a slice that reads its own columns alone (relu, dropout)
-  bool recompute = false;     ///< what it saves is dropped, and made again before its backward
+  bool columns_only = false;   ///< a slice that reads its own columns alone (relu, dropout)
+  bool recompute = false;      ///< what it saves is dropped, and made again before its backward
   std::vector<int> producers;  ///< as LayerFacts::producers
   int readers = 1;             ///< of its output, in all stages
   std::vector<bool> input_gradients;  ///< by input: something before it, in any stage, learns
@@ -88,7 +88,7 @@ class WorkerChain {
   };
   using NamedValues = std::vector<std::pair<int, Activation>>;
   struct Kept {
-    std::vector<Saved> saved;            ///< by layer
+    std::vector<Saved> saved;             ///< by layer
     std::vector<NamedValues> run_inputs;  ///< by layer: of a run to recompute that it begins
   };
 
@@ -127,8 +127,8 @@ class WorkerChain {
   std::int64_t next_buffer_ = 0;
   std::uint64_t seed_ = 0;
   std::int64_t step_ = 0;
-  std::vector<Kept> kept_;  ///< by micro-batch
-  std::vector<Activation> values_;                          ///< of the pass that runs, by slot
+  std::vector<Kept> kept_;                                 ///< by micro-batch
+  std::vector<Activation> values_;                         ///< of the pass that runs, by slot
   std::vector<std::optional<PartialGradient>> gradients_;  ///< the same
 };
 

@@ -4,13 +4,15 @@
 //   y = gamma (x - mean) / sqrt(var + eps) + beta,  mean and var over all rows of a channel
 //
 // in passes that let replicas meet between them: each finds what its own rows sum up to, the caller
-// adds that up, and each then finishes its rows. With a relu behind (`relu`) y is max(y, 0), and the
-// gradient counts as 0 where y is not above 0, which is found again from x.
+// adds that up, and each then finishes its rows. With a relu behind, y is held between 0 and `most`
+// (infinite; 6 for a ReLU6), and the gradient counts as 0 where y is not between them, which is
+// found again from x.
 // Sums are made in double over runs of float32 sums of at most 64 rows.
 // Versions: _reference (double throughout), _cpu (Highway, on the calling thread's OpenMP team; the
 // same bits for the same team size). Traffic in the comments: N = rows * channels floats.
 
 #include <cstdint>
+#include <limits>
 
 namespace millrace::kernels {
 
@@ -23,6 +25,7 @@ struct NormLine {
   const float* scale = nullptr;
   const float* shift = nullptr;
   bool relu = false;
+  float most = std::numeric_limits<float>::infinity();  ///< of y, with relu
 };
 
 /// By channel: mean[c] of x and the sum of squared deviations from it. rows > 0. Reads N.

@@ -51,7 +51,8 @@ void add_deviations(Index rows, Index channels, const float* pivot, const float*
                     double* squares) {
   sum_rows(rows, channels, sum, squares,
            [=](Index c, Index lanes, Index i, Vector& s, Vector& q) HWY_ATTR {
-             const Vector deviation = hn::Sub(load_lanes(x + i, lanes), load_lanes(pivot + c, lanes));
+             const Vector deviation =
+                 hn::Sub(load_lanes(x + i, lanes), load_lanes(pivot + c, lanes));
              s = hn::Add(s, deviation);
              q = hn::MulAdd(deviation, deviation, q);
            });
@@ -65,12 +66,14 @@ HWY_INLINE Channel load_channel(const NormLine& line, Index c, Index lanes) {
   return {load_lanes(line.scale + c, lanes), load_lanes(line.shift + c, lanes)};
 }
 
-/// dy where y = x scale + shift is above 0.
+/// dy where y = x scale + shift is not cut off.
 HWY_INLINE Vector passed(const NormLine& line, Vector x, Vector dy, Index c, Index lanes) {
   if (!line.relu) return dy;
   const Channel channel = load_channel(line, c, lanes);
   const Vector y = hn::MulAdd(x, channel.scale, channel.shift);
-  return hn::IfThenElseZero(hn::Gt(y, hn::Zero(Floats())), dy);
+  const auto inside =
+      hn::And(hn::Gt(y, hn::Zero(Floats())), hn::Lt(y, hn::Set(Floats(), line.most)));
+  return hn::IfThenElseZero(inside, dy);
 }
 
 void add_gradients(Index rows, Index channels, const NormLine& line, const float* mean,
@@ -84,13 +87,19 @@ void add_gradients(Index rows, Index channels, const NormLine& line, const float
            });
 }
 
+/// What is no number stays so.
+HWY_INLINE Vector cut(Vector value, float most) {
+  const Vector bound = hn::Set(Floats(), most);
+  return hn::IfThenElse(hn::Gt(value, bound), bound, clamp_at_zero(value));
+}
+
 void normalise(Index rows, Index channels, const NormLine& line, const float* x, float* y) {
   for (Index r = 0; r < rows; ++r)
     for (Index c = 0; c < channels; c += kLanes) {
       const Index lanes = std::min<Index>(kLanes, channels - c), i = r * channels + c;
       const Channel channel = load_channel(line, c, lanes);
       const Vector value = hn::MulAdd(load_lanes(x + i, lanes), channel.scale, channel.shift);
-      store_lanes(line.relu ? clamp_at_zero(value) : value, y + i, lanes);
+      store_lanes(line.relu ? cut(value, line.most) : value, y + i, lanes);
     }
 }
 
@@ -158,8 +167,7 @@ void sum_parts(const NormShape& shape, double* first, double* second, const AddU
 
 }  // namespace
 
-void norm_statistics_cpu(const NormShape& shape, const float* x, double* mean,
-                         double* deviations) {
+void norm_statistics_cpu(const NormShape& shape, const float* x, double* mean, double* deviations) {
   // From the first row, so that a mean that is large beside the deviations cancels no digits.
   sum_parts(shape, mean, deviations,
             [&](std::int64_t offset, std::int64_t rows, double* sum, double* squares) {

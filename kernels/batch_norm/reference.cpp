@@ -10,8 +10,8 @@ namespace {
 double passed(const NormShape& shape, const NormLine& line, const float* x, const float* dy,
               std::int64_t i) {
   const std::int64_t c = i % shape.channels;
-  const bool cut = line.relu && !(std::fma(x[i], line.scale[c], line.shift[c]) > 0);
-  return cut ? 0 : dy[i];
+  const float y = std::fma(x[i], line.scale[c], line.shift[c]);
+  return line.relu && !(y > 0 && y < line.most) ? 0 : dy[i];
 }
 
 }  // namespace
@@ -34,7 +34,7 @@ void norm_reference(const NormShape& shape, const NormLine& line, const float* x
   for (std::int64_t i = 0; i < shape.rows * shape.channels; ++i) {
     const std::int64_t c = i % shape.channels;
     const double value = double{x[i]} * line.scale[c] + line.shift[c];
-    y[i] = static_cast<float>(line.relu && value < 0 ? 0 : value);
+    y[i] = static_cast<float>(line.relu ? std::clamp(value, 0.0, double{line.most}) : value);
   }
 }
 

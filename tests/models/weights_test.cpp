@@ -7,7 +7,7 @@
 #include <torch/nn/modules/activation.h>
 #include <torch/nn/modules/linear.h>
 
-#include "models/zoo.hpp"
+#include "models/zoo/zoo.hpp"
 #include "tests/models/data/image_files.hpp"
 
 namespace millrace {

@@ -1,9 +1,11 @@
-#include "models/zoo_list.hpp"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <set>
+
 #include "millrace/errors.hpp"
+#include "models/zoo/list.hpp"
 
 namespace millrace {
 namespace {
@@ -13,7 +15,14 @@ using ::testing::HasSubstr;
 TEST(ZooList, NamesTheModelsOnce) {
   std::vector<std::string> names;
   for (const ModelInfo& info : zoo()) names.push_back(info.name);
-  EXPECT_THAT(names, ::testing::UnorderedElementsAre("alexnet", "alexnet-32", "lenet5", "mlp"));
+  EXPECT_EQ(std::set<std::string>(names.begin(), names.end()).size(), names.size());
+  EXPECT_THAT(names, ::testing::IsSupersetOf({"alexnet", "lenet5", "resnet18", "vgg16"}));
+}
+
+TEST(ZooList, HasTheLargestFirst) {
+  EXPECT_TRUE(std::is_sorted(zoo().begin(), zoo().end(), [](const auto& a, const auto& b) {
+    return a.parameters > b.parameters;
+  }));
 }
 
 TEST(ZooList, FindsByName) {
@@ -32,7 +41,7 @@ std::string refusal(const std::string& name) {
 
 TEST(ZooList, UnknownNameTellsTheClosestOrAll) {
   EXPECT_THAT(refusal("alexnet32"), HasSubstr("'alexnet32': did you mean 'alexnet-32'?"));
-  EXPECT_THAT(refusal("gpt"), HasSubstr("one of alexnet, alexnet-32, mlp, lenet5"));
+  EXPECT_THAT(refusal("gpt"), HasSubstr("one of vgg16, vgg11, alexnet, alexnet-32"));
   EXPECT_THAT(refusal(""), HasSubstr("one of"));
 }
 

@@ -1,4 +1,4 @@
-#include "models/zoo.hpp"
+#include "models/zoo/zoo.hpp"
 
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
@@ -149,7 +149,7 @@ TEST(MakeModel, TakesTheNumberOfClasses) {
 }
 
 TEST(MakeModel, RefusesUnknownNamesAndNoClasses) {
-  EXPECT_THROW(make_model("resnet50", 10), ConfigError);
+  EXPECT_THROW(make_model("resnet51", 10), ConfigError);
   EXPECT_THROW(make_model("lenet5", 1), ConfigError);
   EXPECT_THROW(make_model("lenet5", -3), ConfigError);
 }

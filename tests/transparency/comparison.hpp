@@ -40,8 +40,7 @@ class Comparison {
  public:
   /// `orders`: other ones in which plain training must give the same.
   Comparison(MakeModel make, std::vector<std::int64_t> samples, OptimizerSettings optimizer,
-             std::vector<Order> orders = {
-                 {2, true}, {3, false}, {1, true}, {kBatch, false, 5e-7}})
+             std::vector<Order> orders = {{2, true}, {3, false}, {1, true}, {kBatch, false, 5e-7}})
       : make_(std::move(make)),
         optimizer_(optimizer),
         orders_(std::move(orders)),

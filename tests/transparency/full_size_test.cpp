@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "models/zoo.hpp"
+#include "models/zoo/zoo.hpp"
 #include "tests/transparency/comparison.hpp"
 
 namespace millrace::test {

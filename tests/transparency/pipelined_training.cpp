@@ -82,9 +82,9 @@ NamedTensors train_by_plan(const Model& model, const Plan& plan, const std::vect
   result["loss"] = at::tensor(stages.results().loss, at::kFloat);
   const at::Tensor& last = batches.back().inputs;
   stages.begin_prediction(last);
-  executor.run(make_schedule("forward-only", static_cast<int>(plan.stages.size()),
-                             static_cast<int>((last.size(0) + plan.micro_batch - 1) /
-                                              plan.micro_batch)));
+  executor.run(
+      make_schedule("forward-only", static_cast<int>(plan.stages.size()),
+                    static_cast<int>((last.size(0) + plan.micro_batch - 1) / plan.micro_batch)));
   result["outputs"] = stages.outputs();
   return result;
 }

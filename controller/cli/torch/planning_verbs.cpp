@@ -13,7 +13,7 @@
 #include "controller/forecast.hpp"
 #include "millrace/log.hpp"
 #include "millrace/units.hpp"
-#include "models/zoo.hpp"
+#include "models/zoo/zoo.hpp"
 
 namespace millrace::cli {
 namespace {

@@ -10,7 +10,7 @@
 #include "controller/cli/planning.hpp"
 #include "framework/base/file.hpp"
 #include "millrace/errors.hpp"
-#include "models/zoo.hpp"
+#include "models/zoo/zoo.hpp"
 
 namespace millrace::cli {
 namespace {

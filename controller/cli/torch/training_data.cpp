@@ -11,7 +11,7 @@
 #include "millrace/log.hpp"
 #include "millrace/profiler.hpp"
 #include "models/data/scenes.hpp"
-#include "models/zoo_list.hpp"
+#include "models/zoo/list.hpp"
 
 namespace millrace::cli {
 namespace {

@@ -1,6 +1,6 @@
 #pragma once
-// The model contract: named layers (LibTorch modules) and who reads whom, the shape of a sample, the
-// loss.
+// The model contract: named layers (LibTorch modules) and who reads whom, the shape of a sample,
+// the loss.
 
 #include <torch/nn/modules/container/any.h>
 
@@ -30,12 +30,13 @@ inline constexpr int kSample = -1;
 /// What is known of a layer without running it on a device under measurement.
 struct LayerFacts {
   std::string name;
-  std::string type;  ///< "conv2d", "linear", "relu", "max_pool2d", "dropout", "flatten", …, "module"
+  std::string type;  ///< "conv2d", "linear", "relu", "max_pool2d", "add", …, "module"
   /// Of one sample, without the batch dimension; where there are several inputs, of the first.
   std::vector<std::int64_t> input_shape;
   std::vector<std::int64_t> output_shape;
   std::int64_t weights_bytes = 0;
-  double forward_flops = 0;   ///< per sample, multiply and add counted apart; 0: not a matrix product
+  /// Per sample, multiply and add counted apart; 0: not a matrix product.
+  double forward_flops = 0;
   /// Input and weight gradients; no input gradient where no layer before it has weights.
   double backward_flops = 0;
   std::vector<int> producers;  ///< by input: index of the layer that makes it, or kSample
@@ -47,7 +48,8 @@ using LossFunction =
     std::function<torch::Tensor(const torch::Tensor& output, const torch::Tensor& target)>;
 
 /// A network to train: a graph without cycles, since a layer reads what stands before it; the last
-/// layer's output goes to the loss. Values share the modules (a copy is cheap and refers to the same weights).
+/// layer's output goes to the loss. Values share the modules (a copy is cheap and refers to the
+/// same weights).
 struct Model {
   std::string name;
   std::vector<std::int64_t> sample_shape;  ///< C x H x W, or any shape without the batch dimension
@@ -68,7 +70,8 @@ struct Model {
 
 /// Checks the contract (names unique, inputs known, outputs used, shapes fit, modules that a plan
 /// cannot keep exact, such as random ones inside others, are refused) by running one zero sample,
-/// and returns what is known of each layer. Throws ConfigError (tag "model") naming the layer, both shapes and the remedy.
+/// and returns what is known of each layer. Throws ConfigError (tag "model") naming the layer, both
+/// shapes and the remedy.
 std::vector<LayerFacts> check_model(const Model& model);
 
 /// Named parameters in layer order, sharing storage with the modules.

@@ -99,6 +99,12 @@ std::int64_t samples_in(const Plan& plan, std::int64_t micro_batch_index);
 
 enum class RecomputePolicy { automatic, none, all };
 
+/// Whose samples batch normalisation takes its statistics of.
+enum class BatchStatistics {
+  batch,        ///< as plain training does: a step is one micro-batch
+  micro_batch,  ///< another result than plain training's, and any number of micro-batches
+};
+
 inline constexpr std::int64_t kLargestBatch = 65536;
 
 struct PlanRequest {
@@ -109,6 +115,7 @@ struct PlanRequest {
   std::optional<int> max_stages;
   std::optional<int> max_replicas;
   RecomputePolicy recompute = RecomputePolicy::automatic;
+  BatchStatistics statistics = BatchStatistics::batch;
   std::optional<std::int64_t> memory_bytes;      ///< lowers the profile's shared budget
   std::map<std::string, std::vector<int>> cpus;  ///< kind -> CPU numbers; absent: numbered 0, 1, …
 };
@@ -124,8 +131,8 @@ using SecondsClock = std::function<double()>;
 
 /// Searches the best plan for the measured costs. Deterministic: same inputs, same plan (but for
 /// SearchReport::seconds, which stays 0 without a clock). Pure: no threads, no torch.
-/// Throws ConfigError (tag "plan") for a request that cannot be satisfied (batch 0, micro-batches of
-/// layers that need the whole batch, …).
+/// Throws ConfigError (tag "plan") for a request that cannot be satisfied (batch 0, micro-batches
+/// of layers that need the whole batch, …).
 std::variant<Plan, PlanFailure> search_plan(const Profile& profile, const PlanRequest& request,
                                             const SecondsClock& clock = {});
 

@@ -167,7 +167,8 @@ TEST(LayerOp, makes_no_input_gradient_where_none_is_asked_for) {
     Saved saved;
     const at::Tensor x = random_batch(s.facts.input_shape, 3);
     op->forward(x, {}, true, &saved, false);
-    EXPECT_FALSE(input_gradient(*op, random_batch(s.facts.output_shape, 3), saved, false).defined());
+    EXPECT_FALSE(
+        input_gradient(*op, random_batch(s.facts.output_shape, 3), saved, false).defined());
     for (const ParameterSlot& slot : op->parameters()) EXPECT_TRUE(has_gradient(slot));
   });
 }

@@ -187,7 +187,8 @@ TEST(CheckModel, RefusesAGraphThatCannotRun) {
   model.layers[1].inputs = {"a"};
   EXPECT_EQ(refusal(model), "");
   model.layers[2].inputs = {"a"};
-  EXPECT_THAT(refusal(model), AllOf(HasSubstr("'b' is read by no layer"), HasSubstr("leave it out")));
+  EXPECT_THAT(refusal(model),
+              AllOf(HasSubstr("'b' is read by no layer"), HasSubstr("leave it out")));
   model.layers[1].inputs = {"c"};
   EXPECT_THAT(refusal(model), HasSubstr("'b' reads 'c', which is not before it"));
   model.layers[1].inputs = {"b"};

@@ -96,8 +96,8 @@ TEST(Chain, AGradientGivenForOneReaderLeavesTheOthers) {
 
 TEST(Chain, KeepsTheOrderOfTheFileWhereTheTensorsAllowIt) {
   Profile profile = fixtures::plain_chain({1, 1, 1, 1, 1}, 1);  // two branches that meet in l4
-  profile.tensors = {{"l0", {"l1", "l3"}, 1}, {"l1", {"l2"}, 1}, {"l2", {"l4"}, 1},
-                     {"l3", {"l4"}, 1}};
+  profile.tensors = {
+      {"l0", {"l1", "l3"}, 1}, {"l1", {"l2"}, 1}, {"l2", {"l4"}, 1}, {"l3", {"l4"}, 1}};
   EXPECT_THAT(make_chain(profile).layers, ElementsAre(0, 1, 2, 3, 4));
   std::swap(profile.layers[1], profile.layers[4]);
   EXPECT_THAT(make_chain(profile).layers, ElementsAre(0, 3, 4, 2, 1));

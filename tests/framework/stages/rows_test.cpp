@@ -37,7 +37,8 @@ class GatherRows : public testing::Test {
  protected:
   const at::Tensor whole = at::arange(12, at::kFloat).view({6, 2});
   // parts of 3, 0 and 3 rows, as workers hand them over
-  const std::vector<Payload> parts = {to_payload(0, {whole.narrow(0, 0, 3)}), to_payload(3, {at::Tensor()}),
+  const std::vector<Payload> parts = {to_payload(0, {whole.narrow(0, 0, 3)}),
+                                      to_payload(3, {at::Tensor()}),
                                       to_payload(3, {whole.narrow(0, 3, 3)})};
 };
 
@@ -53,9 +54,7 @@ TEST_F(GatherRows, rows_of_several_parts_are_put_together) {
       EXPECT_TRUE(at::equal(gather_rows(parts, 0, first, count), whole.narrow(0, first, count)));
 }
 
-TEST_F(GatherRows, no_rows_are_no_tensor) {
-  EXPECT_FALSE(gather_rows(parts, 0, 3, 0).defined());
-}
+TEST_F(GatherRows, no_rows_are_no_tensor) { EXPECT_FALSE(gather_rows(parts, 0, 3, 0).defined()); }
 
 TEST_F(GatherRows, values_go_together) {
   const at::Tensor other = at::randn({6, 2});

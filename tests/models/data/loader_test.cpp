@@ -10,7 +10,7 @@
 #include <numeric>
 
 #include "framework/affinity/affinity.hpp"
-#include "models/zoo.hpp"
+#include "models/zoo/zoo.hpp"
 #include "tests/models/data/fake_dataset.hpp"
 
 namespace millrace {

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "millrace/model.hpp"
-#include "models/zoo_list.hpp"
+#include "models/zoo/list.hpp"
 
 namespace millrace {
 

@@ -1,0 +1,44 @@
+#include "models/zoo/list.hpp"
+
+#include "framework/base/closest.hpp"
+#include "millrace/errors.hpp"
+
+namespace millrace {
+const std::vector<ModelInfo>& zoo() {
+  static const std::vector<ModelInfo> models = {
+      {"vgg16", {3, 224, 224}, 1000, 138'357'544, "VGG with 16 layers that learn, for photos"},
+      {"vgg11", {3, 224, 224}, 1000, 132'863'336, "VGG with 11 layers that learn, for photos"},
+      {"alexnet",
+       {3, 224, 224},
+       1000,
+       61'100'840,
+       "AlexNet with torchvision's shapes and names, for photos"},
+      {"alexnet-32",
+       {3, 32, 32},
+       10,
+       35'855'178,
+       "AlexNet's layers sized for 32 px images such as CIFAR-10"},
+      {"resnet50", {3, 224, 224}, 1000, 25'557'032, "ResNet of bottleneck blocks, for photos"},
+      {"inception_v3", {3, 299, 299}, 1000, 23'834'568, "Inception v3, no auxiliary head"},
+      {"resnet18", {3, 224, 224}, 1000, 11'689'512, "ResNet of basic blocks, for photos"},
+      {"densenet121", {3, 224, 224}, 1000, 7'978'856, "DenseNet with growth rate 32, for photos"},
+      {"googlenet", {3, 224, 224}, 1000, 6'624'904, "GoogLeNet, no auxiliary heads"},
+      {"mobilenet_v2", {3, 224, 224}, 1000, 3'504'872, "MobileNet v2, for photos"},
+      {"squeezenet1_1", {3, 224, 224}, 1000, 1'235'496, "SqueezeNet 1.1, for photos"},
+      {"resnet56", {3, 32, 32}, 10, 855'770, "ResNet for 32 px images such as CIFAR-10"},
+      {"resnet20", {3, 32, 32}, 10, 272'474, "ResNet for 32 px images such as CIFAR-10"},
+      {"mlp", {1, 28, 28}, 10, 266'610, "784-300-100 perceptron, for digits such as MNIST"},
+      {"lenet5", {1, 28, 28}, 10, 61'706, "LeNet-5 with ReLU and max pooling, for digits"}};
+  return models;
+}
+
+const ModelInfo& model_info(const std::string& name) {
+  for (const ModelInfo& info : zoo()) {
+    if (info.name == name) return info;
+  }
+  std::vector<std::string> names;
+  for (const ModelInfo& info : zoo()) names.push_back(info.name);
+  throw ConfigError("model", "there is no model '" + name + "'" + suggestion(name, names));
+}
+
+}  // namespace millrace
