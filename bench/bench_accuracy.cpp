@@ -23,20 +23,20 @@ using Clock = std::chrono::steady_clock;
 
 LoaderSettings loader_settings(const DataSplit& data, const PlainModel& plain, int batch) {
   LoaderSettings settings;
-  const int channels = static_cast<int>(plain.sample_shape.front());
-  settings.format = sample_format(plain.sample_shape, normalisation_of(*data.train, channels));
+  const int channels = static_cast<int>(plain.sample_shape().front());
+  settings.format = sample_format(plain.sample_shape(), normalisation_of(*data.train, channels));
   settings.batch = batch;
   settings.seed = 1;
   return settings;
 }
 
 torch::Tensor outputs_of(PlainModel& plain, const Batch& batch) {
-  return plain.network->forward(batch.inputs.contiguous(at::MemoryFormat::ChannelsLast));
+  return plain.forward(batch.inputs.contiguous(at::MemoryFormat::ChannelsLast));
 }
 
 double accuracy_of(PlainModel& plain, const DataSplit& data, const LoaderSettings& settings) {
   const torch::NoGradGuard no_gradients;
-  plain.network->eval();
+  plain.train(false);
   Loader loader(data.validation, settings);
   std::int64_t correct = 0, samples = 0;
   while (const auto batch = loader.next()) {
@@ -48,7 +48,7 @@ double accuracy_of(PlainModel& plain, const DataSplit& data, const LoaderSetting
 
 /// Returns the steps that were made.
 std::int64_t train(PlainModel& plain, Loader& loader, double learning_rate, int seconds) {
-  torch::optim::SGD optimizer(plain.network->parameters(),
+  torch::optim::SGD optimizer(plain.parameters(),
                               torch::optim::SGDOptions(learning_rate).momentum(0.9));
   const auto end = Clock::now() + std::chrono::seconds(seconds);
   std::int64_t steps = 0;
@@ -66,9 +66,9 @@ int run(const Arguments& arguments) {
   torch::manual_seed(1);
   const DataSplit data = open_data({.path = arguments.text("--data")});
   if (!data.validation) throw std::invalid_argument("--data has no validation images");
-  PlainModel plain = plain_model(arguments.text("--model"),
-                                 static_cast<std::int64_t>(data.train->class_names().size()));
-  for (auto& parameter : plain.network->parameters()) {
+  PlainModel plain(arguments.text("--model"),
+                   static_cast<std::int64_t>(data.train->class_names().size()));
+  for (at::Tensor& parameter : plain.parameters()) {
     if (parameter.dim() != 4) continue;
     parameter.set_data(parameter.detach().contiguous(at::MemoryFormat::ChannelsLast));
   }

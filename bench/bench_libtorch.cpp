@@ -28,21 +28,20 @@ int run(const Arguments& arguments) {
   const int batch = arguments.positive("--batch"), classes = arguments.positive("--classes");
   at::set_num_threads(arguments.positive("--threads"));
   torch::manual_seed(1);
-  PlainModel plain = plain_model(arguments.text("--model"), classes);
-  torch::nn::Sequential& network = plain.network;
-  std::vector<std::int64_t> shape = plain.sample_shape;
+  PlainModel network(arguments.text("--model"), classes);
+  std::vector<std::int64_t> shape = network.sample_shape();
   shape.insert(shape.begin(), batch);
   const auto layout = layout_of(arguments);
-  for (auto& parameter : network->parameters()) {
+  for (at::Tensor& parameter : network.parameters()) {
     if (parameter.dim() == 4) parameter.set_data(parameter.detach().contiguous(layout));
   }
   const torch::Tensor images = torch::randn(shape).contiguous(layout);
   const torch::Tensor labels = torch::randint(classes, {batch}, torch::kLong);
-  torch::optim::SGD optimizer(network->parameters(), torch::optim::SGDOptions(0.01).momentum(0.9));
+  torch::optim::SGD optimizer(network.parameters(), torch::optim::SGDOptions(0.01).momentum(0.9));
 
   const auto step = [&] {
     optimizer.zero_grad();
-    const auto loss = torch::nn::functional::cross_entropy(network->forward(images), labels);
+    const auto loss = torch::nn::functional::cross_entropy(network.forward(images), labels);
     loss.backward();
     optimizer.step();
   };

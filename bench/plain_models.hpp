@@ -1,19 +1,30 @@
 #pragma once
-// The models of the zoo as a LibTorch user writes them: the baselines share no code with Millrace.
+// The models of the zoo as a LibTorch user runs them: their modules under autograd, ReLU in place,
+// none of our kernels or allocator.
 
-#include <torch/nn/modules/container/sequential.h>
+#include <ATen/core/Tensor.h>
 
 #include <string>
 #include <vector>
 
+#include "millrace/model.hpp"
+
 namespace millrace::bench {
 
-struct PlainModel {
-  torch::nn::Sequential network;
-  std::vector<std::int64_t> sample_shape;
-};
+/// Not thread-safe.
+class PlainModel {
+ public:
+  /// Throws ConfigError for a model that the zoo does not have.
+  PlainModel(const std::string& name, std::int64_t classes);
 
-/// Throws std::invalid_argument for a name that has no twin here.
-PlainModel plain_model(const std::string& name, std::int64_t classes);
+  at::Tensor forward(const at::Tensor& inputs);
+  std::vector<at::Tensor> parameters() const;
+  const std::vector<std::int64_t>& sample_shape() const { return model_.sample_shape; }
+  void train(bool on);
+
+ private:
+  Model model_;
+  std::vector<LayerFacts> facts_;
+};
 
 }  // namespace millrace::bench

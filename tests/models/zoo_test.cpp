@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "millrace/errors.hpp"
+#include "tests/plain_graph.hpp"
 
 namespace millrace {
 namespace {
@@ -42,9 +43,7 @@ TEST_P(EveryModel, KeepsTheContractAndItsListEntry) {
 
 /// Mean loss of a batch in the modules' own modes.
 at::Tensor loss_of(const Model& model, const at::Tensor& inputs, const at::Tensor& targets) {
-  at::Tensor value = inputs;
-  for (const Layer& layer : model.layers) value = torch::nn::AnyModule(layer.module).forward(value);
-  return at::cross_entropy_loss(value, targets);
+  return at::cross_entropy_loss(test::run_graph(model, inputs), targets);
 }
 
 INSTANTIATE_TEST_SUITE_P(Zoo, EveryModel, ::testing::ValuesIn(zoo()), [](const auto& each) {
@@ -87,7 +86,8 @@ TEST_P(SmallModel, HasTheWeightsOfInitialise) {
     EXPECT_TRUE(at::equal(actual[i].second, expected[i].second)) << actual[i].first;
 }
 
-INSTANTIATE_TEST_SUITE_P(Zoo, SmallModel, ::testing::Values("alexnet-32", "lenet5", "mlp"),
+INSTANTIATE_TEST_SUITE_P(Zoo, SmallModel,
+                         ::testing::Values("alexnet-32", "resnet20", "lenet5", "mlp"),
                          [](const auto& each) {
                            std::string name = each.param;
                            std::erase(name, '-');

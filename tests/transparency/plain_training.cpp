@@ -11,6 +11,7 @@
 
 #include "framework/layers/layer_op.hpp"
 #include "millrace/joins.hpp"
+#include "tests/plain_graph.hpp"
 
 namespace millrace::test {
 namespace {
@@ -44,34 +45,17 @@ std::unique_ptr<torch::optim::Optimizer> make_optimizer(std::vector<at::Tensor> 
                                                              .weight_decay(o.weight_decay));
 }
 
-/// What each input of layer l is.
-std::vector<at::Tensor> inputs_of(const Model& model, std::size_t l,
-                                  const std::map<std::string, at::Tensor>& values) {
-  std::vector<at::Tensor> inputs;
-  for (const std::string& name : model.layers[l].inputs) inputs.push_back(values.at(name));
-  if (inputs.empty()) inputs.push_back(values.at(l == 0 ? "" : model.layers[l - 1].name));
-  return inputs;
-}
-
 at::Tensor forward(const Model& model, const at::Tensor& inputs, const DrawKey& key,
                    bool training) {
-  std::map<std::string, at::Tensor> values = {{"", inputs}};
-  for (std::size_t l = 0; l < model.layers.size(); ++l) {
-    nn::AnyModule module = model.layers[l].module;
+  return run_graph(model, inputs, [&](std::size_t l, const std::vector<at::Tensor>& xs) {
+    const nn::AnyModule& module = model.layers[l].module;
     module.ptr()->train(training);
-    const std::vector<at::Tensor> xs = inputs_of(model, l, values);
-    at::Tensor& y = values[model.layers[l].name];
-    if (const auto* dropout = module.ptr()->as<nn::Dropout>(); dropout && training) {
-      const at::Tensor mask = dropout_mask(key, static_cast<int>(l), xs[0].size(0), 0,
-                                           xs[0][0].numel(), dropout->options.p());
-      y = xs[0] * mask.view(xs[0].sizes());
-    } else if (xs.size() == 1) {
-      y = module.forward(xs[0]);
-    } else {
-      y = module.forward(xs);
-    }
-  }
-  return values.at(model.layers.back().name);
+    const auto* dropout = module.ptr()->as<nn::Dropout>();
+    if (!dropout || !training) return call(module, xs);
+    const at::Tensor mask = dropout_mask(key, static_cast<int>(l), xs[0].size(0), 0,
+                                         xs[0][0].numel(), dropout->options.p());
+    return xs[0] * mask.view(xs[0].sizes());
+  });
 }
 
 /// Returns the mean loss of the batch.

@@ -1,0 +1,133 @@
+#!/usr/bin/env python3
+"""Makes NAME.json of every network of the zoo that PyTorch has, too: what torchvision's gives in
+double precision for weights and inputs that zoo_reference_test.cpp makes the same way. Needs
+torch and torchvision (2.15 and 0.29 made those that are here): python3 make.py"""
+
+import json
+import math
+import pathlib
+
+import numpy
+import torch
+import torchvision.models as models
+from torch import nn
+
+HERE = pathlib.Path(__file__).parent
+
+
+def numbers(name, count):
+    """SplitMix64 from FNV-1a of the name, as doubles in [-1, 1)."""
+    state = 0xCBF29CE484222325
+    for byte in name.encode():
+        state = ((state ^ byte) * 0x100000001B3) % 2**64
+    with numpy.errstate(over="ignore"):
+        z = numpy.uint64(state) + numpy.arange(1, count + 1, dtype=numpy.uint64) * numpy.uint64(
+            0x9E3779B97F4A7C15
+        )
+        z = (z ^ (z >> numpy.uint64(30))) * numpy.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> numpy.uint64(27))) * numpy.uint64(0x94D049BB133111EB)
+        z = z ^ (z >> numpy.uint64(31))
+    return (z >> numpy.uint64(11)).astype(numpy.float64) * 2.0**-52 - 1
+
+
+def weights(name, shape):
+    values = numbers(name, math.prod(shape))
+    if len(shape) > 1:
+        values *= math.sqrt(6 / math.prod(shape[1:]))
+    else:
+        values = values * 0.1 + (1 if name.endswith(".weight") else 0)
+    return torch.from_numpy(values).reshape(shape)
+
+
+class Block(nn.Module):
+    def __init__(self, inputs, outputs, stride):
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.downsample = None
+        if stride != 1 or inputs != outputs:
+            self.downsample = nn.Sequential(
+                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
+            )
+
+    def forward(self, x):
+        y = self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(x)))))
+        return torch.relu(y + (x if self.downsample is None else self.downsample(x)))
+
+
+class SmallResNet(nn.Module):
+    def __init__(self, blocks, num_classes):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(16)
+        inputs = 16
+        for layer, outputs in enumerate((16, 32, 64)):
+            parts = []
+            for block in range(blocks):
+                parts.append(Block(inputs, outputs, 2 if layer > 0 and block == 0 else 1))
+                inputs = outputs
+            setattr(self, f"layer{layer + 1}", nn.Sequential(*parts))
+        self.fc = nn.Linear(64, num_classes)
+
+    def forward(self, x):
+        x = torch.relu(self.bn1(self.conv1(x)))
+        x = self.layer3(self.layer2(self.layer1(x)))
+        return self.fc(x.mean((2, 3)))
+
+
+def network(name):
+    small = {"resnet20": 3, "resnet56": 9}
+    if name in small:
+        return SmallResNet(small[name], 10), 32
+    options = {"num_classes": 10}
+    if name in ("googlenet", "inception_v3"):
+        options |= {"aux_logits": False, "init_weights": False, "transform_input": False}
+    return getattr(models, name)(weights=None, **options), 96
+
+
+def reference(name):
+    net, side = network(name)
+    net = net.double().train()
+    for module in net.modules():
+        if isinstance(module, nn.Dropout):
+            module.eval()
+    with torch.no_grad():
+        for parameter, value in net.named_parameters():
+            value.copy_(weights(parameter, value.shape))
+    inputs = torch.from_numpy(numbers("input", 2 * 3 * side * side)).reshape(2, 3, side, side) * 1.7
+    outputs = net(inputs)
+    loss = nn.functional.cross_entropy(outputs, torch.tensor([1, 3]))
+    loss.backward()
+    gradients = {}
+    for parameter, value in net.named_parameters():
+        flat = value.grad.flatten()
+        along = torch.from_numpy(numbers("along " + parameter, flat.numel()))
+        gradients[parameter] = [float(f"{flat.norm():.10g}"), float(f"{flat @ along:.10g}")]
+    running = {
+        buffer: float(f"{value.norm():.10g}")
+        for buffer, value in net.named_buffers()
+        if value.is_floating_point()
+    }
+    return {
+        "side": side,
+        "outputs": [[float(f"{x:.10g}") for x in row] for row in outputs.tolist()],
+        "loss": loss.item(),
+        "gradients": gradients,  # norm, product with numbers("along NAME")
+        "running": running,  # norms after the one step
+    }
+
+
+def main():
+    for name in (
+        "alexnet", "vgg11", "vgg16", "resnet18", "resnet50", "resnet20", "resnet56",
+        "squeezenet1_1", "mobilenet_v2", "googlenet", "inception_v3", "densenet121",
+    ):  # fmt: skip
+        text = json.dumps(reference(name), separators=(",", ":"))
+        (HERE / f"{name}.json").write_text(text + "\n")
+        print(name, len(text))
+
+
+if __name__ == "__main__":
+    main()
