@@ -40,26 +40,33 @@ Batch first_batch(const DataSplit& data, const Model& model, int batch) {
   return *Loader(data.train, settings).next();
 }
 
-std::vector<Taken> taken_by_layers(const Model& model, const Batch& batch) {
+std::vector<Taken> taken_by_layers(const Model& model, const std::vector<LayerFacts>& facts,
+                                   const Batch& batch) {
   std::vector<Taken> taken;
   std::vector<torch::Tensor> outputs;
-  torch::Tensor x = batch.inputs;
-  for (Layer layer : model.layers) {
-    taken.push_back({x.detach().clone(), {}});
-    x = layer.module.forward(x);
-    if (x.requires_grad()) x.retain_grad();
-    outputs.push_back(x);
+  for (std::size_t l = 0; l < facts.size(); ++l) {
+    std::vector<torch::Tensor> xs;
+    for (const int from : facts[l].producers)
+      xs.push_back(from == kSample ? batch.inputs : outputs[static_cast<std::size_t>(from)]);
+    taken.push_back({xs.front().detach().clone(), {}});
+    torch::nn::AnyModule module = model.layers[l].module;
+    outputs.push_back(xs.size() == 1 ? module.forward(xs.front()) : module.forward(xs));
+    if (outputs.back().requires_grad()) outputs.back().retain_grad();
   }
-  torch::nn::functional::cross_entropy(x, batch.targets).backward();
+  torch::nn::functional::cross_entropy(outputs.back(), batch.targets).backward();
   for (std::size_t l = 0; l < taken.size(); ++l) taken[l].dy = outputs[l].grad();
   return taken;
+}
+
+torch::Tensor double_bias(const torch::nn::Conv2dImpl& conv) {
+  return conv.bias.defined() ? conv.bias.detach().to(at::kDouble) : torch::Tensor();
 }
 
 Results in_double(const torch::nn::Conv2dImpl& conv, const Taken& taken) {
   const torch::Tensor x = taken.x.to(at::kDouble).requires_grad_();
   const torch::Tensor w = conv.weight.detach().to(at::kDouble).requires_grad_();
   const auto& options = conv.options;
-  const torch::Tensor y = at::conv2d(x, w, conv.bias.detach().to(at::kDouble), options.stride(),
+  const torch::Tensor y = at::conv2d(x, w, double_bias(conv), options.stride(),
                                      c10::get<torch::ExpandingArray<2>>(options.padding()),
                                      options.dilation(), options.groups());
   const auto gradients = torch::autograd::grad({y}, {x, w}, {taken.dy.to(at::kDouble)});
@@ -92,7 +99,7 @@ int run(const Arguments& arguments) {
   const std::vector<LayerFacts> facts = check_model(model);
   const auto fused = fusions(facts, std::vector<std::string>(facts.size()));
   const auto taken =
-      taken_by_layers(model, first_batch(data, model, arguments.positive("--batch")));
+      taken_by_layers(model, facts, first_batch(data, model, arguments.positive("--batch")));
   fmt::print("{:<14} {:<16} {:>12} {:>10}\n", "layer", "pass", "direct, rms", "winograd");
   for (std::size_t l = 0; l < facts.size(); ++l) {
     const Layer& layer = model.layers[l];

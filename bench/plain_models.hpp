@@ -11,20 +11,18 @@
 
 namespace millrace::bench {
 
-/// Not thread-safe.
 class PlainModel {
  public:
   /// Throws ConfigError for a model that the zoo does not have.
   PlainModel(const std::string& name, std::int64_t classes);
 
-  at::Tensor forward(const at::Tensor& inputs);
+  at::Tensor forward(const at::Tensor& inputs) const;
   std::vector<at::Tensor> parameters() const;
   const std::vector<std::int64_t>& sample_shape() const { return model_.sample_shape; }
   void train(bool on);
 
  private:
   Model model_;
-  std::vector<LayerFacts> facts_;
 };
 
 }  // namespace millrace::bench

@@ -40,12 +40,22 @@ std::set<std::string> head_of(const Model& model) {
   return names;
 }
 
+/// What a file of weights holds: parameters and running statistics, in layer order each.
+Parameters named_weights(const Model& model) {
+  Parameters weights = named_parameters(model);
+  for (auto& buffer : named_buffers(model)) weights.push_back(std::move(buffer));
+  return weights;
+}
+
+/// PyTorch counts batches, which only averages over all of them would need.
+bool is_counter(const std::string& name) { return name.ends_with(".num_batches_tracked"); }
+
 /// A loading that was asked for, checked step by step.
 class Loading {
  public:
   Loading(const Model& model, const std::string& file, Head head)
       : file_(file), opened_(SafetensorsFile::open(file)), head_(head_of(model)) {
-    for (auto& parameter : named_parameters(model)) {
+    for (auto& parameter : named_weights(model)) {
       known_.insert(parameter.first);
       const bool wanted = head == Head::load || !head_.contains(parameter.first);
       if (wanted) wanted_.push_back(std::move(parameter));
@@ -58,7 +68,7 @@ class Loading {
       if (!opened_.find(name)) missing.push_back(name);
     }
     for (const auto& entry : opened_.entries()) {
-      if (!known_.contains(entry.name)) unexpected.push_back(entry.name);
+      if (!known_.contains(entry.name) && !is_counter(entry.name)) unexpected.push_back(entry.name);
     }
     if (missing.empty() && unexpected.empty()) return;
     std::string problem;
@@ -115,7 +125,7 @@ void load_weights(const Model& model, const std::string& file, Head head) {
 
 std::vector<TensorView> weights_of(const Model& model) {
   std::vector<TensorView> result;
-  for (const auto& [name, value] : named_parameters(model)) {
+  for (const auto& [name, value] : named_weights(model)) {
     MILLRACE_CHECK(value.is_contiguous(), "weights", "'" + name + "' is not contiguous");
     result.push_back({name, "F32", value.sizes().vec(), value.data_ptr(),
                       static_cast<std::int64_t>(value.nbytes())});

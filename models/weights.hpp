@@ -15,13 +15,15 @@ enum class Head {
   keep,  ///< not read: it keeps the weights that it has
 };
 
-/// Copies the file's tensors into the model's parameters. Every name and shape is checked before
+/// Copies the file's tensors into the model's parameters and running statistics (PyTorch's counters
+/// of batches, NAME.num_batches_tracked, are passed over). Every name and shape is checked before
 /// anything is copied. Throws ConfigError (tag "weights") naming the file and: the tensors that it
 /// lacks, those that the model has not, both shapes where they differ, a type other than float32.
 /// A head of another size names --new-head.
 void load_weights(const Model& model, const std::string& file, Head head = Head::load);
 
-/// The parameters in layer order, valid while the model lives; for write_safetensors.
+/// The parameters, then the running statistics, each in layer order; for write_safetensors. Valid
+/// while the model lives.
 std::vector<TensorView> weights_of(const Model& model);
 
 }  // namespace millrace

@@ -50,6 +50,26 @@ TEST_F(Weights, RoundTrip) {
   EXPECT_TRUE(differing(from, to).empty());
 }
 
+TEST_F(Weights, RunningStatisticsGoWithThem) {
+  const Model from = make_model("resnet20", 10, 1), to = make_model("resnet20", 10, 2);
+  for (auto& [name, value] : named_buffers(from)) value.add_(0.25);
+  std::vector<TensorView> tensors = weights_of(from);
+  const std::int64_t batches = 7;  // as PyTorch counts them
+  tensors.push_back({"bn1.num_batches_tracked", "I64", {}, &batches, 8});
+  load_weights(to, saved(std::move(tensors)));
+  EXPECT_TRUE(differing(from, to).empty());
+  const auto expected = named_buffers(from), actual = named_buffers(to);
+  ASSERT_EQ(actual.size(), 2U * 21);
+  for (std::size_t i = 0; i < actual.size(); ++i) {
+    EXPECT_EQ(actual[i].first, expected[i].first);
+    EXPECT_TRUE(at::equal(actual[i].second, expected[i].second)) << actual[i].first;
+  }
+  std::vector<TensorView> without = weights_of(from);
+  std::erase_if(without, [](const auto& tensor) { return tensor.name == "bn1.running_var"; });
+  EXPECT_THAT(message_of([&] { load_weights(to, saved(std::move(without))); }),
+              HasSubstr("lacks bn1.running_var"));
+}
+
 TEST_F(Weights, AreViewsUnderLibTorchsNames) {
   const Model model = fresh(1);
   const auto views = weights_of(model);

@@ -12,8 +12,8 @@
 #include "millrace/log.hpp"
 #include "models/data/loader.hpp"
 #include "models/weights.hpp"
-#include "models/zoo/zoo.hpp"
 #include "models/zoo/list.hpp"
+#include "models/zoo/zoo.hpp"
 
 namespace millrace::cli {
 namespace {

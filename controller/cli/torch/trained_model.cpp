@@ -17,8 +17,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-void read_weights(const SafetensorsFile& file, const Model& model) {
-  for (const auto& [name, tensor] : named_parameters(model)) {
+void read_weights(const SafetensorsFile& file, const Model& model,
+                  const std::vector<std::pair<std::string, torch::Tensor>>& tensors) {
+  for (const auto& [name, tensor] : tensors) {
     const auto* entry = file.find(name);
     if (entry == nullptr || entry->shape != tensor.sizes().vec()) {
       throw ConfigError(
@@ -56,7 +57,8 @@ TrainedModel open_trained(const std::string& folder, const std::string& checkpoi
   const TrainingFacts& facts = opened.info.facts;
   TrainedModel trained{make_model(facts.model, static_cast<std::int64_t>(facts.classes.size())),
                        facts, opened.info.step};
-  read_weights(opened.file, trained.model);
+  read_weights(opened.file, trained.model, named_parameters(trained.model));
+  read_weights(opened.file, trained.model, named_buffers(trained.model));
   for (Layer& layer : trained.model.layers) layer.module.ptr()->eval();
   return trained;
 }

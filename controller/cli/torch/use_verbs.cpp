@@ -13,6 +13,7 @@
 #include "controller/cli/torch/verbs.hpp"
 #include "millrace/errors.hpp"
 #include "millrace/log.hpp"
+#include "millrace/plain_forward.hpp"
 #include "models/weights.hpp"
 
 namespace millrace::cli {
@@ -29,9 +30,8 @@ struct Prediction {
 Prediction predict(const TrainedModel& trained, const SampleFormat& format,
                    const std::string& image) {
   const c10::NoGradGuard no_gradients;
-  torch::Tensor values = load_image(image, format);
-  for (Layer layer : trained.model.layers) values = layer.module.forward(values);
-  const auto [probability, label] = at::softmax(values, 1).max(1);
+  const torch::Tensor outputs = plain_forward(trained.model, load_image(image, format));
+  const auto [probability, label] = at::softmax(outputs, 1).max(1);
   return {image, trained.facts.classes.at(static_cast<std::size_t>(label.item<std::int64_t>())),
           probability.item<double>()};
 }
