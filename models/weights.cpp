@@ -2,10 +2,12 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <map>
+#include <memory>
 #include <set>
 
 #include "millrace/errors.hpp"
+#include "models/pytorch/state_dict.hpp"
+#include "models/weights_file.hpp"
 
 namespace millrace {
 namespace {
@@ -50,11 +52,15 @@ Parameters named_weights(const Model& model) {
 /// PyTorch counts batches, which only averages over all of them would need.
 bool is_counter(const std::string& name) { return name.ends_with(".num_batches_tracked"); }
 
+bool is_floating(const std::string& dtype) {
+  return dtype == "F32" || dtype == "F64" || dtype == "F16" || dtype == "BF16";
+}
+
 /// A loading that was asked for, checked step by step.
 class Loading {
  public:
   Loading(const Model& model, const std::string& file, Head head)
-      : file_(file), opened_(SafetensorsFile::open(file)), head_(head_of(model)) {
+      : file_(file), opened_(WeightsFile::open(file)), head_(head_of(model)) {
     for (auto& parameter : named_weights(model)) {
       known_.insert(parameter.first);
       const bool wanted = head == Head::load || !head_.contains(parameter.first);
@@ -65,9 +71,9 @@ class Loading {
   void check_names() const {
     std::vector<std::string> missing, unexpected;
     for (const auto& [name, value] : wanted_) {
-      if (!opened_.find(name)) missing.push_back(name);
+      if (!opened_->find(name)) missing.push_back(name);
     }
-    for (const auto& entry : opened_.entries()) {
+    for (const auto& entry : opened_->entries()) {
       if (!known_.contains(entry.name) && !is_counter(entry.name)) unexpected.push_back(entry.name);
     }
     if (missing.empty() && unexpected.empty()) return;
@@ -82,9 +88,9 @@ class Loading {
 
   void check_tensors() const {
     for (const auto& [name, value] : wanted_) {
-      const auto& entry = *opened_.find(name);
-      if (entry.dtype != "F32") {
-        refuse("'" + name + "' is " + entry.dtype + ", weights are read as F32: convert them");
+      const auto& entry = *opened_->find(name);
+      if (!is_floating(entry.dtype)) {
+        refuse("'" + name + "' is " + entry.dtype + ", weights are floating-point: convert them");
       }
       const auto shape = value.sizes().vec();
       if (entry.shape == shape) continue;
@@ -99,7 +105,7 @@ class Loading {
   void copy() const {
     for (const auto& [name, value] : wanted_) {
       MILLRACE_CHECK(value.is_contiguous(), "weights", "'" + name + "' is not contiguous");
-      opened_.read(*opened_.find(name), value.data_ptr());
+      opened_->read(*opened_->find(name), value.detach());
     }
   }
 
@@ -109,7 +115,7 @@ class Loading {
   }
 
   std::string file_;
-  SafetensorsFile opened_;
+  std::unique_ptr<WeightsFile> opened_;
   std::set<std::string> head_, known_;
   Parameters wanted_;
 };
@@ -121,6 +127,16 @@ void load_weights(const Model& model, const std::string& file, Head head) {
   loading.check_names();
   loading.check_tensors();
   loading.copy();
+}
+
+void save_weights(const Model& model, const std::string& file) {
+  if (file.ends_with(".safetensors")) {
+    return write_safetensors(file, weights_of(model), {{"format", "pt"}});
+  }
+  if (file.ends_with(".pt") || file.ends_with(".pth"))
+    return save_state_dict(file, named_weights(model));
+  throw ConfigError("export",
+                    file + ": the ending says the format, .safetensors, .pt or .pth: name it so");
 }
 
 std::vector<TensorView> weights_of(const Model& model) {

@@ -24,7 +24,7 @@ std::string models_json() {
 std::string models_text() {
   std::string text;
   for (const ModelInfo& info : zoo()) {
-    text += fmt::format("{:<12} {:>13} {:>6.1f} M weights  {}\n", info.name,
+    text += fmt::format("{:<14} {:>13} {:>6.1f} M weights  {}\n", info.name,
                         fmt::format("{}", fmt::join(info.sample_shape, " x ")),
                         static_cast<double>(info.parameters) / 1e6, info.description);
   }

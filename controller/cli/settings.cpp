@@ -220,13 +220,13 @@ std::vector<Setting> plan_settings() {
                  {{"auto", RecomputePolicy::automatic},
                   {"none", RecomputePolicy::none},
                   {"all", RecomputePolicy::all}}),
-      choice_row({"plan.batch_norm", "--batch-norm", "batch|micro-batch",
-                  "statistics of batch normalisation: of the whole batch, as plain training has "
-                  "them (no pipeline then), or of each micro-batch",
-                  group},
-                 PLACE(statistics),
-                 {{"batch", BatchStatistics::batch},
-                  {"micro-batch", BatchStatistics::micro_batch}}),
+      choice_row(
+          {"plan.batch_norm", "--batch-norm", "batch|micro-batch",
+           "statistics of batch normalisation: of the whole batch, as plain training has "
+           "them (no pipeline then), or of each micro-batch",
+           group},
+          PLACE(statistics),
+          {{"batch", BatchStatistics::batch}, {"micro-batch", BatchStatistics::micro_batch}}),
       choice_row(
           {"plan.algorithms", "--algorithms", "all|direct",
            "convolutions: all, or only those that multiply every product of their sums", group},
@@ -264,8 +264,8 @@ std::vector<Setting> training_settings() {
            [](const RunConfig& config) -> optional<string> { return config.precision; }),
       integer_row({"train.seed", "--seed", "N", "seed of weights, order and masks", shared},
                   PLACE(seed), 0, std::numeric_limits<Int>::max()),
-      text_row({"train.weights", "--weights", "FILE", "start from these weights (safetensors)",
-                training},
+      text_row({"train.weights", "--weights", "FILE",
+                "start from these weights (.safetensors, or a state dict of torch.save)", training},
                PLACE(weights)),
       switch_row({"train.new_head", "--new-head", "",
                   "with --weights: the last layer starts afresh", training},

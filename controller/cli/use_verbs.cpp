@@ -19,7 +19,7 @@ void add_eval(CLI::App& program, Action& action) {
   const auto command = std::make_shared<EvalCommand>();
   Verb verb(program, action, "eval", "loss and accuracy on the validation images of a data set");
   verb.app()
-      .add_option("source", command->source, "folder of a run, or a safetensors file")
+      .add_option("source", command->source, "folder of a run, or a file of weights")
       ->type_name("DIR|FILE")
       ->required();
   verb.model().settings({SettingGroup::shared, SettingGroup::data});
@@ -55,17 +55,13 @@ void add_export(CLI::App& program, Action& action) {
   Verb verb(program, action, "export", "writes the weights under torchvision's names");
   verb.app().add_option("folder", command->folder, "folder of a run")->type_name("DIR")->required();
   verb.app()
-      .add_option("-o,--output", command->output, "by its ending: .safetensors")
+      .add_option("-o,--output", command->output,
+                  "by its ending: .safetensors, or .pt or .pth for torch.load")
       ->type_name("FILE")
       ->required();
   add_checkpoint(verb.app(), command->checkpoint);
   verb.examples("  millrace export run -o alexnet.safetensors");
   verb.runs([command](const SettingLayers&, const Presentation& presentation) {
-    if (!command->output.ends_with(".safetensors")) {
-      throw ConfigError("export", command->output +
-                                      ": the ending says the format, which is "
-                                      ".safetensors in this version");
-    }
     return torch_verbs().export_weights(*command, presentation);
   });
 }

@@ -1,5 +1,4 @@
 #include <ATen/ops/clamp_min.h>
-#include <ATen/ops/sum.h>
 #include <ATen/ops/threshold_backward.h>
 #include <torch/nn/modules/activation.h>
 #include <torch/nn/modules/dropout.h>
@@ -56,7 +55,7 @@ class LinearSlice final : public FeatureOpBase {
 
   void backward(const at::Tensor& dy, at::Tensor& dx, Saved& saved, bool input_gradient) override {
     const at::Tensor own = rows_.of(dy, 1);
-    if (parameters().size() > 1) parameters_.add(1, own.sum(0));
+    if (parameters().size() > 1) parameters_.add_column_sums(1, own);
     defer_gradient(parameters()[0], saved, own);
     if (input_gradient) multiply_backward(dy, columns_.of(weight_, 1), columns_.of(dx, 1));
   }

@@ -23,7 +23,7 @@ struct DrawKey {
   std::uint64_t seed = 0;
   std::int64_t step = 0;
   std::int64_t first_sample = 0;  ///< index in the batch of row 0
-  bool again = false;             ///< recomputation: an earlier pass had the same samples
+  bool again = false;  ///< an earlier pass had the same samples: nothing is recorded of them
 };
 
 /// What forward keeps for backward.

@@ -47,6 +47,10 @@ class Parameters {
   };
   Target target(std::size_t i);
 
+  /// Adds the sums of the columns of `rows` [n, elements of slot i], each row dense: the gradient of
+  /// a bias.
+  void add_column_sums(std::size_t i, const at::Tensor& rows);
+
  private:
   std::vector<ParameterSlot> slots_;
 };

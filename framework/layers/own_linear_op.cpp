@@ -1,5 +1,4 @@
 #include <ATen/ops/empty.h>
-#include <ATen/ops/sum.h>
 #include <torch/nn/modules/linear.h>
 
 #include "framework/layers/fully_connected.hpp"
@@ -42,7 +41,7 @@ class OwnLinearOp final : public SingleInputOp {
       multiply_backward(rows, parameters()[0].value, dx);
       dx = dx.view(shape);
     }
-    if (parameters().size() > 1) parameters_.add(1, rows.sum(0));
+    if (parameters().size() > 1) parameters_.add_column_sums(1, rows);
     defer_gradient(parameters()[0], saved, rows);
     return dx;
   }

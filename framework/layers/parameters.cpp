@@ -1,6 +1,7 @@
 #include <ATen/ops/empty_like.h>
 
 #include "framework/layers/ops.hpp"
+#include "kernels/reduction/reduction.hpp"
 
 namespace millrace {
 
@@ -30,6 +31,12 @@ Parameters::Target Parameters::target(std::size_t i) {
   if (slot.gradient.defined()) return {slot.gradient, 1};
   slot.gradient = at::empty_like(slot.value);
   return {slot.gradient, 0};
+}
+
+void Parameters::add_column_sums(std::size_t i, const at::Tensor& rows) {
+  auto [gradient, beta] = target(i);
+  kernels::column_sums_cpu({rows.size(0), rows.size(1), rows.stride(0)}, rows.data_ptr<float>(),
+                           beta > 0, gradient.data_ptr<float>());
 }
 
 }  // namespace millrace

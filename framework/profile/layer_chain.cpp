@@ -17,6 +17,8 @@ namespace {
 
 /// So small that weights and activations stay as they are, however many passes there are.
 constexpr double kLearningRate = 1e-12;
+/// As a repeated pass, so that the model's running statistics stay what they are.
+constexpr DrawKey kMeasured{.again = true};
 /// About what the loss of one sample hands back to one output.
 constexpr double kOutputGradient = 1e-3;
 
@@ -162,7 +164,7 @@ PassTimes LayerChain::forward_backward(std::int64_t samples, bool accumulate,
     begin_layer(*ops_[l], accumulate);
     const WatchedMemory memory;
     times.forward_ns.push_back(timed_ns([&] {
-      values[l + 1] = ops_[l]->forward(inputs_of(l, values), DrawKey{}, true, &saved[l],
+      values[l + 1] = ops_[l]->forward(inputs_of(l, values), kMeasured, true, &saved[l],
                                        may_overwrite_input_[l]);
     }));
     workspace_bytes_[l] = std::max(workspace_bytes_[l], memory.beyond_result());

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "kernels/reduction/reduction.hpp"
+
 namespace millrace {
 namespace {
 
@@ -23,9 +25,7 @@ const float* gradient_of(const UpdateRange& range, Chunk chunk, std::array<float
   if (range.gradients.size() == 1) return first;
   std::copy(first, first + chunk.size, sum.begin());
   for (std::size_t r = 1; r < range.gradients.size(); ++r) {
-    const float* gradient = range.gradients[r] + chunk.begin;
-#pragma omp simd
-    for (std::int64_t i = 0; i < chunk.size; ++i) sum[static_cast<std::size_t>(i)] += gradient[i];
+    kernels::add_cpu(range.gradients[r] + chunk.begin, chunk.size, sum.data());
   }
   return sum.data();
 }
@@ -53,18 +53,11 @@ void apply_update(const UpdateRange& range, const OptimizerSettings& settings, d
   });
 }
 
-double squared_sum(const float* values, std::int64_t n) {
-  double sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (std::int64_t i = 0; i < n; ++i)
-    sum += static_cast<double>(values[i]) * static_cast<double>(values[i]);
-  return sum;
-}
-
 double squared_sum(const UpdateRange& range) {
   std::vector<double> sums(static_cast<std::size_t>(chunks(range)));
   for_each_chunk(range, [&](Chunk chunk, const float* gradient) {
-    sums[static_cast<std::size_t>(chunk.begin / kChunk)] = squared_sum(gradient, chunk.size);
+    sums[static_cast<std::size_t>(chunk.begin / kChunk)] =
+        kernels::sum_of_squares_cpu(gradient, chunk.size);
   });
   double total = 0;
   for (double sum : sums) total += sum;

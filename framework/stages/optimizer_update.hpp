@@ -28,9 +28,6 @@ inline float* skipped(float* data, std::int64_t elements) {
 void apply_update(const UpdateRange& range, const OptimizerSettings& settings, double learning_rate,
                   std::int64_t step, float scale);
 
-/// Sum of n squared numbers, in double.
-double squared_sum(const float* values, std::int64_t n);
-
 /// Of the squared gradient of the range; the same bits for every team width.
 double squared_sum(const UpdateRange& range);
 

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "kernels/reduction/reduction.hpp"
 #include "millrace/errors.hpp"
 
 namespace millrace {
@@ -31,10 +32,10 @@ void need_dense_float(const StageParameter& parameter) {
 
 double squared_sum_of(const DeferredGradient& gradient) {
   std::vector<double> sums(static_cast<std::size_t>(gradient.blocks()));
-  gradient.for_each_run({},
-                        [&](std::int64_t block, std::int64_t, const float* values, std::int64_t n) {
-                          sums[static_cast<std::size_t>(block)] += squared_sum(values, n);
-                        });
+  gradient.for_each_run(
+      {}, [&](std::int64_t block, std::int64_t, const float* values, std::int64_t n) {
+        sums[static_cast<std::size_t>(block)] += kernels::sum_of_squares_cpu(values, n);
+      });
   return std::accumulate(sums.begin(), sums.end(), 0.0);
 }
 

@@ -139,7 +139,7 @@ TEST_F(Weights, OfAnotherTypeAreRefused) {
   views[0].data = numbers.data();
   views[0].bytes *= 2;
   EXPECT_THAT(message_of([&] { load_weights(fresh(2), saved(views)); }),
-              AllOf(HasSubstr("'conv1.weight' is I64"), HasSubstr("F32")));
+              AllOf(HasSubstr("'conv1.weight' is I64"), HasSubstr("floating-point")));
 }
 
 TEST_F(Weights, OfNoFileAreRefused) {

@@ -12,31 +12,14 @@
 #include <nlohmann/json.hpp>
 
 #include "models/zoo/zoo.hpp"
+#include "tests/models/named_numbers.hpp"
 #include "tests/plain_graph.hpp"
 
 namespace millrace {
 namespace {
 
-/// SplitMix64 from FNV-1a of the name, as doubles in [-1, 1).
-at::Tensor numbers(const std::string& name, std::int64_t count) {
-  std::uint64_t state = 0xCBF29CE484222325;
-  for (const char byte : name) state = (state ^ static_cast<unsigned char>(byte)) * 0x100000001B3;
-  const at::Tensor values = at::empty({count}, at::kDouble);
-  for (std::int64_t i = 0; i < count; ++i) {
-    std::uint64_t z = state += 0x9E3779B97F4A7C15;
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
-    values.data_ptr<double>()[i] = static_cast<double>((z ^ (z >> 31)) >> 11) * 0x1p-52 - 1;
-  }
-  return values;
-}
-
-at::Tensor weights(const std::string& name, const at::Tensor& like) {
-  const at::Tensor values = numbers(name, like.numel());
-  if (like.dim() == 1) return values * 0.1 + (name.ends_with(".weight") ? 1 : 0);
-  const double fan_in = static_cast<double>(like.numel() / like.size(0));
-  return (values * std::sqrt(6 / fan_in)).reshape(like.sizes());
-}
+using testing::numbers;
+using testing::weights;
 
 Model in_double(const std::string& name) {
   Model model = make_model(name, 10);
@@ -45,7 +28,7 @@ Model in_double(const std::string& name) {
     layer.module.ptr()->train(!layer.module.ptr()->as<torch::nn::Dropout>());
   }
   for (auto& [parameter, value] : named_parameters(model))
-    value.set_data(weights(parameter, value));
+    value.set_data(weights(parameter, value.sizes()));
   return model;
 }
 

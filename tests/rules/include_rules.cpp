@@ -71,6 +71,8 @@ const std::map<std::string, std::string>& public_headers() {
                                                            {"stage", "framework/base"},
                                                            {"step_report", "framework/execute"},
                                                            {"model", "framework/layers"},
+                                                           {"joins", "framework/layers"},
+                                                           {"plain_forward", "framework/layers"},
                                                            {"train_step", "framework"},
                                                            {"estimate", "controller/estimate"}};
   return table;

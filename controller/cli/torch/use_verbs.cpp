@@ -132,7 +132,7 @@ int run_predict(const PredictCommand& command, const Presentation& presentation)
 
 int run_export(const ExportCommand& command, const Presentation& presentation) {
   const TrainedModel trained = open_trained(command.folder, command.checkpoint);
-  write_safetensors(command.output, weights_of(trained.model), {{"format", "pt"}});
+  save_weights(trained.model, command.output);
   log_info("export", fmt::format("wrote {} (step {})", command.output, trained.step));
   if (presentation.json) {
     print(json_text(

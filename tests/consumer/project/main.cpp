@@ -1,15 +1,20 @@
-#include <millrace/train_step.hpp>
 #include <torch/torch.h>
 
 #include <cstdio>
+#include <millrace/joins.hpp>
+#include <millrace/train_step.hpp>
 
 int main() {
   millrace::Model model{.name = "mine", .sample_shape = {1, 28, 28}, .classes = 10};
-  model.add("conv", torch::nn::Conv2d(1, 8, 5))
-      .add("relu", torch::nn::ReLU())
+  model.add("conv1", torch::nn::Conv2d(torch::nn::Conv2dOptions(1, 8, 5).padding(2)))
+      .add("relu1", torch::nn::ReLU())
       .add("pool", torch::nn::MaxPool2d(4))
+      .add("conv2", torch::nn::Conv2d(torch::nn::Conv2dOptions(8, 8, 3).padding(1)))
+      .add("norm", torch::nn::BatchNorm2d(8))
+      .add("sum", millrace::Add(), {"norm", "pool"})  // a skip connection
+      .add("relu2", torch::nn::ReLU())
       .add("flatten", torch::nn::Flatten())
-      .add("fc", torch::nn::Linear(8 * 6 * 6, 10));
+      .add("fc", torch::nn::Linear(8 * 7 * 7, 10));
   millrace::TrainSettings settings;
   settings.plan.batch = 64;
   auto training = millrace::TrainStep::prepare(model, settings);

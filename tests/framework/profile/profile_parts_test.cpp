@@ -1,8 +1,10 @@
 // The parts that measure: threads, teams, chains, the probe, factors under load, the cost graph.
 
+#include <ATen/ops/equal.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <omp.h>
+#include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/linear.h>
 
 #include <algorithm>
@@ -18,6 +20,7 @@
 #include "framework/profile/pinned_thread.hpp"
 #include "framework/profile/probe.hpp"
 #include "millrace/errors.hpp"
+#include "millrace/joins.hpp"
 
 namespace millrace {
 namespace {
@@ -177,6 +180,27 @@ TEST(LayerChain, CallsBeforeEachLayerAndTimesAll) {
   for (const auto& part : {times.forward_ns, times.backward_ns, times.update_ns}) {
     EXPECT_THAT(part, ElementsAre(Gt(0), Gt(0)));
   }
+}
+
+TEST(LayerChain, LeavesTheModelAlone) {
+  Model model;
+  model.name = "normalised";
+  model.sample_shape = {6};
+  model.add("a", torch::nn::Linear(6, 4)).add("norm", torch::nn::BatchNorm1d(4));
+  model.add("sum", Add(), {"norm", "a"});
+  const auto copies = [&] {
+    std::vector<at::Tensor> values;
+    for (const auto& tensors : {named_parameters(model), named_buffers(model)})
+      for (const auto& [name, value] : tensors) values.push_back(value.detach().clone());
+    return values;
+  };
+  const std::vector<at::Tensor> before = copies();
+  ScratchWeights weights(model);
+  LayerChain chain(model, check_model(model), {"", "", ""}, weights);
+  PassTimes times = chain.forward_backward(3, false);
+  chain.update(times);
+  const std::vector<at::Tensor> after = copies();
+  for (std::size_t i = 0; i < before.size(); ++i) EXPECT_TRUE(at::equal(after[i], before[i])) << i;
 }
 
 TEST(LayerChain, FormsDeferredGradientsInTheUpdate) {

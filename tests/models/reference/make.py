@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Makes NAME.json of every network of the zoo that PyTorch has, too: what torchvision's gives in
-double precision for weights and inputs that zoo_reference_test.cpp makes the same way. Needs
-torch and torchvision (2.15 and 0.29 made those that are here): python3 make.py"""
+"""Makes what the tests compare with: checkpoint.pt and tensor.pt, which torch.save wrote, and
+NAME.json of every network of the zoo that PyTorch has, too: what torchvision's gives in double
+precision for weights and inputs that zoo_reference_test.cpp makes the same way. Needs torch and
+torchvision (2.15 and 0.29 made the files that are here): python3 make.py"""
 
 import json
 import math
@@ -119,7 +120,26 @@ def reference(name):
     }
 
 
+def state_dict():
+    """Tensors of every sort that a state dict may have, as a checkpoint has them."""
+    shared = weights("shared", (6, 4)).float()
+    tensors = {
+        "plain": weights("plain", (3, 4)).float(),
+        "double": weights("double", (2, 3)),
+        "half": weights("half", (5,)).half(),
+        "bfloat": weights("bfloat", (5,)).bfloat16(),
+        "transposed": weights("transposed", (4, 3)).float().t(),
+        "rows": shared[2:4],
+        "parameter": nn.Parameter(weights("parameter", (7,)).float()),
+        "number": torch.tensor(2.5),
+        "norm.num_batches_tracked": torch.tensor(7),
+    }
+    return {"epoch": 3, "rate": 0.1, "name": "small", "state_dict": tensors}
+
+
 def main():
+    torch.save(state_dict(), HERE / "checkpoint.pt")
+    torch.save(state_dict()["state_dict"]["plain"], HERE / "tensor.pt")
     for name in (
         "alexnet", "vgg11", "vgg16", "resnet18", "resnet50", "resnet20", "resnet56",
         "squeezenet1_1", "mobilenet_v2", "googlenet", "inception_v3", "densenet121",

@@ -1,0 +1,67 @@
+#include "models/weights_file.hpp"
+
+#include <ATen/ops/empty.h>
+
+#include <algorithm>
+#include <array>
+#include <fstream>
+#include <map>
+#include <utility>
+
+#include "millrace/errors.hpp"
+#include "millrace/safetensors.hpp"
+#include "models/pytorch/state_dict.hpp"
+
+namespace millrace {
+namespace {
+
+class Safetensors final : public WeightsFile {
+ public:
+  explicit Safetensors(const std::string& path) : file_(SafetensorsFile::open(path)) {
+    for (const auto& entry : file_.entries())
+      entries_.push_back({entry.name, entry.dtype, entry.shape});
+  }
+
+  void read(const Entry& entry, const at::Tensor& to) const override {
+    static const std::map<std::string, at::ScalarType> others = {
+        {"F64", at::kDouble}, {"F16", at::kHalf}, {"BF16", at::kBFloat16}};
+    const SafetensorsFile::Entry& own = *file_.find(entry.name);
+    const auto other = others.find(entry.dtype);
+    if (other == others.end()) return file_.read(own, to.data_ptr());
+    const at::Tensor values = at::empty(to.sizes(), other->second);
+    file_.read(own, values.data_ptr());
+    to.copy_(values);
+  }
+
+ private:
+  SafetensorsFile file_;
+};
+
+/// The first bytes of the file; fewer where it is shorter.
+std::string begin_of(const std::string& path) {
+  std::array<char, 4> bytes{};
+  std::ifstream file(path, std::ios::binary);
+  file.read(bytes.data(), bytes.size());
+  return {bytes.data(), static_cast<std::size_t>(file.gcount())};
+}
+
+}  // namespace
+
+std::unique_ptr<WeightsFile> WeightsFile::open(const std::string& path) {
+  const std::string begin = begin_of(path);
+  if (begin.starts_with("PK")) return open_state_dict(path);
+  if (begin.starts_with("\x80\x02")) {
+    throw ConfigError("weights", path +
+                                     ": is a pickle as PyTorch wrote it before 1.6: load it there "
+                                     "and torch.save its state dict again");
+  }
+  return std::make_unique<Safetensors>(path);
+}
+
+const WeightsFile::Entry* WeightsFile::find(const std::string& name) const {
+  const auto found = std::find_if(entries_.begin(), entries_.end(),
+                                  [&](const Entry& entry) { return entry.name == name; });
+  return found == entries_.end() ? nullptr : &*found;
+}
+
+}  // namespace millrace
