@@ -21,11 +21,13 @@ struct ProfileCommand {
   RunConfig config;
   std::string output;  ///< "": none
   bool fresh = false;  ///< measure though a profile is kept
+  std::string board;   ///< what it might cost there; "": here
 };
 
 struct PlanCommand {
   RunConfig config;
   std::string costs;  ///< a cost file instead of a model
+  std::string board;  ///< plan for it; "": for this machine
   std::string output;
   bool explain = false;
 };

@@ -25,15 +25,21 @@ void add_plan(CLI::App& program, Action& action) {
   const auto command = std::make_shared<PlanCommand>();
   Verb verb(program, action, "plan", "searches the best partition for the measured costs");
   verb.model().settings({SettingGroup::shared, SettingGroup::data});
+  auto* costs = verb.app()
+                    .add_option("--costs", command->costs, "a cost file instead of a model")
+                    ->type_name("FILE");
   verb.app()
-      .add_option("--costs", command->costs, "a cost file instead of a model")
-      ->type_name("FILE");
+      .add_option("--board", command->board,
+                  "for a board that comes with Millrace, from this machine's costs")
+      ->type_name("NAME")
+      ->excludes(costs);
   verb.app().add_option("-o,--output", command->output, "write the plan")->type_name("FILE");
   verb.app().add_flag("--explain", command->explain,
                       "draw the stages, the time line and why each alternative lost");
   verb.examples(
       "  millrace plan alexnet --explain\n"
       "  millrace plan --costs costs.json --memory 512M --json\n"
+      "  millrace plan resnet18 --board rk3588 --explain\n"
       "  millrace plan alexnet --max-stages 1 -o plan.json && millrace train alexnet --plan "
       "plan.json \\\n"
       "      --steps 100 --out run");

@@ -8,6 +8,10 @@ void add_profile(CLI::App& program, Action& action) {
   Verb verb(program, action, "profile", "measures what each layer costs on each kind of core");
   verb.model().settings({SettingGroup::shared, SettingGroup::data});
   verb.app().add_option("-o,--output", command->output, "write the costs")->type_name("FILE");
+  verb.app()
+      .add_option("--board", command->board,
+                  "what it might cost on this board: this machine's costs by the board's kinds")
+      ->type_name("NAME");
   verb.app().add_flag("--fresh", command->fresh, "measure though a profile is kept");
   verb.examples(
       "  millrace profile alexnet\n"

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "controller/cli/output.hpp"
 #include "controller/cli/planning.hpp"
@@ -11,6 +12,7 @@
 #include "controller/cli/torch/training_data.hpp"
 #include "controller/cli/torch/verbs.hpp"
 #include "controller/forecast.hpp"
+#include "framework/profile/board_costs.hpp"
 #include "millrace/log.hpp"
 #include "millrace/units.hpp"
 #include "models/zoo/zoo.hpp"
@@ -43,6 +45,28 @@ std::string costs_table(const Profile& profile) {
   return text;
 }
 
+/// Here, or where `board` is named what that says of the board.
+MeasuredProfile measure_for(const std::string& board, const Model& model, RunConfig config,
+                            bool reuse) {
+  if (board.empty()) return measure(model, config, reuse);
+  const Topology there = select_cores(discover_topology({.board = board, .list_gpus = false}),
+                                      std::exchange(config.cores, "all"));
+  MeasuredProfile measured = measure(model, config, reuse);
+  std::string speeds;
+  for (const CoreKind& kind : there.kinds)
+    speeds +=
+        fmt::format("{}{} {:.2f}", speeds.empty() ? "" : ", ", kind.name, kind.relative_speed);
+  log_warning(
+      "board",
+      fmt::format("the costs are this machine's, divided by the speed of each kind of {} ({}, "
+                  "by clock and capacity): they rank plans; for times, run `millrace profile "
+                  "{} -o costs.json` on the board and plan with --costs",
+                  board, speeds, config.model));
+  measured.profile = board_costs(measured.profile, there);
+  measured.topology = there;
+  return measured;
+}
+
 nlohmann::ordered_json to_json(const TimeEstimate& estimate) {
   return {{"expected_ns", estimate.expected_ns}, {"latest_ns", estimate.latest_ns}};
 }
@@ -67,7 +91,7 @@ std::string present(const Estimate& estimate, bool json) {
 int run_profile(const ProfileCommand& command, const Presentation& presentation) {
   require_folder_of(command.output);
   const Model model = make_model(command.config.model, classes_of(command.config));
-  MeasuredProfile measured = measure(model, command.config, !command.fresh);
+  MeasuredProfile measured = measure_for(command.board, model, command.config, !command.fresh);
   log_info("profile", measured.reused ? "kept costs, after a probe of each core: " + measured.file
                                       : "measured; kept in " + measured.file);
   if (!command.config.data.empty()) {
@@ -83,7 +107,7 @@ int run_profile(const ProfileCommand& command, const Presentation& presentation)
 int run_plan(const PlanCommand& command, const Presentation& presentation) {
   require_folder_of(command.output);
   const Model model = make_model(command.config.model, classes_of(command.config));
-  const MeasuredProfile measured = measure(model, command.config, true);
+  const MeasuredProfile measured = measure_for(command.board, model, command.config, true);
   PlanRequest request = plan_request(command.config);
   request.cpus = cpus_by_kind(measured.topology);
   const Plan plan = make_plan(measured.profile, command.config, request);
