@@ -6,6 +6,7 @@
 #include <set>
 
 #include "millrace/errors.hpp"
+#include "models/onnx/export.hpp"
 #include "models/pytorch/state_dict.hpp"
 #include "models/weights_file.hpp"
 
@@ -135,8 +136,10 @@ void save_weights(const Model& model, const std::string& file) {
   }
   if (file.ends_with(".pt") || file.ends_with(".pth"))
     return save_state_dict(file, named_weights(model));
-  throw ConfigError("export",
-                    file + ": the ending says the format, .safetensors, .pt or .pth: name it so");
+  if (file.ends_with(".onnx")) return export_onnx(model, file);
+  throw ConfigError("export", file +
+                                  ": the ending says the format, .safetensors, .pt, .pth or "
+                                  ".onnx: name it so");
 }
 
 std::vector<TensorView> weights_of(const Model& model) {

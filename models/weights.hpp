@@ -22,8 +22,8 @@ enum class Head {
 /// A head of another size names --new-head.
 void load_weights(const Model& model, const std::string& file, Head head = Head::load);
 
-/// Writes all of them as the file's ending says: .safetensors, or .pt or .pth as torch.load reads
-/// them. The file is complete or absent, and the same for the same weights. Throws ConfigError (tag
+/// Writes all of them as the file's ending says: .safetensors, .pt or .pth as torch.load reads them,
+/// or .onnx with the network (onnx/export.hpp). The file is complete or absent, and the same for the same weights. Throws ConfigError (tag
 /// "export") for another ending, ResourceError where it cannot be written.
 void save_weights(const Model& model, const std::string& file);
 

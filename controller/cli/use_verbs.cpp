@@ -55,8 +55,9 @@ void add_export(CLI::App& program, Action& action) {
   Verb verb(program, action, "export", "writes the weights under torchvision's names");
   verb.app().add_option("folder", command->folder, "folder of a run")->type_name("DIR")->required();
   verb.app()
-      .add_option("-o,--output", command->output,
-                  "by its ending: .safetensors, or .pt or .pth for torch.load")
+      .add_option(
+          "-o,--output", command->output,
+          "by its ending: .safetensors, .pt or .pth for torch.load, or .onnx with the network")
       ->type_name("FILE")
       ->required();
   add_checkpoint(verb.app(), command->checkpoint);

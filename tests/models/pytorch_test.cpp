@@ -137,7 +137,7 @@ TEST(StateDict, WhatWeSaveComesBack) {
     EXPECT_EQ(read_file(file, "test"), once) << "the same bytes";
   }
   EXPECT_THAT(message_of([&] { save_weights(make_model("mlp", 10), "weights.onnx2"); }),
-              AllOf(HasSubstr("weights.onnx2"), HasSubstr(".pt or .pth")));
+              AllOf(HasSubstr("weights.onnx2"), HasSubstr(".pth or .onnx")));
 }
 
 }  // namespace

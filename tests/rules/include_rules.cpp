@@ -52,6 +52,7 @@ const std::vector<std::pair<std::string, std::vector<std::string>>>& library_pre
       {"jpeg", {"jpeglib.h", "jerror.h", "turbojpeg.h"}},
       {"png", {"png.h", "pngconf.h"}},
       {"zlib", {"zlib.h"}},
+      {"onnx", {"onnx/"}},
       {"benchmark", {"benchmark/"}},
       {"gtest", {"gtest/", "gmock/"}},
       {"clock", {"chrono"}},

@@ -1,0 +1,36 @@
+#!/usr/bin/env python3
+"""Compares exported networks with PyTorch's outputs for the same weights, by onnxruntime:
+python3 onnx_outputs.py NAME.safetensors NAME.onnx …, both exported from one training of NAME.
+Prints the largest difference over the largest output. Needs torch, torchvision, safetensors,
+onnxruntime."""
+
+import pathlib
+import sys
+
+import numpy
+import onnxruntime
+import torch
+from safetensors.torch import load_file
+
+import make
+
+
+def difference(weights, network):
+    net, _ = make.network(pathlib.Path(weights).stem)
+    net.load_state_dict(load_file(weights), strict=True)
+    session = onnxruntime.InferenceSession(network)
+    shape = session.get_inputs()[0].shape[1:]
+    inputs = numpy.random.default_rng(1).standard_normal((3, *shape), dtype=numpy.float32)
+    with torch.no_grad():
+        expected = net.eval()(torch.from_numpy(inputs)).numpy()
+    found = session.run(None, {"input": inputs})[0]
+    return numpy.abs(found - expected).max() / numpy.abs(expected).max()
+
+
+def main():
+    for weights, network in zip(sys.argv[1::2], sys.argv[2::2], strict=True):
+        print(f"{network}: {difference(weights, network):.1e}")
+
+
+if __name__ == "__main__":
+    main()
