@@ -15,16 +15,18 @@ enum class Head {
   keep,  ///< not read: it keeps the weights that it has
 };
 
-/// Copies the file's tensors into the model's parameters and running statistics (PyTorch's counters
-/// of batches, NAME.num_batches_tracked, are passed over). Every name and shape is checked before
-/// anything is copied. Throws ConfigError (tag "weights") naming the file and: the tensors that it
-/// lacks, those that the model has not, both shapes where they differ, a type that is not floating.
-/// A head of another size names --new-head.
+/// Copies the file's tensors into the model's parameters and running statistics (passed over are
+/// PyTorch's counters of batches, NAME.num_batches_tracked, and the auxiliary heads of
+/// torchvision's GoogLeNet and Inception v3). Every name and shape is checked before anything is
+/// copied. Throws ConfigError (tag "weights") naming the file and: the tensors that it lacks, those
+/// that the model has not, both shapes where they differ, a type that is not floating. A head of
+/// another size names --new-head.
 void load_weights(const Model& model, const std::string& file, Head head = Head::load);
 
-/// Writes all of them as the file's ending says: .safetensors, .pt or .pth as torch.load reads them,
-/// or .onnx with the network (onnx/export.hpp). The file is complete or absent, and the same for the same weights. Throws ConfigError (tag
-/// "export") for another ending, ResourceError where it cannot be written.
+/// Writes all of them as the file's ending says: .safetensors, .pt or .pth as torch.load reads
+/// them, or .onnx with the network (onnx/export.hpp). The file is complete or absent, and the same
+/// for the same weights. Throws ConfigError (tag "export") for another ending, ResourceError where
+/// it cannot be written.
 void save_weights(const Model& model, const std::string& file);
 
 /// The parameters, then the running statistics, each in layer order; for write_safetensors. Valid

@@ -49,8 +49,9 @@ std::string begin_of(const std::string& path) {
 
 std::unique_ptr<WeightsFile> WeightsFile::open(const std::string& path) {
   const std::string begin = begin_of(path);
-  if (begin.starts_with("PK")) return open_state_dict(path);
-  if (begin.starts_with("\x80\x02")) {
+  // Safetensors begin with a length: as such these four bytes each say tens of megabytes of header.
+  if (begin == "PK\x03\x04") return open_state_dict(path);
+  if (begin == "\x80\x02\x8a\x0a") {
     throw ConfigError("weights", path +
                                      ": is a pickle as PyTorch wrote it before 1.6: load it there "
                                      "and torch.save its state dict again");

@@ -66,6 +66,16 @@ class BatchNormOp final : public SingleInputOp {
 
   bool meets_replicas() const override { return replicas_ != nullptr; }
 
+  void clear_gradients() override {
+    SingleInputOp::clear_gradients();
+    found_.clear();
+  }
+
+  void end_step() override {
+    for (const Statistics& statistics : found_) follow(statistics);
+    found_.clear();
+  }
+
  protected:
   at::Tensor forward(const at::Tensor& x, const DrawKey& key, bool training, Saved* saved,
                      bool may_overwrite_input) override {
@@ -129,7 +139,8 @@ class BatchNormOp final : public SingleInputOp {
                                    own.deviations.data());
     }
     const Statistics all = merged(std::move(own));
-    if (first_pass && (replicas_ == nullptr || replicas_->keeps_records())) follow(all);
+    const bool keeps = replicas_ == nullptr || replicas_->keeps_records();
+    if (first_pass && keeps && all.rows > 1) found_.push_back(all);  // one row has no variance
     std::vector<double> variance = all.deviations;
     for (double& value : variance) value /= all.rows;
     return factors_of(all.mean, variance);
@@ -228,6 +239,7 @@ class BatchNormOp final : public SingleInputOp {
   }
 
   at::Tensor running_mean_, running_var_;  ///< the model's
+  std::vector<Statistics> found_;          ///< by micro-batch of the step
   double momentum_, eps_;
   bool relu_;
   float most_;

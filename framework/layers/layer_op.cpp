@@ -71,6 +71,36 @@ double elements(const std::vector<std::int64_t>& shape) {
       std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>()));
 }
 
+const LayerFacts* producer(const std::vector<LayerFacts>& layers, std::size_t l, std::size_t i) {
+  const std::vector<int>& producers = layers[l].producers;
+  if (i >= producers.size() || producers[i] == kSample) return nullptr;
+  return &layers[static_cast<std::size_t>(producers[i])];
+}
+
+double input_elements(const std::vector<LayerFacts>& layers, std::size_t l) {
+  double sum = elements(layers[l].input_shape);
+  for (std::size_t i = 1; i < layers[l].producers.size(); ++i)
+    if (const LayerFacts* from = producer(layers, l, i)) sum += elements(from->output_shape);
+  return sum;
+}
+
+/// As fusions() has it.
+bool follows_batch_norm(const std::vector<LayerFacts>& layers, std::size_t l) {
+  const LayerFacts* const before = producer(layers, l, 0);
+  return before && before->type == "batch_norm" && before->readers.size() == 1;
+}
+
+/// Some layer that reads the output keeps it.
+bool input_is_kept(const std::vector<LayerFacts>& layers, std::size_t l) {
+  static const std::set<std::string> drop = {"add", "concat", "relu", "relu6", "dropout"};
+  for (const int reader : layers[l].readers) {
+    const auto r = static_cast<std::size_t>(reader);
+    const bool view = layers[r].type == "flatten" || layers[r].type == "identity";
+    if (view ? input_is_kept(layers, r) : !drop.contains(layers[r].type)) return true;
+  }
+  return layers[l].readers.empty();  // the loss has it
+}
+
 }  // namespace
 
 bool is_image(const LayerFacts& facts) { return facts.input_shape.size() == 3; }
@@ -115,15 +145,19 @@ double deferred_bytes_per_sample(const LayerFacts& facts, const std::string& imp
   return deferred ? 4 * (elements(facts.input_shape) + elements(facts.output_shape)) : 0;
 }
 
-double saved_bytes_per_sample(const LayerFacts& facts, const std::string& implementation) {
+double saved_bytes_per_sample(const std::vector<LayerFacts>& layers, std::size_t l,
+                              const std::string& implementation) {
+  const LayerFacts& facts = layers[l];
   if (deferred_bytes_per_sample(facts, implementation) > 0) return 0;
   const double x = elements(facts.input_shape), y = elements(facts.output_shape);
-  static const std::set<std::string> keep_nothing = {"relu", "flatten", "identity", "add",
-                                                     "concat"};
+  static const std::set<std::string> keep_nothing = {"flatten", "identity", "add", "concat"};
   if (keep_nothing.contains(facts.type)) return 0;
+  if (facts.type == "relu")
+    return follows_batch_norm(layers, l) || input_is_kept(layers, l) ? 0 : 4 * y;
+  if (facts.type == "relu6") return follows_batch_norm(layers, l) ? 0 : 4 * (x + y);
   if (facts.type == "dropout") return x;
   if (facts.type == "max_pool2d") return implementation == kOwn ? y : 4 * x + 8 * y;
-  if (facts.type == "module") return 4 * (x + y);
+  if (facts.type == "module") return 4 * (input_elements(layers, l) + y);
   return 4 * x;
 }
 

@@ -91,8 +91,12 @@ class LayerOp {
 
   virtual std::vector<ParameterSlot>& parameters() = 0;
 
-  /// Frees the gradients and the products: what the next backward adds to is nothing.
+  /// Frees the gradients and the products: what the next backward adds to is nothing. What
+  /// end_step() was to apply is forgotten.
   virtual void clear_gradients() = 0;
+
+  /// The step's gradients are applied: so is what forward found beside them (running statistics).
+  virtual void end_step() = 0;
 
   virtual OutputUse output_use() const = 0;
 
@@ -147,9 +151,11 @@ bool can_split_features(const LayerFacts& facts);
 /// implementation's backward does.
 double deferred_bytes_per_sample(const LayerFacts& facts, const std::string& implementation);
 
-/// Bytes per sample that forward keeps for backward (the layer's input, indices, masks). A relu
-/// counts nothing: the output that it keeps is the input that the next layer keeps.
-double saved_bytes_per_sample(const LayerFacts& facts, const std::string& implementation);
+/// Bytes per sample that forward of layer l keeps for backward (its inputs, indices, masks). A relu
+/// counts nothing where batch normalisation before it does its work, or a reader keeps what the relu
+/// keeps, too: its output.
+double saved_bytes_per_sample(const std::vector<LayerFacts>& layers, std::size_t l,
+                              const std::string& implementation);
 
 /// Elements first_element … first_element + elements - 1 of `rows` samples' masks of inverted
 /// dropout, scaled: 0 or 1 / (1 - p); [rows, elements] float32. Counter based (Philox 4x32-10 on

@@ -109,6 +109,18 @@ void check_all_read(const Model& model, const std::vector<LayerFacts>& layers) {
   }
 }
 
+/// Plain training and a plan would differ in what the other readers find.
+void check_in_place(const Model& model, const std::vector<LayerFacts>& layers) {
+  for (std::size_t l = 0; l < layers.size(); ++l) {
+    const int from = layers[l].producers.front();
+    if (from == kSample || !works_in_place(*model.layers[l].module.ptr())) continue;
+    const LayerFacts& written = layers[static_cast<std::size_t>(from)];
+    if (written.readers.size() == 1) continue;
+    refuse(model, quoted(model.layers[l]) + " works in place on the output of '" + written.name +
+                      "', which other layers read, too: make it with inplace(false)");
+  }
+}
+
 void check_parameter(const Model& model, const std::string& name, const at::Tensor& value) {
   if (value.scalar_type() != at::kFloat || !value.device().is_cpu()) {
     refuse(model, "parameter '" + name + "' is " + value.toString() +
@@ -201,6 +213,7 @@ std::vector<LayerFacts> check_model(const Model& model) {
   check_names(model);
   std::vector<LayerFacts> result = link_layers(model);
   check_all_read(model, result);
+  check_in_place(model, result);
   for (const Layer& layer : model.layers) {
     const std::string reason = reason_to_refuse(*layer.module.ptr());
     if (!reason.empty()) refuse(model, quoted(layer) + ": " + reason);
@@ -221,6 +234,9 @@ std::vector<LayerFacts> check_model(const Model& model) {
     outputs.push_back(run_layer(model, layer, inputs));
     check_output(model, layer, outputs.back());
     add_facts(result[l], layer, inputs.front(), outputs.back());
+    for (const int from : result[l].producers)
+      if (from != kSample && result[static_cast<std::size_t>(from)].readers.back() == int(l))
+        outputs[static_cast<std::size_t>(from)].reset();
   }
   check_classes(model, result.back().output_shape);
   add_backward_flops(result);

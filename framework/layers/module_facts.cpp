@@ -24,6 +24,12 @@ bool is_any(const nn::Module& module) {
   return (... || (module.as<Types>() != nullptr));
 }
 
+template <typename... Types>
+bool is_in_place(const nn::Module& module) {
+  const auto inplace = [](const auto* typed) { return typed && typed->options.inplace(); };
+  return (... || inplace(module.as<Types>()));
+}
+
 bool keeps_running_statistics(const nn::Module& module) {
   const auto* norm1 = module.as<nn::InstanceNorm1dImpl>();
   const auto* norm2 = module.as<nn::InstanceNorm2dImpl>();
@@ -97,6 +103,11 @@ std::string module_type(const nn::Module& module) {
   return "module";
 }
 
+bool works_in_place(const nn::Module& module) {
+  return is_in_place<nn::ReLUImpl, nn::ReLU6Impl, nn::DropoutImpl, nn::LeakyReLUImpl, nn::ELUImpl,
+                     nn::SELUImpl, nn::CELUImpl, nn::HardtanhImpl, nn::ThresholdImpl>(module);
+}
+
 bool is_join(const nn::Module& module) { return is_any<AddImpl, ConcatImpl>(module); }
 
 std::string reason_to_refuse(const nn::Module& module) {
@@ -113,6 +124,16 @@ std::string unmet_input(const nn::Module& module, const std::vector<std::int64_t
     if (input.size() != 3 || input[0] != channels) {
       return std::to_string(channels) + " channels (C x H x W)";
     }
+  }
+  if (const auto* norm = module.as<nn::BatchNorm2dImpl>()) {
+    const auto channels = norm->options.num_features();
+    if (input.size() != 3 || input[0] != channels)
+      return std::to_string(channels) + " channels (C x H x W)";
+  }
+  if (const auto* norm = module.as<nn::BatchNorm1dImpl>()) {
+    const auto features = norm->options.num_features();
+    if (input.size() != 1 || input[0] != features)
+      return "rows of " + std::to_string(features) + " features";
   }
   if (const auto* linear = module.as<nn::LinearImpl>()) {
     const auto features = linear->options.in_features();

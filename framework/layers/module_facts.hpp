@@ -13,6 +13,9 @@ namespace millrace {
 /// "dropout", "flatten", "identity", "batch_norm", "add", "concat"; "module" for every other one.
 std::string module_type(const torch::nn::Module& module);
 
+/// Writes its output over its input.
+bool works_in_place(const torch::nn::Module& module);
+
 /// Takes a vector of inputs, however many there are.
 bool is_join(const torch::nn::Module& module);
 

@@ -63,7 +63,7 @@ class ModuleOp final : public OpBase {
         torch::autograd::grad({kept.back()}, wanted, {dy}, /*retain_graph=*/false,
                               /*create_graph=*/false, /*allow_unused=*/true);
     for (std::size_t i = 0; i < leaves_.size(); ++i)
-      if (gradients[i].defined()) parameters_.add(i, gradients[i]);
+      if (gradients[i].defined()) parameters_.add(i, own_leaf(gradients, i, dy));
     auto next = gradients.begin() + static_cast<std::ptrdiff_t>(leaves_.size());
     for (std::size_t i = 0; i < input_gradients.size(); ++i)
       if (input_gradients[i]) result[i] = own_gradient(*next++, kept[i]);
@@ -77,6 +77,16 @@ class ModuleOp final : public OpBase {
     std::vector<at::Tensor> copies;
     for (const at::Tensor& input : inputs) copies.push_back(input.clone());
     return module_.forward(std::move(copies));
+  }
+
+  /// The gradient of parameter i, which nobody may write over: a sum hands one on to all.
+  static at::Tensor own_leaf(const torch::autograd::variable_list& gradients, std::size_t i,
+                             const at::Tensor& dy) {
+    bool shared = gradients[i].is_alias_of(dy);
+    for (std::size_t j = 0; j < gradients.size(); ++j)
+      shared =
+          shared || (j != i && gradients[j].defined() && gradients[j].is_alias_of(gradients[i]));
+    return shared ? gradients[i].clone() : gradients[i];
   }
 
   /// Whoever gets it may write to it.

@@ -47,8 +47,8 @@ class Parameters {
   };
   Target target(std::size_t i);
 
-  /// Adds the sums of the columns of `rows` [n, elements of slot i], each row dense: the gradient of
-  /// a bias.
+  /// Adds the sums of the columns of `rows` [n, elements of slot i], each row dense: the gradient
+  /// of a bias.
   void add_column_sums(std::size_t i, const at::Tensor& rows);
 
  private:
@@ -60,6 +60,7 @@ class OpBase : public LayerOp {
  public:
   std::vector<ParameterSlot>& parameters() override { return parameters_.slots(); }
   void clear_gradients() override { parameters_.clear(); }
+  void end_step() override {}
   OutputUse output_use() const override { return output_use_; }
   bool writes_gradient() const override { return false; }
   bool meets_replicas() const override { return false; }

@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "framework/layers/module_facts.hpp"
+
 namespace millrace {
 namespace {
 
@@ -37,7 +39,8 @@ torch::Tensor plain_forward(const Model& model, const torch::Tensor& inputs) {
     std::vector<torch::Tensor> xs;
     for (const std::string& name : names[l]) xs.push_back(values.at(name));
     torch::nn::AnyModule module = model.layers[l].module;
-    torch::Tensor y = xs.size() == 1 ? module.forward(xs.front()) : module.forward(xs);
+    torch::Tensor y =
+        xs.size() == 1 && !is_join(*module.ptr()) ? module.forward(xs.front()) : module.forward(xs);
     for (const std::string& name : names[l])
       if (last.at(name) == l) values.erase(name);
     values[model.layers[l].name] = std::move(y);

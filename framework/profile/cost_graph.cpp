@@ -87,7 +87,7 @@ Profile make_cost_graph(const Model& model, const std::vector<LayerFacts>& facts
       add_kind(costs, kind, measured, profile.samples, l);
       costs.deferred_bytes = deferred_bytes_per_sample(facts[l], measured.choice[l]);
     }
-    costs.saved_bytes = saved_bytes_per_sample(facts[l], times.begin()->second.choice[l]);
+    costs.saved_bytes = saved_bytes_per_sample(facts, l, times.begin()->second.choice[l]);
     add_splits(costs, facts[l], times, profile.samples, l);
     costs.whole_batch = facts[l].type == "batch_norm";
     profile.layers.push_back(std::move(costs));

@@ -22,8 +22,9 @@ double weights_bytes(const std::vector<LayerFacts>& facts) {
 /// What forward keeps at most, and the tensors that come and go beside it.
 double sample_bytes(const std::vector<LayerFacts>& facts) {
   double saved = 0, largest = 0;
-  for (const LayerFacts& layer : facts) {
-    saved += saved_bytes_per_sample(layer, "");
+  for (std::size_t l = 0; l < facts.size(); ++l) {
+    const LayerFacts& layer = facts[l];
+    saved += saved_bytes_per_sample(facts, l, "");
     largest = std::max(largest, tensor_bytes(layer.input_shape) + tensor_bytes(layer.output_shape));
   }
   return saved + 2 * largest;

@@ -137,7 +137,8 @@ ChainChoice Measuring::choose(const std::string& name, PinnedThread& core) {
   std::copy_if(counts_.begin(), counts_.end(), std::back_inserter(counts),
                [](std::int64_t n) { return n <= kChoiceSamples; });
   std::vector<bool> shared;
-  for (const LayerFacts& layer : job_.facts) shared.push_back(layer.type == "relu" || layer.type == "relu6");
+  for (const LayerFacts& layer : job_.facts)
+    shared.push_back(layer.type == "relu" || layer.type == "relu6");
   return choose_implementations(names, shared, pass, counts, rules(shares_.next()), steady_ns);
 }
 

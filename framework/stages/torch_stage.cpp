@@ -116,7 +116,10 @@ void TorchStage::reduce(int index) {
   if (measure_norm_) workers_[at_index(index)].squared_norm = parameters_.squared_norm(index);
 }
 
-void TorchStage::update(int index) { parameters_.update(index, *context_); }
+void TorchStage::update(int index) {
+  parameters_.update(index, *context_);
+  workers_[at_index(index)].chain.end_step();
+}
 
 void TorchStage::cancel() { team_->barrier.cancel(); }
 

@@ -55,6 +55,11 @@ void WorkerChain::begin_step(std::int64_t micro_batches, std::uint64_t seed, std
   for (ChainLayer& layer : layers_) layer.clear_gradients();
 }
 
+void WorkerChain::end_step() {
+  for (ChainLayer& layer : layers_)
+    if (layer.op) layer.op->end_step();
+}
+
 std::vector<at::Tensor> WorkerChain::forward(const WorkerRows& rows, std::vector<at::Tensor> xs,
                                              bool training) {
   for (std::size_t i = 0; i < xs.size(); ++i)
@@ -72,7 +77,7 @@ std::vector<at::Tensor> WorkerChain::backward(const WorkerRows& rows, std::vecto
       gradients_[slot(borders_.outputs[i])] = {{std::move(dys[i]), Form::rows}, false};
   for (std::size_t l = layers_.size(); l-- > 0;) {
     std::optional<PartialGradient> dy = std::exchange(gradients_[slot(name(l))], {});
-    if (!needs_backward(l)) continue;
+    if (!dy || !needs_backward(l)) continue;
     if (ends_run(l)) recompute_run_ending_at(rows, l);
     if (layers_[l].op) {
       backward_rows(rows, l, std::move(*dy));

@@ -61,6 +61,9 @@ class WorkerChain {
   /// Clears the gradients and whatever an earlier step left.
   void begin_step(std::int64_t micro_batches, std::uint64_t seed, std::int64_t step);
 
+  /// All stages have made the step's gradients.
+  void end_step();
+
   /// Rows of the stage's outputs from the same rows of its inputs; all undefined where rows.count
   /// is 0. Keeps what backward needs where `training` is set. Never writes into xs.
   std::vector<at::Tensor> forward(const WorkerRows& rows, std::vector<at::Tensor> xs,

@@ -9,6 +9,7 @@
 
 #include <functional>
 #include <map>
+#include <set>
 #include <vector>
 
 #include "framework/base/file.hpp"
@@ -235,6 +236,18 @@ void describe(onnx::ValueInfoProto& value, const std::string& name,
   for (const std::int64_t extent : shape) type.mutable_shape()->add_dim()->set_dim_value(extent);
 }
 
+/// Values of a graph have one name each.
+void check_names(const onnx::GraphProto& graph) {
+  std::set<std::string> names = {"input", "output"};
+  const auto add = [&](const std::string& name) {
+    if (names.insert(name).second) return;
+    throw ConfigError("export", "two values of the ONNX graph are called '" + name +
+                                    "': give the layer of that name another one");
+  };
+  for (const auto& tensor : graph.initializer()) add(tensor.name());
+  for (const auto& node : graph.node()) add(node.name());
+}
+
 void write_graph(const Model& model, const std::vector<LayerFacts>& facts,
                  onnx::GraphProto& graph) {
   graph.set_name(model.name);
@@ -249,6 +262,7 @@ void write_graph(const Model& model, const std::vector<LayerFacts>& facts,
     if (found == writers().end()) layer.refuse("its module");
     found->second(layer);
   }
+  check_names(graph);
   graph.mutable_node(graph.node_size() - 1)->set_output(0, "output");
   describe(*graph.add_output(), "output", facts.back().output_shape);
 }

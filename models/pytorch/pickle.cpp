@@ -56,6 +56,8 @@ class Unpickler {
   }
 
   PickledValue& push(Kind kind) {
+    constexpr std::size_t kMostValues = 10'000'000;
+    if (pickle_.values_.size() == kMostValues) fail("makes more than 10 million values");
     PickledValue& value = pickle_.values_.emplace_back();
     value.kind = kind;
     stack_.push_back(&value);

@@ -65,11 +65,15 @@ bool calls(const PickledValue& value, const std::string& name) {
   return value.kind == Kind::call && item(value, 0, Kind::global).text == name;
 }
 
+/// A parameter's tensor; a pickle may nest them without end, so only once.
+const PickledValue& without_parameter(const PickledValue& value) {
+  if (!calls(value, "torch._utils._rebuild_parameter")) return value;
+  return item(item(value, 1, Kind::list), 0, Kind::call);
+}
+
 /// torch._utils._rebuild_tensor_v2(('storage', TYPE, KEY, DEVICE, ELEMENTS), offset, shape,
-/// strides, …), or _rebuild_parameter of one.
+/// strides, …).
 std::pair<std::string, Place> tensor_of(const PickledValue& value) {
-  if (calls(value, "torch._utils._rebuild_parameter"))
-    return tensor_of(item(item(value, 1, Kind::list), 0, Kind::call));
   if (!calls(value, "torch._utils._rebuild_tensor_v2")) throw NoTensor();
   const PickledValue& arguments = item(value, 1, Kind::list);
   const PickledValue& storage = item(item(arguments, 0, Kind::persistent), 0, Kind::list);
@@ -85,16 +89,17 @@ std::pair<std::string, Place> tensor_of(const PickledValue& value) {
 /// Elements of the storage that the tensor reaches over; -1: not a tensor's numbers.
 std::int64_t extent(const Place& place) {
   constexpr std::int64_t kMost = std::int64_t{1} << 40;
+  if (place.offset < 0 || place.offset > kMost) return -1;
   std::int64_t last = place.offset;
   bool empty = false;
   for (std::size_t d = 0; d < place.shape.size(); ++d) {
-    if (place.shape[d] < 0 || place.strides[d] < 0 || place.shape[d] > kMost) return -1;
+    if (place.shape[d] < 0 || place.shape[d] > kMost) return -1;
+    if (place.strides[d] < 0 || place.strides[d] > kMost) return -1;
     if (place.shape[d] > 1 && place.strides[d] > kMost / place.shape[d]) return -1;
     empty = empty || place.shape[d] == 0;
     last += (place.shape[d] - 1) * place.strides[d];
     if (last > kMost) return -1;
   }
-  if (place.offset < 0 || place.offset > kMost) return -1;
   return empty ? 0 : last + 1;
 }
 
@@ -156,10 +161,11 @@ class StateDict final : public WeightsFile {
   void add(const PickledValue& name, const PickledValue& value) {
     try {
       if (name.kind != Kind::text) throw NoTensor();
-      auto [dtype, place] = tensor_of(value);
+      auto [dtype, place] = tensor_of(without_parameter(value));
       if (extent(place) < 0) throw NoTensor();
       entries_.push_back({name.text, dtype, place.shape});
-      places_[name.text] = std::move(place);
+      if (!places_.emplace(name.text, std::move(place)).second)
+        refuse(fmt::format("has '{}' twice: the file is damaged", name.text));
     } catch (const NoTensor&) {
       refuse(fmt::format("'{}' is no dense tensor: save model.state_dict() alone", name.text));
     }

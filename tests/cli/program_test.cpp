@@ -145,7 +145,7 @@ TEST(Topology, RefusesXmlThatHwlocRejects) {
 
 TEST(Models, AreListed) {
   const auto json = nlohmann::json::parse(run_millrace({"models", "--json"}).out);
-  EXPECT_EQ(json.at("models").at(0).at("name"), "alexnet");
+  EXPECT_EQ(json.at("models").at(0).at("name"), "vgg16");
   EXPECT_THAT(run_millrace({"models"}).out, HasSubstr("lenet5"));
 }
 

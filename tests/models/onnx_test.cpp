@@ -100,6 +100,12 @@ TEST(ExportOnnx, KeepsWhatOperatorsAreTold) {
       ElementsAre(1));
 }
 
+TEST(ExportOnnx, RefusesNamesThatMeet) {
+  Model model{.name = "own", .sample_shape = {4}, .classes = 4};
+  model.add("fc", torch::nn::Linear(4, 4)).add("fc.weight", torch::nn::ReLU());
+  EXPECT_THAT(message_of([&] { export_onnx(model, "never.onnx"); }), HasSubstr("'fc.weight'"));
+}
+
 TEST(ExportOnnx, RefusesWhatItHasNoOperatorFor) {
   Model model{.name = "own", .sample_shape = {4}, .classes = 4};
   model.add("fc", torch::nn::Linear(4, 4)).add("odd", torch::nn::Tanh());

@@ -1,6 +1,7 @@
 // State dicts of torch.save: files that PyTorch wrote (reference/make.py), damaged ones, ours.
 
 #include <ATen/ATen.h>
+#include <caffe2/serialize/inline_container.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -70,6 +71,21 @@ TEST(StateDict, OthersAreRefused) {
   EXPECT_THAT(refusal(file), HasSubstr("before 1.6"));
   write_file_atomically(file, "PK\x03\x04 and no more", "test");
   EXPECT_THAT(refusal(file), AllOf(HasSubstr(file), HasSubstr("torch.save")));
+}
+
+/// A value that is a parameter of itself ends in an error.
+TEST(StateDict, CirclesEnd) {
+  const std::string call = std::string("ctorch._utils\n_rebuild_parameter\n") + "]q\x01R";
+  const std::string name = std::string("X\x01\0\0\0", 5) + "a";
+  const std::string pickle = "\x80\x02}" + name + call + "q\x02h\x01h\x02" + "a0s.";
+  const ScratchFolder folder;
+  const std::string file = folder / "circle.pt";
+  {
+    caffe2::serialize::PyTorchStreamWriter writer(file);
+    writer.writeRecord("data.pkl", pickle.data(), pickle.size());
+    writer.writeEndOfFile();
+  }
+  EXPECT_THAT(refusal(file), HasSubstr("'a' is no dense tensor"));
 }
 
 /// Whatever is in the file: tensors, or an error that says so.

@@ -7,6 +7,9 @@
 #include <torch/nn/modules/activation.h>
 #include <torch/nn/modules/linear.h>
 
+#include <cstring>
+
+#include "framework/base/file.hpp"
 #include "models/zoo/zoo.hpp"
 #include "tests/models/data/image_files.hpp"
 
@@ -68,6 +71,30 @@ TEST_F(Weights, RunningStatisticsGoWithThem) {
   std::erase_if(without, [](const auto& tensor) { return tensor.name == "bn1.running_var"; });
   EXPECT_THAT(message_of([&] { load_weights(to, saved(std::move(without))); }),
               HasSubstr("lacks bn1.running_var"));
+}
+
+/// Headers whose length begins with the bytes that begin pickles and zip archives.
+TEST_F(Weights, LengthsThatLookLikeOtherFormatsDoNotMatter) {
+  const Model model = fresh(1);
+  const std::string file = folder_ / "weights.safetensors";
+  for (const std::size_t length : {std::size_t{0x10280}, std::size_t{0x4B50}}) {
+    write_safetensors(file, weights_of(model), {{"note", ""}});
+    const std::string plain = read_file(file, "test");
+    std::size_t header = 0;
+    std::memcpy(&header, plain.data(), sizeof header);
+    write_safetensors(file, weights_of(model), {{"note", std::string(length - header, 'x')}});
+    const std::string padded = read_file(file, "test");
+    ASSERT_EQ(std::memcmp(padded.data(), &length, 2), 0) << length;
+    EXPECT_EQ(message_of([&] { load_weights(fresh(2), file); }), "") << length;
+  }
+}
+
+TEST_F(Weights, AuxiliaryHeadsArePassedOver) {
+  const Model model = fresh(1);
+  std::vector<TensorView> tensors = weights_of(model);
+  tensors.push_back(tensors.front());
+  tensors.back().name = "AuxLogits.conv0.conv.weight";
+  EXPECT_EQ(message_of([&] { load_weights(fresh(2), saved(std::move(tensors))); }), "");
 }
 
 TEST_F(Weights, AreViewsUnderLibTorchsNames) {

@@ -141,7 +141,7 @@ Model small_residual() {
     return nn::Conv2d(
         nn::Conv2dOptions(in, out, kernel).stride(stride).padding(kernel / 2).bias(false));
   };
-  model.add("conv1", plain(3, 8, 3, 1)).add("bn1", nn::BatchNorm2d(8)).add("relu1", nn::ReLU());
+  model.add("conv1", plain(3, 8, 3, 1)).add("bn1", nn::BatchNorm2d(8)).add("relu1", nn::ReLU6());
   model.add("a.conv1", plain(8, 12, 3, 2)).add("a.bn1", nn::BatchNorm2d(12));
   model.add("a.relu1", nn::ReLU()).add("a.conv2", plain(12, 12, 3, 1));
   model.add("a.bn2", nn::BatchNorm2d(12)).add("a.down", plain(8, 12, 1, 2), {"relu1"});

@@ -64,6 +64,15 @@ INSTANTIATE_TEST_SUITE_P(stages_and_shares, Grid,
                            return name;
                          });
 
+/// As GPipe: each micro-batch by its own statistics, as plain training of pieces of that size.
+TEST(Transparency, statistics_of_micro_batches) {
+  const Comparison comparison(small_residual, {kBatch, kBatch}, sgd(),
+                              {{5, true}, {5, false, 5e-7}}, {.piece = 5});
+  for (const int stages : {1, 3})
+    for (const bool recompute : {false, true})
+      comparison.expect_equal({stages, {1, 1}, 5, "1f1b", recompute, false, {}});
+}
+
 TEST(Transparency, training_changes_what_is_compared) {
   const Comparison comparison(narrow_alexnet, {kBatch}, sgd());
   for (const auto& [name, before] : comparison.before())

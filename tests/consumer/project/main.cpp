@@ -1,8 +1,8 @@
+#include <millrace/joins.hpp>
+#include <millrace/train_step.hpp>
 #include <torch/torch.h>
 
 #include <cstdio>
-#include <millrace/joins.hpp>
-#include <millrace/train_step.hpp>
 
 int main() {
   millrace::Model model{.name = "mine", .sample_shape = {1, 28, 28}, .classes = 10};

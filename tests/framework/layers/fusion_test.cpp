@@ -60,6 +60,12 @@ TEST(Fusion, batch_normalisation_takes_both_passes_of_the_relu_behind_it) {
             (Fusions{{.relu_behind = true}, kNothingLeft, {}}));
 }
 
+TEST(Fusion, a_relu6_is_left_to_batch_normalisation_alone) {
+  EXPECT_EQ(fusions(of_types({"batch_norm", "relu6", "conv2d"}), {"millrace", "", "direct"}),
+            (Fusions{{.relu_behind = true, .relu6_behind = true}, kNothingLeft, {}}));
+  EXPECT_EQ(fusions(of_types({"conv2d", "relu6", "conv2d"}), {"direct", "", "direct"}), Fusions(3));
+}
+
 TEST(Fusion, only_neighbours_that_nobody_else_reads_are_fused) {
   std::vector<LayerFacts> layers = of_types({"conv2d", "relu", "max_pool2d", "add"});
   const std::vector<std::string> ours = {"direct", "", "millrace", ""};

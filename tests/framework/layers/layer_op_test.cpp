@@ -207,6 +207,20 @@ TEST(LayerOp, counts_what_it_keeps_for_the_update) {
   EXPECT_EQ(deferred_bytes_per_sample(sample("relu", nn::ReLU(), {7}).facts, "libtorch"), 0);
 }
 
+TEST(LayerOp, counts_a_relus_output_where_nobody_else_keeps_it) {
+  const auto kept = [](const std::vector<std::string>& types) {
+    std::vector<LayerFacts> layers;
+    for (const std::string& type : types) layers.push_back({"layer", type, {4, 8, 8}, {4, 8, 8}});
+    return saved_bytes_per_sample(chained(layers), 1, "");
+  };
+  EXPECT_EQ(kept({"conv2d", "relu", "conv2d"}), 0);
+  EXPECT_EQ(kept({"conv2d", "relu", "flatten", "linear"}), 0);
+  EXPECT_EQ(kept({"conv2d", "relu", "concat", "conv2d"}), 4 * 256);
+  EXPECT_EQ(kept({"batch_norm", "relu", "concat", "conv2d"}), 0);
+  EXPECT_EQ(kept({"batch_norm", "relu6", "conv2d"}), 0);
+  EXPECT_EQ(kept({"conv2d", "relu6", "conv2d"}), 8 * 256);
+}
+
 TEST(LayerOp, counts_what_it_keeps) {
   std::vector<Sample> samples = all_samples();
   samples.resize(7);  // the convolutions and linear layers
@@ -222,7 +236,7 @@ TEST(LayerOp, counts_what_it_keeps) {
           ->forward(random_batch(s.facts.input_shape, 2), {}, true, &saved, false);
       double bytes = 0;
       for (const at::Tensor& tensor : saved) bytes += static_cast<double>(tensor.nbytes());
-      EXPECT_DOUBLE_EQ(saved_bytes_per_sample(s.facts, implementation), bytes / 2)
+      EXPECT_DOUBLE_EQ(saved_bytes_per_sample({s.facts}, 0, implementation), bytes / 2)
           << describe(s, implementation);
     }
   }

@@ -1,6 +1,8 @@
 // check_model and named_parameters of millrace/model.hpp.
 
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/equal.h>
+#include <ATen/ops/linspace.h>
 #include <ATen/ops/sum.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -16,6 +18,7 @@
 #include "millrace/errors.hpp"
 #include "millrace/joins.hpp"
 #include "millrace/model.hpp"
+#include "millrace/plain_forward.hpp"
 
 namespace millrace {
 namespace {
@@ -181,6 +184,33 @@ TEST(CheckModel, JoinsShapes) {
               AllOf(HasSubstr("'sum' cannot take"), HasSubstr("10 x 8 x 8 and 4 x 8 x 8")));
 }
 
+TEST(CheckModel, RefusesWhatWouldBroadcast) {
+  Model model = empty_model({3, 4, 4});
+  model.loss = [](const torch::Tensor& output, const torch::Tensor&) { return output.sum(); };
+  model.add("a", nn::Conv2d(3, 8, 1)).add("mean", nn::AdaptiveAvgPool2d(1));
+  model.add("sum", Add(), {"a", "mean"});
+  EXPECT_THAT(refusal(model), AllOf(HasSubstr("'sum'"), HasSubstr("inputs of one shape")));
+}
+
+TEST(CheckModel, RefusesToWorkInPlaceOnWhatOthersRead) {
+  Model model = empty_model({4}, 4);
+  model.add("a", nn::Linear(4, 4)).add("relu", nn::ReLU(nn::ReLUOptions().inplace(true)));
+  model.add("sum", Add(), {"relu", "a"});
+  EXPECT_THAT(refusal(model), AllOf(HasSubstr("'relu'"), HasSubstr("'a'"), HasSubstr("inplace")));
+  model.layers[2].inputs = {"relu", "relu"};
+  EXPECT_EQ(refusal(model), "");
+}
+
+TEST(PlainForward, RunsTheGraph) {
+  Model model = empty_model({4}, 4);
+  model.add("a", nn::Linear(4, 4)).add("b", nn::Linear(4, 4)).add("sum", Add(), {"b", "a"});
+  model.add("alone", Concat(), {"sum"});
+  check_model(model);
+  const at::Tensor x = at::linspace(-1, 1, 8).reshape({2, 4});
+  const at::Tensor a = model.layers[0].module.forward(x), b = model.layers[1].module.forward(a);
+  EXPECT_TRUE(at::equal(plain_forward(model, x), a + b));
+}
+
 TEST(CheckModel, RefusesAGraphThatCannotRun) {
   Model model = empty_model({4}, 4);
   model.add("a", nn::Linear(4, 4)).add("b", nn::Linear(4, 4)).add("c", nn::Linear(4, 4));
@@ -263,6 +293,7 @@ TEST(CheckModel, TakesBatchNormalisationThatLearns) {
   EXPECT_THAT(refusal_of(nn::BatchNorm2d(nn::BatchNormOptions(4).momentum(c10::nullopt))),
               HasSubstr("momentum"));
   EXPECT_THAT(refusal_of(nn::BatchNorm3d(4), {4, 2, 6, 6}), HasSubstr("BatchNorm1d or"));
+  EXPECT_THAT(refusal_of(nn::BatchNorm1d(4), {4, 6}), HasSubstr("takes rows of 4 features"));
 }
 
 TEST(CheckModel, LooksIntoModulesOfModules) {
