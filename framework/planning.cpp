@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "framework/layers/module_facts.hpp"
 #include "framework/plan/plan_request.hpp"
 #include "framework/profile/cost_graph.hpp"
 #include "millrace/errors.hpp"
@@ -83,7 +84,13 @@ std::optional<std::int64_t> plan_bytes(const Profile& profile, const TrainSettin
 
 }  // namespace
 
+void check_batching(const Model& model, const PlanRequest& request) {
+  for (const Layer& layer : model.layers)
+    if (module_type(*layer.module.ptr()) == "batch_norm") check_micro_batch(request, layer.name);
+}
+
 MeasuredProfile chosen_profile(const Model& model, const TrainSettings& settings) {
+  if (!settings.given_plan) check_batching(model, settings.plan);
   const Topology machine = select_cores(discover_topology(settings.machine), settings.cores);
   require_room(machine, settings);
   if (settings.given_plan && settings.given_costs)

@@ -9,6 +9,9 @@
 
 namespace millrace {
 
+/// What can be refused of the request before anything is measured. Throws ConfigError (tag "plan").
+void check_batching(const Model& model, const PlanRequest& request);
+
 /// settings.given_costs as they are, else what `model` costs on the cores of settings.cores.
 MeasuredProfile chosen_profile(const Model& model, const TrainSettings& settings);
 

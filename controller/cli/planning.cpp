@@ -143,11 +143,11 @@ Profile select_kinds(Profile profile, const std::string& cores) {
 std::string present_plan(const Plan& plan, const Profile& profile, bool json, bool explained) {
   if (json) return to_json(plan);
   if (explained) return explain(plan, profile);
-  std::string text =
-      fmt::format("{}: batch {} in {} micro-batches of {}, {} ({}{}), {}\n", plan.model, plan.batch,
-                  plan.micro_batches, plan.micro_batch, plan.schedule,
-                  format_duration(plan.value_ns), plan.optimal ? ", optimal for these costs" : "",
-                  format_bytes(static_cast<double>(plan.memory_bytes)));
+  std::string text = fmt::format(
+      "{}: batch {} in {} micro-batch{} of {}, {} ({}{}), {}\n", plan.model, plan.batch,
+      plan.micro_batches, plan.micro_batches == 1 ? "" : "es", plan.micro_batch, plan.schedule,
+      format_duration(plan.value_ns), plan.optimal ? ", optimal for these costs" : "",
+      format_bytes(static_cast<double>(plan.memory_bytes)));
   for (std::size_t s = 0; s < plan.stages.size(); ++s) {
     const PlanStage& stage = plan.stages[s];
     text += fmt::format("  stage {}: {} to {} on {} core{}, split by {}\n", s, stage.layers.front(),

@@ -89,15 +89,6 @@ const LayerCosts* whole_batch_layer(const PlanRequest& request, const Profile& p
   return nullptr;
 }
 
-void check_whole_batch(const PlanRequest& request, const Profile& profile) {
-  const LayerCosts* const layer = whole_batch_layer(request, profile);
-  if (!layer || !request.micro_batch || *request.micro_batch == request.batch) return;
-  refuse(
-      fmt::format("the micro-batch is {}, layer \"{}\" takes statistics of the whole batch of {}: "
-                  "leave out --micro-batch, or allow --batch-norm micro-batch",
-                  *request.micro_batch, layer->name, request.batch));
-}
-
 std::vector<std::int64_t> micro_batches(const PlanRequest& request, const Profile& profile) {
   if (request.micro_batch) return {*request.micro_batch};
   if (whole_batch_layer(request, profile)) return {request.batch};
@@ -139,9 +130,19 @@ StageLimits stage_limits(const PlanRequest& request, const Profile& profile) {
 
 }  // namespace
 
+void check_micro_batch(const PlanRequest& request, const std::string& layer) {
+  const bool one = !request.micro_batch || *request.micro_batch == request.batch;
+  if (one || request.statistics == BatchStatistics::micro_batch) return;
+  refuse(
+      fmt::format("the micro-batch is {}, layer \"{}\" takes statistics of the whole batch of {}: "
+                  "leave out --micro-batch, or allow --batch-norm micro-batch",
+                  *request.micro_batch, layer, request.batch));
+}
+
 void check_request(const PlanRequest& request, const Profile& profile) {
   check_batch(request);
-  check_whole_batch(request, profile);
+  if (const LayerCosts* layer = whole_batch_layer(request, profile))
+    check_micro_batch(request, layer->name);
   check_schedule(request, profile);
   check_limits(request);
   check_cpus(request, profile);

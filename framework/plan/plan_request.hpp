@@ -1,6 +1,7 @@
 #pragma once
 // What a request allows, checked and in the search's terms.
 
+#include <string>
 #include <vector>
 
 #include "framework/plan/search.hpp"
@@ -11,6 +12,9 @@ namespace millrace {
 /// Throws ConfigError (tag "plan") for a request that no costs could satisfy: batch 0, a
 /// micro-batch above the batch, an unknown schedule or kind, a CPU twice, …
 void check_request(const PlanRequest& request, const Profile& profile);
+
+/// The part of it that needs no costs: `layer` takes statistics of the whole batch.
+void check_micro_batch(const PlanRequest& request, const std::string& layer);
 
 /// CPU numbers of the devices of each kind of the profile: those of the request, at most as many as
 /// the profile counts; kinds that it does not name are numbered from 0 on, past those in use.

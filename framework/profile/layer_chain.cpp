@@ -98,7 +98,7 @@ std::size_t ScratchWeights::bytes() const {
 }
 
 LayerChain::LayerChain(const Model& model, const std::vector<LayerFacts>& facts,
-                       const ChainChoice& choice, ScratchWeights& weights)
+                       const ChainChoice& choice, ScratchWeights& weights, Replicas* replicas)
     : sample_shape_(model.sample_shape),
       last_reader_(facts.size() + 1, 0),
       input_gradients_(input_gradients(facts)),
@@ -107,7 +107,8 @@ LayerChain::LayerChain(const Model& model, const std::vector<LayerFacts>& facts,
   const std::vector<Fusion> fused = fusions(facts, choice);
   std::vector<OutputFacts> outputs;
   for (std::size_t l = 0; l < model.layers.size(); ++l) {
-    auto op = make_layer_op(model.layers[l], facts[l], static_cast<int>(l), choice[l], fused[l]);
+    auto op = make_layer_op(model.layers[l], facts[l], static_cast<int>(l), choice[l], fused[l],
+                            replicas);
     for (ParameterSlot& slot : op->parameters()) slot.value = weights_.values_.at(slot.name);
     outputs.push_back({op->output_use(), facts[l].producers,
                        std::max<int>(1, static_cast<int>(facts[l].readers.size()))});

@@ -38,9 +38,10 @@ class ScratchWeights {
 /// Not thread-safe; runs on the calling thread and its OpenMP team.
 class LayerChain {
  public:
-  /// `weights` must outlive the chain.
+  /// `weights` must outlive the chain, and `replicas`: the other chains that compute parts of the
+  /// same batch at the same time; null: there is none.
   LayerChain(const Model& model, const std::vector<LayerFacts>& facts, const ChainChoice& choice,
-             ScratchWeights& weights);
+             ScratchWeights& weights, Replicas* replicas = nullptr);
 
   /// Called before each layer, outside the measured times; may throw to end the pass.
   using BeforeLayer = std::function<void(std::size_t layer)>;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <utility>
 
 #include "millrace/profile.hpp"
 
@@ -28,18 +29,46 @@ double samples_per_ns(const std::vector<double>& ns_per_sample) {
 
 }  // namespace
 
+/// The cores as one of them sees them, while a pass runs.
+class LoadedCores::Meeting final : public Replicas {
+ public:
+  Meeting(std::vector<std::vector<double>>& brought, std::size_t core)
+      : brought_(brought), core_(core) {}
+
+  void begin(const CoreTeam::Meet& meet) { meet_ = &meet; }
+
+  std::vector<std::vector<double>> gather(std::vector<double> own) override {
+    brought_[core_] = std::move(own);
+    (*meet_)();
+    std::vector<std::vector<double>> all = brought_;
+    (*meet_)();  // before anybody brings the next ones
+    return all;
+  }
+  bool keeps_records() const override { return false; }
+
+ private:
+  std::vector<std::vector<double>>& brought_;
+  std::size_t core_;
+  const CoreTeam::Meet* meet_ = nullptr;
+};
+
 LoadedCores::LoadedCores(const Model& model, const std::vector<LayerFacts>& facts,
                          ScratchWeights& weights, const std::vector<LoadedCore>& cores)
-    : cores_(cores), team_(cpus_of(cores)) {
-  for (const LoadedCore& core : cores_) {
-    chains_.push_back(std::make_unique<LayerChain>(model, facts, core.choice, weights));
+    : cores_(cores), brought_(cores.size()), team_(cpus_of(cores)) {
+  for (std::size_t i = 0; i < cores_.size(); ++i) {
+    meetings_.push_back(std::make_unique<Meeting>(brought_, i));
+    chains_.push_back(std::make_unique<LayerChain>(model, facts, cores_[i].choice, weights,
+                                                   meetings_.back().get()));
   }
 }
+
+LoadedCores::~LoadedCores() = default;
 
 std::vector<PassTimes> LoadedCores::pass(const LayerChain::BeforeLayer& before) {
   std::vector<PassTimes> times(cores_.size());
   team_.run([&](int member, const CoreTeam::Meet& meet) {
     const auto m = static_cast<std::size_t>(member);
+    meetings_[m]->begin(meet);
     meet();
     times[m] = chains_[m]->forward_backward(cores_[m].samples, /*accumulate=*/false,
                                             member == 0 ? before : LayerChain::BeforeLayer());

@@ -1,6 +1,7 @@
 #pragma once
 // Every core busy with the same kind of work: each trains its share of a batch, on shared weights,
-// as replicas do. What a layer then takes, compared with the core alone, is its loaded factor.
+// as replicas do, meeting where these meet (batch normalisation): waiting for one another is part
+// of what a layer takes. That, compared with the core alone, is its loaded factor.
 
 #include <cstdint>
 #include <memory>
@@ -29,12 +30,18 @@ class LoadedCores {
   LoadedCores(const Model& model, const std::vector<LayerFacts>& facts, ScratchWeights& weights,
               const std::vector<LoadedCore>& cores);
 
+  ~LoadedCores();
+
   /// One step on all cores at once, by core: forward and backward of its share, then the update of
   /// its part of the weights. `before` is called on the first core only.
   std::vector<PassTimes> pass(const LayerChain::BeforeLayer& before = {});
 
  private:
+  class Meeting;
+
   std::vector<LoadedCore> cores_;
+  std::vector<std::vector<double>> brought_;         // to a meeting, by core
+  std::vector<std::unique_ptr<Meeting>> meetings_;   // by core
   std::vector<std::unique_ptr<LayerChain>> chains_;  // by core
   CoreTeam team_;
 };

@@ -110,6 +110,22 @@ TEST_F(BadTraining, Weights) {
                  "w.safetensors");
 }
 
+TEST_F(BadTraining, MicroBatchesOfBatchNormalisation) {
+  const std::vector<std::string> divided = {"--batch", "16", "--micro-batch", "8"};
+  for (std::vector<std::string> verb :
+       {std::vector<std::string>{"plan", "resnet20"},
+        {"train", "resnet20", "--steps", "2", "--out", folder_ / "out"}}) {
+    verb.insert(verb.end(), divided.begin(), divided.end());
+    expect_refused(verb, 2, "micro-batch is 8, layer \"bn1\" takes statistics of the whole batch");
+  }
+}
+
+TEST_F(BadTraining, Boards) {
+  expect_refused({"plan", "lenet5", "--board", "nope"}, 2, "\"nope\" is no board");
+  expect_refused({"profile", "lenet5", "--board", "nope"}, 2, "rk3588");
+  expect_refused({"plan", "--costs", "costs.json", "--board", "rk3588"}, 2, "--board");
+}
+
 TEST_F(BadTraining, CosineWithoutAKnownLength) {
   expect_refused(training(folder_ / "out", {"--time", "1m", "--schedule-lr", "cosine"}), 2,
                  "cosine");

@@ -53,6 +53,7 @@ TEST(Settings, StoreWhatTheyAreGiven) {
   set("plan.batch", "128");
   set("plan.micro_batch", "16");
   set("plan.recompute", "all");
+  set("plan.batch_norm", "micro-batch");
   set("plan.objective", "period");
   set("train.time", "2h30m");
   set("optimizer.kind", "adamw");
@@ -63,6 +64,7 @@ TEST(Settings, StoreWhatTheyAreGiven) {
   EXPECT_EQ(config.batch, 128);
   EXPECT_EQ(config.micro_batch, 16);
   EXPECT_EQ(config.recompute, RecomputePolicy::all);
+  EXPECT_EQ(config.statistics, BatchStatistics::micro_batch);
   EXPECT_EQ(config.objective, Objective::period);
   EXPECT_EQ(config.time_ns, 9000LL * 1'000'000'000);
   EXPECT_EQ(config.optimizer.kind, OptimizerKind::adamw);
@@ -103,6 +105,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadValue{"plan.batch", "99999999999999999999", "whole number"},
         BadValue{"plan.schedule", "1f1c", "did you mean '1f1b'?"},
         BadValue{"plan.recompute", "some", "did you mean"},
+        BadValue{"plan.batch_norm", "bach", "did you mean"},
         BadValue{"plan.objective", "speed", "one of makespan, period"},
         BadValue{"optimizer.kind", "adam", "did you mean 'adamw'?"},
         BadValue{"optimizer.learning_rate", "-1", "a number from 0"},

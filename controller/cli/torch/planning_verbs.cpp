@@ -12,6 +12,7 @@
 #include "controller/cli/torch/training_data.hpp"
 #include "controller/cli/torch/verbs.hpp"
 #include "controller/forecast.hpp"
+#include "framework/planning.hpp"
 #include "framework/profile/board_costs.hpp"
 #include "millrace/log.hpp"
 #include "millrace/units.hpp"
@@ -107,8 +108,9 @@ int run_profile(const ProfileCommand& command, const Presentation& presentation)
 int run_plan(const PlanCommand& command, const Presentation& presentation) {
   require_folder_of(command.output);
   const Model model = make_model(command.config.model, classes_of(command.config));
-  const MeasuredProfile measured = measure_for(command.board, model, command.config, true);
   PlanRequest request = plan_request(command.config);
+  if (command.config.plan_file.empty()) check_batching(model, request);
+  const MeasuredProfile measured = measure_for(command.board, model, command.config, true);
   request.cpus = cpus_by_kind(measured.topology);
   const Plan plan = make_plan(measured.profile, command.config, request);
   if (!command.output.empty()) save(command.output, to_json(plan));
