@@ -138,16 +138,19 @@ void load_weights(const Model& model, const std::string& file, Head head) {
   loading.copy();
 }
 
-void save_weights(const Model& model, const std::string& file) {
-  if (file.ends_with(".safetensors")) {
-    return write_safetensors(file, weights_of(model), {{"format", "pt"}});
-  }
-  if (file.ends_with(".pt") || file.ends_with(".pth"))
-    return save_state_dict(file, named_weights(model));
-  if (file.ends_with(".onnx")) return export_onnx(model, file);
+void check_weights_ending(const std::string& file) {
+  for (const char* ending : {".safetensors", ".pt", ".pth", ".onnx"})
+    if (file.ends_with(ending)) return;
   throw ConfigError("export", file +
-                                  ": the ending says the format, .safetensors, .pt, .pth or "
-                                  ".onnx: name it so");
+                                  ": the ending says the format, .safetensors, .pt, .pth or .onnx: "
+                                  "name it so");
+}
+
+void save_weights(const Model& model, const std::string& file) {
+  check_weights_ending(file);
+  if (file.ends_with(".onnx")) return export_onnx(model, file);
+  if (!file.ends_with(".safetensors")) return save_state_dict(file, named_weights(model));
+  write_safetensors(file, weights_of(model), {{"format", "pt"}});
 }
 
 std::vector<TensorView> weights_of(const Model& model) {

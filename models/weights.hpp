@@ -23,10 +23,13 @@ enum class Head {
 /// another size names --new-head.
 void load_weights(const Model& model, const std::string& file, Head head = Head::load);
 
+/// Throws ConfigError (tag "export") for a file that save_weights() knows no format of.
+void check_weights_ending(const std::string& file);
+
 /// Writes all of them as the file's ending says: .safetensors, .pt or .pth as torch.load reads
 /// them, or .onnx with the network (onnx/export.hpp). The file is complete or absent, and the same
-/// for the same weights. Throws ConfigError (tag "export") for another ending, ResourceError where
-/// it cannot be written.
+/// for the same weights. Throws as check_weights_ending(), ResourceError where it cannot be
+/// written.
 void save_weights(const Model& model, const std::string& file);
 
 /// The parameters, then the running statistics, each in layer order; for write_safetensors. Valid

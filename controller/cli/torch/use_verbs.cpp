@@ -131,6 +131,7 @@ int run_predict(const PredictCommand& command, const Presentation& presentation)
 }
 
 int run_export(const ExportCommand& command, const Presentation& presentation) {
+  check_weights_ending(command.output);
   const TrainedModel trained = open_trained(command.folder, command.checkpoint);
   save_weights(trained.model, command.output);
   log_info("export", fmt::format("wrote {} (step {})", command.output, trained.step));
