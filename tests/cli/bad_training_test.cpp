@@ -137,7 +137,7 @@ TEST_F(BadTraining, RunsThatAreNone) {
   expect_refused({"predict", folder_.path().string(), "a.jpg"}, 2, "not the folder of a training");
   expect_refused({"export", folder_.path().string(), "-o", "x.safetensors"}, 2,
                  "not the folder of a training");
-  expect_refused({"export", folder_.path().string(), "-o", "x.onnx"}, 2, ".safetensors");
+  expect_refused({"export", folder_.path().string(), "-o", "x.gguf"}, 2, ".safetensors");
 }
 
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // take all addresses there are
