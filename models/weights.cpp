@@ -2,6 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <algorithm>
 #include <memory>
 #include <set>
 
@@ -92,7 +93,10 @@ class Loading {
       problem +=
           (problem.empty() ? "has " : "; has ") + some_of(unexpected) + ", which the model has not";
     }
-    refuse(problem + ": weights of another model?");
+    const bool wrapped = std::any_of(unexpected.begin(), unexpected.end(),
+                                     [](const auto& name) { return name.starts_with("module."); });
+    refuse(problem + (wrapped ? ": save model.module.state_dict() of what DataParallel wraps"
+                              : ": weights of another model?"));
   }
 
   void check_tensors() const {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <fstream>
 #include <map>
 #include <utility>
@@ -48,6 +49,12 @@ std::string begin_of(const std::string& path) {
 }  // namespace
 
 std::unique_ptr<WeightsFile> WeightsFile::open(const std::string& path) {
+  if (std::filesystem::is_directory(path)) {
+    throw ConfigError("weights",
+                      path +
+                          ": is a folder: name a file of weights (`millrace export` writes "
+                          "one of a run)");
+  }
   const std::string begin = begin_of(path);
   // Safetensors begin with a length: as such these four bytes each say tens of megabytes of header.
   if (begin == "PK\x03\x04") return open_state_dict(path);

@@ -15,7 +15,9 @@ namespace {
 
 void add_setting(CLI::App& app, const std::shared_ptr<SettingLayers>& layers,
                  const Setting& setting) {
-  const auto give = [layers, key = setting.key](const std::string& text) {
+  const auto give = [layers, key = setting.key, flag = setting.flag](const std::string& text) {
+    if (text.empty())
+      throw ConfigError("usage", flag + " is empty: give it a value, or leave it out");
     layers->flags.emplace_back(key, text);
   };
   if (setting.form.empty()) {

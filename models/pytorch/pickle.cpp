@@ -139,6 +139,11 @@ class Unpickler {
   }
 
   void step(unsigned char instruction) {
+    if (instruction == 0x81) {  // an object of a class that only its own program knows
+      throw ConfigError("weights", origin_ +
+                                       ": holds objects, not tensors alone: save "
+                                       "model.state_dict(), not the model");
+    }
     if (!push_value(instruction) && !build(instruction) && !memo(instruction))
       fail(fmt::format("has the instruction 0x{:02x}, which is not known here", instruction));
   }

@@ -120,6 +120,12 @@ TEST_F(BadTraining, MicroBatchesOfBatchNormalisation) {
   }
 }
 
+TEST_F(BadTraining, FlagsWithoutAValue) {
+  for (const char* flag : {"--weights", "--plan", "--cores"})
+    expect_refused(training(folder_ / "out", {"--steps", "2", flag, ""}), 2,
+                   std::string(flag) + " is empty");
+}
+
 TEST_F(BadTraining, Boards) {
   expect_refused({"plan", "lenet5", "--board", "nope"}, 2, "\"nope\" is no board");
   expect_refused({"profile", "lenet5", "--board", "nope"}, 2, "rk3588");

@@ -62,6 +62,13 @@ std::string refusal(const std::string& path) {
   return message_of([&] { WeightsFile::open(path); });
 }
 
+TEST(StateDict, WhatHoldsNoWeightsIsNamed) {
+  const ScratchFolder folder;
+  EXPECT_THAT(refusal(folder / ""), HasSubstr("is a folder"));
+  EXPECT_THAT(message_of([] { Pickle(std::string("\x80\x02)\x81."), "whole.pt"); }),
+              AllOf(HasSubstr("whole.pt"), HasSubstr("not the model")));
+}
+
 TEST(StateDict, OthersAreRefused) {
   EXPECT_THAT(refusal(reference("tensor.pt")),
               AllOf(HasSubstr("tensor.pt"), HasSubstr("no dict of tensors")));
@@ -131,7 +138,7 @@ TEST(Pickle, DamagedOnesEndInAnError) {
     try {
       Pickle(damaged, "it");
     } catch (const ConfigError& error) {
-      ASSERT_THAT(error.what(), HasSubstr("it: byte"));
+      ASSERT_THAT(error.what(), HasSubstr("[weights] it: "));
     }
   }
 }

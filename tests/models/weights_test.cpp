@@ -89,6 +89,14 @@ TEST_F(Weights, LengthsThatLookLikeOtherFormatsDoNotMatter) {
   }
 }
 
+TEST_F(Weights, OfDataParallelNameTheRemedy) {
+  const Model model = fresh(1);
+  std::vector<TensorView> tensors = weights_of(model);
+  for (TensorView& tensor : tensors) tensor.name = "module." + tensor.name;
+  EXPECT_THAT(message_of([&] { load_weights(fresh(2), saved(std::move(tensors))); }),
+              HasSubstr("model.module.state_dict()"));
+}
+
 TEST_F(Weights, AuxiliaryHeadsArePassedOver) {
   const Model model = fresh(1);
   std::vector<TensorView> tensors = weights_of(model);

@@ -134,7 +134,10 @@ int run_train(const TrainCommand& command, const Presentation& presentation) {
 
 int run_resume(const ResumeCommand& command, const Presentation& presentation) {
   const RunFolder folder = RunFolder::open(command.folder);
-  return train_in(folder, config_of_run(command.folder, command.layers), true, presentation);
+  RunConfig config = config_of_run(command.folder, command.layers);
+  const CheckpointFolder checkpoints(fs::path(command.folder) / "checkpoints");
+  if (!checkpoints.steps().empty()) config.weights.clear();  // the run goes on from its own
+  return train_in(folder, config, true, presentation);
 }
 
 }  // namespace millrace::cli
