@@ -1,7 +1,9 @@
 #include "framework/profile/board_costs.hpp"
 
-#include <algorithm>
-#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "framework/profile/measuring.hpp"
 

@@ -136,7 +136,8 @@ int run_resume(const ResumeCommand& command, const Presentation& presentation) {
   const RunFolder folder = RunFolder::open(command.folder);
   RunConfig config = config_of_run(command.folder, command.layers);
   const CheckpointFolder checkpoints(fs::path(command.folder) / "checkpoints");
-  if (!checkpoints.steps().empty()) config.weights.clear();  // the run goes on from its own
+  // The run goes on from its own; where none is whole it starts again from the file's.
+  if (!config.weights.empty() && checkpoints.open_last()) config.weights.clear();
   return train_in(folder, config, true, presentation);
 }
 
