@@ -184,6 +184,22 @@ TEST_F(Trained, IsAStartForAnotherTraining) {
   EXPECT_GT(json.at("accuracy").get<double>(), 0.9);
 }
 
+TEST_F(Trained, ResumesWithoutTheFileItStartedFrom) {
+  const std::string weights = folder_.write("first.safetensors", exported(run_));
+  const std::string out = folder_ / "second";
+  const ProgramResult started = run(training(out, {"--steps", "2", "--weights", weights}));
+  ASSERT_EQ(started.exit_code, 0) << started.err;
+  std::filesystem::remove(weights);
+  const ProgramResult resumed = run({"resume", out, "--set", "train.steps=3"});
+  EXPECT_EQ(resumed.exit_code, 0) << resumed.err;
+  // No checkpoint left: it starts again, and not from other weights than it was told to.
+  for (const auto& file : std::filesystem::directory_iterator(out + "/checkpoints"))
+    std::filesystem::resize_file(file.path(), 100);
+  const ProgramResult lost = run({"resume", out, "--set", "train.steps=3"});
+  EXPECT_EQ(lost.exit_code, 2) << lost.err;
+  EXPECT_THAT(lost.err, HasSubstr("first.safetensors"));
+}
+
 TEST_F(Trained, WithADamagedCheckpointIsRefused) {
   for (const auto& entry : std::filesystem::directory_iterator(run_ + "/checkpoints")) {
     std::filesystem::resize_file(entry.path(), std::filesystem::file_size(entry.path()) / 2);
