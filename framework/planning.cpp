@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "framework/clock.hpp"
 #include "framework/layers/module_facts.hpp"
 #include "framework/plan/plan_request.hpp"
 #include "framework/profile/cost_graph.hpp"
@@ -107,16 +108,16 @@ Plan chosen_plan(const MeasuredProfile& measured, const TrainSettings& settings)
   request.memory_bytes = plan_bytes(measured.profile, settings);
   if (settings.given_plan && settings.given_costs) {
     request.cpus = devices_of(*settings.given_plan, measured.topology);
-    return check_plan(*settings.given_plan, measured.profile, request);
+    return check_plan(*settings.given_plan, measured.profile, request, steady_seconds);
   }
   for (const CoreKind& kind : measured.topology.kinds) {
     request.cpus[kind.name] = device_cpus(measured.topology, kind);
   }
   if (settings.given_plan) {
     const Plan plan = with_measured_kinds(*settings.given_plan, measured.topology);
-    return check_plan(plan, measured.profile, request);
+    return check_plan(plan, measured.profile, request, steady_seconds);
   }
-  auto result = search_plan(measured.profile, request);
+  auto result = search_plan(measured.profile, request, steady_seconds);
   if (auto* failure = std::get_if<PlanFailure>(&result)) {
     std::string text = failure->reason;
     if (!failure->nearest.empty()) text += ": " + failure->nearest;

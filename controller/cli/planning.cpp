@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "framework/base/file.hpp"
+#include "framework/clock.hpp"
 #include "millrace/errors.hpp"
 #include "millrace/units.hpp"
 #include "models/data/dataset.hpp"
@@ -47,6 +48,7 @@ PlanRequest plan_request(const RunConfig& config) {
   request.recompute = config.recompute;
   request.statistics = config.statistics;
   request.memory_bytes = config.memory_bytes;
+  if (config.search_ns) request.search_seconds = double(*config.search_ns) * 1e-9;
   return request;
 }
 
@@ -66,9 +68,9 @@ std::map<std::string, std::vector<int>> cpus_by_kind(const Topology& topology) {
 Plan make_plan(const Profile& profile, const RunConfig& config, const PlanRequest& request) {
   if (!config.plan_file.empty()) {
     const Plan plan = plan_from_json(read_file(config.plan_file, "plan"), config.plan_file);
-    return check_plan(plan, profile, request);
+    return check_plan(plan, profile, request, steady_seconds);
   }
-  auto result = search_plan(profile, request);
+  auto result = search_plan(profile, request, steady_seconds);
   if (auto* plan = std::get_if<Plan>(&result)) return std::move(*plan);
   const auto& failure = std::get<PlanFailure>(result);
   throw NoPlanError(

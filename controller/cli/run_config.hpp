@@ -29,6 +29,7 @@ struct RunConfig {
   RecomputePolicy recompute = RecomputePolicy::automatic;
   BatchStatistics statistics = BatchStatistics::batch;
   Objective objective = Objective::makespan;
+  std::optional<std::int64_t> search_ns;  ///< absent: an amount of work
   std::string plan_file;
   std::string costs_file;  ///< what plan_file was made for; "": measured
   std::string precision = "fp32";

@@ -235,6 +235,10 @@ std::vector<Setting> plan_settings() {
           {"plan.objective", "--objective", "makespan|period",
            "what is made small: the time of a step, or the steady time of a micro-batch", group},
           PLACE(objective), {{"makespan", Objective::makespan}, {"period", Objective::period}}),
+      quantity_row(
+          {"plan.search_time", "--search-time", "TIME",
+           "end the search after this time, such as 30s, with the best plan so far", group},
+          PLACE(search_ns), [](const string& t) { return parse_duration_ns(t); }, "ns"),
       text_row({"plan.file", "--plan", "FILE", "use this plan instead of searching one", group},
                PLACE(plan_file)),
       text_row({"plan.costs", "--costs", "FILE",

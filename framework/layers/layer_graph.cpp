@@ -27,12 +27,12 @@ std::vector<std::vector<bool>> input_gradients(const std::vector<LayerFacts>& la
   return needed;
 }
 
-std::vector<bool> may_overwrite_inputs(const std::vector<OutputFacts>& layers, int first,
+std::vector<bool> may_overwrite_inputs(const std::vector<OutputFacts>& layers,
                                        const std::vector<int>& begins_anew) {
   std::vector<bool> result, free;  // free: the output's storage is read by its readers alone
   for (std::size_t l = 0; l < layers.size(); ++l) {
     const std::vector<int>& producers = layers[l].producers;
-    const int from = producers.front() - first;
+    const int from = producers.front();
     const bool own = from >= 0 && from >= begins_anew[l] &&
                      std::count(producers.begin(), producers.end(), producers.front()) == 1;
     result.push_back(own && free[at_index(from)] && layers[at_index(from)].readers == 1);

@@ -18,14 +18,13 @@ std::vector<std::vector<bool>> input_gradients(const std::vector<LayerFacts>& la
 /// Of a layer that runs in a stage.
 struct OutputFacts {
   OutputUse use = OutputUse::kept;
-  std::vector<int> producers;  ///< as LayerFacts::producers
+  std::vector<int> producers;  ///< layers of the same list; negative: what they do not make
   int readers = 1;
 };
 
-/// By layer first … first + size - 1 (what stands before is not theirs): whether it may write over
-/// its first input. `begins_anew(l)`, of the same numbers, is the first layer of those that run
-/// again with l, which find again what was made before it.
-std::vector<bool> may_overwrite_inputs(const std::vector<OutputFacts>& layers, int first,
+/// By layer: whether it may write over its first input. begins_anew[l] is the first layer of those
+/// that run again with l, which find again what was made before it.
+std::vector<bool> may_overwrite_inputs(const std::vector<OutputFacts>& layers,
                                        const std::vector<int>& begins_anew);
 
 /// A gradient on its way to the layer that reads it.

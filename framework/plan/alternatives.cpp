@@ -37,7 +37,7 @@ class SoleStages {
   }
 
   StageShape whole(int state, Split split, int width) const {
-    return {0, model_.layers(), state, split, width, false, true};
+    return model_.shape(0, model_.cuts().all(), state, split, width, true);
   }
 
  private:

@@ -15,7 +15,8 @@ std::vector<const StageOption*> pointers(const std::vector<StageOption>& stages)
 
 std::vector<std::string> names(const CostModel& model, int first, int last) {
   std::vector<std::string> result;
-  for (int p = first; p < last; ++p) result.push_back(model.layer(p).name);
+  model.cuts().visit_members(first, last,
+                             [&](int position) { result.push_back(model.layer(position).name); });
   return result;
 }
 
@@ -35,22 +36,19 @@ std::vector<PlannedDevice> take_devices(const CostModel& model, int state,
 }  // namespace
 
 std::vector<std::string> feature_layers(const CostModel& model, const StageShape& shape) {
-  if (shape.split != Split::features) return {};
-  const FeatureRun run =
-      model.feature_run(shape.first, shape.last, model.states().single_kind(shape.state),
-                        model.states().devices(shape.state));
-  return names(model, run.first, run.last);
+  return names(model, shape.run.first, shape.run.last);
 }
 
 std::map<std::string, Implementation> implementations(const CostModel& model,
                                                       const StageShape& shape,
                                                       const std::string& kind) {
   std::map<std::string, Implementation> result;
-  for (int p = shape.first; p < shape.last; ++p) {
-    const auto found = model.layer(p).implementation.find(kind);
-    if (found == model.layer(p).implementation.end()) continue;
-    result[model.layer(p).name] = {found->second, found->second, found->second};
-  }
+  model.cuts().visit_members(shape.first, shape.last, [&](int position) {
+    const LayerCosts& layer = model.layer(position);
+    const auto found = layer.implementation.find(kind);
+    if (found == layer.implementation.end()) return;
+    result[layer.name] = {found->second, found->second, found->second};
+  });
   return result;
 }
 

@@ -126,20 +126,25 @@ void BalanceBound::improve_weights(const CostModel& model, const LeastWork& work
 
 void BalanceBound::set_work(const CostModel& model, const LeastWork& work) {
   const DeviceStates& states = model.states();
-  stride_ = model.layers() + 1;
+  const Cuts& cuts = model.cuts();
+  stride_ = cuts.size();
   const auto size = static_cast<std::size_t>(states.size() * stride_);
   compute_.assign(size, 0.0);
   total_.assign(size, 0.0);
   missing_.assign(size, 0);
   for (int state = 1; state < states.size(); ++state) {
     const double* weight = &weights_[state * kinds_];
+    std::vector<LayerWork> layers;
     for (int p = 0; p < model.layers(); ++p) {
-      const auto [compute, update] = layer_work(states, state, weight, work, p);
-      const int i = state * stride_ + p;
+      layers.push_back(layer_work(states, state, weight, work, p));
+    }
+    for (int cut = 1; cut < stride_; ++cut) {
+      const auto [compute, update] = layers[cuts.added(cut)];
+      const int i = state * stride_ + cut, before = state * stride_ + cuts.parent(cut);
       const bool missing = std::isinf(compute);
-      compute_[i + 1] = compute_[i] + (missing ? 0 : compute);
-      total_[i + 1] = total_[i] + (missing ? 0 : compute + update);
-      missing_[i + 1] = missing_[i] + (missing ? 1 : 0);
+      compute_[i] = compute_[before] + (missing ? 0 : compute);
+      total_[i] = total_[before] + (missing ? 0 : compute + update);
+      missing_[i] = missing_[before] + (missing ? 1 : 0);
     }
   }
 }

@@ -1,5 +1,5 @@
 #pragma once
-// Lower bounds of how long a set of devices needs for a range of layers, however it is cut and
+// Lower bounds of how long a set of devices needs for some of the layers, however they are cut and
 // shared: what lets the search leave most candidates out.
 
 #include <cstdint>
@@ -52,8 +52,8 @@ class BalanceBound {
   /// What total_ns (or compute_ns) would be for all layers on all devices, without set_work.
   double whole_ns(const CostModel& model, const LeastWork& work, bool with_update) const;
 
-  /// Forward and backward of [first, last) for a whole batch on `state`, ns; infinity where it
-  /// cannot run.
+  /// Forward and backward of what cut `last` has more than `first`, for a whole batch on `state`,
+  /// ns; infinity where it cannot run.
   double compute_ns(int state, int first, int last) const {
     return range(compute_, state, first, last);
   }
@@ -68,8 +68,8 @@ class BalanceBound {
 
   int kinds_ = 0, stride_ = 0;
   std::pmr::vector<double> weights_;          // [state][kind]
-  std::pmr::vector<double> compute_, total_;  // [state][position], prefix sums
-  std::pmr::vector<int> missing_;             // [state][position], layers that no kind can run
+  std::pmr::vector<double> compute_, total_;  // [state][cut], sums
+  std::pmr::vector<int> missing_;             // [state][cut], layers that no kind can run
 };
 
 }  // namespace millrace

@@ -119,26 +119,29 @@ void add_searched_plan(const Candidate& best, double scale, Plan& plan) {
 }
 
 /// How good the plan is among all that the same request allows with any micro-batch and schedule.
-void compare(const CostModel& model, const PlanRequest& request, Plan& plan) {
+void compare(const CostModel& model, const PlanRequest& request, const SecondsClock& clock,
+             Plan& plan) {
+  const double begin = clock ? clock() : 0;
   PlanRequest free = request;
   free.batch = plan.batch;
   free.objective = plan.objective;
-  const SearchSpace space = make_space(free, model.profile());
+  const SearchSpace space = make_space(free, model.profile(), clock);
   const SearchResult found = search(model, space);
   const double scale =
       plan.objective == Objective::period ? double(plan.micro_batch) / double(plan.batch) : 1;
   const double bound = found.best ? found.bound_score_ns * scale : plan.value_ns;
   plan.bound_ns = std::min(bound, plan.value_ns);
   plan.optimal = plan.bound_ns >= plan.value_ns * (1 - 1e-9);
-  plan.search.candidates = found.candidates;
-  plan.search.peak_bytes = found.peak_bytes;
+  plan.search = report_of(found, model);
   plan.alternatives = list_alternatives(model, space, found, plan);
   if (found.best && !plan.optimal) add_searched_plan(*found.best, scale, plan);
+  if (clock) plan.search.seconds = clock() - begin;
 }
 
 }  // namespace
 
-Plan check_plan(const Plan& plan, const Profile& profile, const PlanRequest& request) {
+Plan check_plan(const Plan& plan, const Profile& profile, const PlanRequest& request,
+                const SecondsClock& clock) {
   const PlanRequest own = request_of(plan, request);
   check_request(own, profile);
   check_head(plan, profile);
@@ -153,7 +156,7 @@ Plan check_plan(const Plan& plan, const Profile& profile, const PlanRequest& req
   }
   fill_predicted(stages, batching, checked);
   check_memory(model, stages, batching, checked, request);
-  compare(model, request, checked);
+  compare(model, request, clock, checked);
   return checked;
 }
 

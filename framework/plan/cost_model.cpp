@@ -45,7 +45,7 @@ std::vector<int> checked_counts(const Profile& profile, const std::vector<int>& 
 CostModel::CostModel(const Profile& profile, const std::vector<int>& counts, Objective objective)
     : profile_(profile),
       objective_(objective),
-      sums_(profile, make_chain(profile)),
+      sums_(profile),
       states_(checked_counts(profile, counts)) {}
 
 bool CostModel::others_busy(const StageShape& shape, int team) const {
@@ -56,22 +56,26 @@ int CostModel::replicas(const StageShape& shape) const {
   return states_.devices(shape.state) / shape.width;
 }
 
-FeatureRun CostModel::feature_run(int first, int last, int kind, int devices) const {
-  const auto found = sums_.features.find({kind, devices});
-  return found == sums_.features.end() ? FeatureRun{} : found->second.run(first, last);
+/// What Split::features divides: of the stage's layers in their order the first maximal run that
+/// starts at a layer of type "linear" and whose layers all list "features" and have features_ns for
+/// the devices of `state`.
+FeatureRun CostModel::feature_run(int first, int last, int state) const {
+  const auto found = sums_.features.find({states_.single_kind(state), states_.devices(state)});
+  return found == sums_.features.end() ? FeatureRun{} : found->second.run(sums_.cuts, first, last);
 }
 
-FeatureRun CostModel::run_of(const StageShape& shape) const {
-  if (shape.split != Split::features) return {};
-  return feature_run(shape.first, shape.last, states_.single_kind(shape.state),
-                     states_.devices(shape.state));
+StageShape CostModel::shape(int first, int last, int state, Split split, int width,
+                            bool sole) const {
+  StageShape shape{first, last, state, split, width, false, sole, {}};
+  if (split == Split::features) shape.run = feature_run(first, last, state);
+  return shape;
 }
 
 LinkTimes CostModel::link_times(const StageShape& shape, int kind, std::int64_t samples) const {
   const DeviceKind& device = profile_.kinds[kind];
   if (device.link_ns_per_byte == 0 && device.link_latency_ns == 0) return {};
-  const Border& in = sums_.chain.borders[shape.first];
-  const Border& out = sums_.chain.borders[shape.last];
+  const Border& in = sums_.cuts.border(shape.first);
+  const Border& out = sums_.cuts.border(shape.last);
   return {link_ns(device, in.forward_bytes, in.forward_tensors, samples),
           link_ns(device, out.forward_bytes, out.forward_tensors, samples),
           link_ns(device, out.backward_bytes, out.backward_tensors, samples),
@@ -92,7 +96,7 @@ MicroBatchTimes CostModel::replica_times(const StageShape& shape, int kind, std:
     add(team.get(others_busy(shape, shape.width)), shape.first, shape.last, samples);
   } else {
     const PassSums& single = sums_.singles[kind].get(others_busy(shape, 1));
-    const FeatureRun run = run_of(shape);
+    const FeatureRun& run = shape.run;
     if (run.empty()) {
       add(single, shape.first, shape.last, samples);
     } else {
@@ -171,8 +175,8 @@ std::pair<Line, Line> CostModel::link_lines(const StageShape& shape, int kind) c
         (activations.forward_bytes + gradients.backward_bytes) * device.link_ns_per_byte,
         (activations.forward_tensors + gradients.backward_tensors) * device.link_latency_ns};
   };
-  const Border& first = sums_.chain.borders[shape.first];
-  const Border& last = sums_.chain.borders[shape.last];
+  const Border& first = sums_.cuts.border(shape.first);
+  const Border& last = sums_.cuts.border(shape.last);
   return {line(first, last), line(last, first)};
 }
 
@@ -226,12 +230,22 @@ void CostModel::add_step_end(const StageShape& shape, StageCost& cost) const {
   cost.update_ns = divided_ns(updates, parts, shape, shape.first, shape.last);
   const int others = replicas(shape) - 1;
   if (others == 0) return;
-  const FeatureRun run = run_of(shape);
+  const FeatureRun& run = shape.run;
   const double reduced = run.empty()
                              ? divided_ns(reductions, parts, shape, shape.first, shape.last)
                              : divided_ns(reductions, parts, shape, shape.first, run.first) +
                                    divided_ns(reductions, parts, shape, run.last, shape.last);
   cost.reduce_ns = kReducePart * others * reduced;
+}
+
+double CostModel::load_ns(const StageShape& shape, const Batching& batching,
+                          const ShareGroups& shares) const {
+  double largest = 0;
+  for (const ShareGroup& group : shares) {
+    largest =
+        std::max(largest, load_ns(replica_times(shape, group.kind, group.samples, batching.full)));
+  }
+  return largest;
 }
 
 StageCost CostModel::cost(const StageShape& shape, const Batching& batching,
@@ -240,11 +254,7 @@ StageCost CostModel::cost(const StageShape& shape, const Batching& batching,
   cost.full = slowest(shape, batching, shares, batching.full);
   cost.rest =
       batching.rest == batching.full ? cost.full : slowest(shape, batching, shares, batching.rest);
-  for (const ShareGroup& group : shares) {
-    if (objective_ != Objective::period) break;
-    cost.load_ns = std::max(
-        cost.load_ns, load_ns(replica_times(shape, group.kind, group.samples, batching.full)));
-  }
+  if (objective_ == Objective::period) cost.load_ns = load_ns(shape, batching, shares);
   add_step_end(shape, cost);
   add_memory(shape, batching, cost);
   return cost;
@@ -252,11 +262,12 @@ StageCost CostModel::cost(const StageShape& shape, const Batching& batching,
 
 double CostModel::least_ns(int position, int kind, const SamplePoint& point, bool sole) const {
   double least = std::numeric_limits<double>::infinity();
+  const int first_cut = sums_.cuts.prefix(position), last_cut = sums_.cuts.prefix(position + 1);
   const auto take = [&](const LoadedSums& sums, int devices) {
-    if (!sums.alone.covers(position, position + 1)) return;
+    if (!sums.alone.covers(first_cut, last_cut)) return;
     const auto ns = [&](const PassSums& passes) {
-      return devices * (passes.forward.ns(position, position + 1, point) +
-                        passes.backward.ns(position, position + 1, point));
+      return devices * (passes.forward.ns(first_cut, last_cut, point) +
+                        passes.backward.ns(first_cut, last_cut, point));
     };
     least = std::min(least, ns(sums.loaded));
     if (sole) least = std::min(least, ns(sums.alone));  // a pipeline always has another core busy
@@ -273,9 +284,9 @@ double CostModel::least_ns(int position, int kind, const SamplePoint& point, boo
 }
 
 double CostModel::least_update_ns(int position, int kind, bool sole) const {
-  const double loaded = sums_.update_loaded[kind].sum(position, position + 1);
-  if (!sole) return loaded;
-  return std::min(loaded, sums_.update_alone[kind].sum(position, position + 1));
+  const int first = sums_.cuts.prefix(position), last = sums_.cuts.prefix(position + 1);
+  const double loaded = sums_.update_loaded[kind].sum(first, last);
+  return sole ? std::min(loaded, sums_.update_alone[kind].sum(first, last)) : loaded;
 }
 
 }  // namespace millrace

@@ -1,6 +1,6 @@
 #pragma once
-// What a stage costs: docs/costs.md, "What a plan costs", in code. Symbols as in plan.hpp;
-// positions are those of the chain.
+// What a stage costs: docs/costs.md, "What a plan costs", in code. Symbols as in plan.hpp; cuts and
+// positions as in cuts.hpp. A stage runs what cut `last` has more than `first`.
 
 #include <array>
 #include <cstdint>
@@ -28,14 +28,15 @@ struct Batching {
         rest(batch_samples - (count - 1) * micro_batch) {}
 };
 
-/// One way to run layers [first, last) on a set of devices.
+/// One way to run a stage's layers on a set of devices; made by CostModel::shape.
 struct StageShape {
-  int first = 0, last = 0;
-  int state = 0;  ///< of DeviceStates, not empty
+  int first = 0, last = 0;  ///< cuts
+  int state = 0;            ///< of DeviceStates, not empty
   Split split = Split::samples;
   int width = 1;           ///< threads of a replica
   bool recompute = false;  ///< of all layers, or of none
   bool sole = false;       ///< the plan has no other stage
+  FeatureRun run;          ///< empty unless split by features
 
   bool operator==(const StageShape&) const = default;
 };
@@ -72,27 +73,26 @@ struct BrokenBudget {
 class CostModel {
  public:
   /// counts[k]: devices of kind k that may be used. The profile must outlive the model.
-  /// Throws ConfigError (tag "plan") where the tensors form no chain or the kinds are too many.
+  /// Throws ConfigError (tag "plan") for what plan_graph refuses, or where the kinds are too many.
   CostModel(const Profile& profile, const std::vector<int>& counts, Objective objective);
 
   const Profile& profile() const { return profile_; }
   const DeviceStates& states() const { return states_; }
-  int layers() const { return sums_.chain.size(); }
+  const Cuts& cuts() const { return sums_.cuts; }
+  /// Memory that the sums of the costs take, about.
+  std::int64_t bytes() const { return sums_.bytes(); }
+  int layers() const { return static_cast<int>(sums_.graph.order.size()); }
   const LayerCosts& layer(int position) const {
-    return profile_.layers[sums_.chain.layers[position]];
+    return profile_.layers[sums_.graph.order[position]];
   }
 
-  /// The ways to run [first, last) on `state` that are allowed, none recomputed.
+  StageShape shape(int first, int last, int state, Split split, int width, bool sole) const;
+  /// The ways to run a stage on `state` that are allowed, none recomputed.
   std::vector<StageShape> shapes(int first, int last, int state, bool sole) const;
   /// True where the costs and the layers allow the shape.
   bool allows(const StageShape& shape) const;
   /// "" where it is allowed; else the rule that forbids it.
   std::string why_not(const StageShape& shape) const;
-  /// The layers that Split::features divides: the first maximal run of layers within [first, last)
-  /// that starts at a layer of type "linear" and whose layers all list "features" and have
-  /// features_ns for `devices` devices of `kind`.
-  FeatureRun feature_run(int first, int last, int kind, int devices) const;
-
   int replicas(const StageShape& shape) const;
   /// Shares of a full micro-batch of `samples`, the slowest replica as fast as can be.
   /// REQUIRES why_not(shape) == "" and samples >= replicas(shape).
@@ -101,13 +101,14 @@ class CostModel {
 
   StageCost cost(const StageShape& shape, const Batching& batching,
                  const ShareGroups& shares) const;
+  /// Of the busiest device, one full micro-batch.
+  double load_ns(const StageShape& shape, const Batching& batching,
+                 const ShareGroups& shares) const;
 
   /// RAM of a stage with up to `in_flight` micro-batches between forward and backward.
   static double memory_bytes(const StageCost& cost, const Batching& batching, int in_flight);
   /// RAM that layers need in any stage: what is kept of their weights.
-  double least_bytes(int first, int last) const {
-    return profile_.bytes_per_weight_byte * sums_.weights_bytes.sum(first, last);
-  }
+  double least_bytes(int first, int last) const;
   /// The first kind whose own budget the stage breaks.
   std::optional<BrokenBudget> broken_budget(const StageShape& shape, const Batching& batching,
                                             const ShareGroups& shares, int in_flight) const;
@@ -136,7 +137,7 @@ class CostModel {
   /// The slowest device's time for its part; `sums` and `parts` by kind.
   double divided_ns(const std::vector<NumberSums>& sums, const std::vector<double>& parts,
                     const StageShape& shape, int first, int last) const;
-  FeatureRun run_of(const StageShape& shape) const;
+  FeatureRun feature_run(int first, int last, int state) const;
   void add_step_end(const StageShape& shape, StageCost& cost) const;
   void add_memory(const StageShape& shape, const Batching& batching, StageCost& cost) const;
   bool covers_singles(const StageShape& shape, int first, int last) const;

@@ -10,14 +10,16 @@ constexpr double kUnlimited = 1e9;
 
 }  // namespace
 
-CurveSums::CurveSums(const std::vector<const std::vector<double>*>& curves,
+CurveSums::CurveSums(const Cuts& cuts, const std::vector<const std::vector<double>*>& curves,
                      const std::vector<double>& factors, std::size_t sample_counts)
     : stride_(sample_counts), sums_(sample_counts, 0.0), missing_(1, 0) {
-  for (std::size_t p = 0; p < curves.size(); ++p) {
-    missing_.push_back(missing_.back() + (curves[p] == nullptr ? 1 : 0));
+  for (int cut = 1; cut < cuts.size(); ++cut) {
+    const auto p = static_cast<std::size_t>(cuts.added(cut));
+    const auto before = static_cast<std::size_t>(cuts.parent(cut));
+    missing_.push_back(missing_[before] + (curves[p] == nullptr ? 1 : 0));
     for (std::size_t s = 0; s < sample_counts; ++s) {
-      const double before = sums_[p * stride_ + s];
-      sums_.push_back(curves[p] == nullptr ? before : before + factors[p] * (*curves[p])[s]);
+      const double ns = curves[p] == nullptr ? 0 : factors[p] * (*curves[p])[s];
+      sums_.push_back(sums_[before * stride_ + s] + ns);
     }
   }
 }

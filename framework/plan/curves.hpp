@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "framework/plan/cuts.hpp"
+
 namespace millrace {
 
 /// Where a sample count lies between the measured ones: cost = low_weight * c[low] + high_weight *
@@ -25,18 +27,22 @@ inline SamplePoint sample_point(const std::vector<std::int64_t>& samples, double
   return {i - 1, 1 - part, part};
 }
 
-/// One cost of each layer of a chain, as prefix sums. Layers without the cost make every range that
-/// holds them unusable.
+/// One cost of each layer, summed up by cut. Layers without the cost make every stage that holds
+/// them unusable. `first` and `last` are cuts, of which the last holds the first.
 class CurveSums {
  public:
   CurveSums() = default;
   /// curves[p]: ns per sample count of position p, nullptr where there is none; scaled by
   /// factors[p].
-  CurveSums(const std::vector<const std::vector<double>*>& curves,
+  CurveSums(const Cuts& cuts, const std::vector<const std::vector<double>*>& curves,
             const std::vector<double>& factors, std::size_t sample_counts);
 
-  /// True where every layer of [first, last) has the cost.
+  /// True where every layer that `last` has more has the cost.
   bool covers(int first, int last) const { return missing_[last] == missing_[first]; }
+
+  std::int64_t bytes() const {
+    return static_cast<std::int64_t>(sums_.size() * sizeof(double) + missing_.size() * sizeof(int));
+  }
 
   /// At the measured sample count i.
   double ns_at(int first, int last, std::size_t i) const {
@@ -53,7 +59,7 @@ class CurveSums {
 
  private:
   std::size_t stride_ = 0;
-  std::vector<double> sums_;  // [position][sample count]
+  std::vector<double> sums_;  // [cut][sample count]
   std::vector<int> missing_;
 };
 
@@ -71,6 +77,10 @@ struct LoadedSums {
   PassSums alone, loaded;
 
   const PassSums& get(bool others_busy) const { return others_busy ? loaded : alone; }
+  std::int64_t bytes() const {
+    return alone.forward.bytes() + alone.backward.bytes() + loaded.forward.bytes() +
+           loaded.backward.bytes();
+  }
 };
 
 /// ns for each sample and ns however many there are.

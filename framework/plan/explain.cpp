@@ -127,6 +127,13 @@ std::string head_text(const Plan& plan) {
   return text;
 }
 
+std::string search_text(const SearchReport& search) {
+  return fmt::format("  search: {} plans and {} parts of plans weighed, {} cuts, {}{}\n",
+                     search.candidates, search.states, search.ideals,
+                     search.seconds > 0 ? format_duration(search.seconds * 1e9) + ", " : "",
+                     format_bytes(double(search.peak_bytes)));
+}
+
 std::string alternatives_text(const Plan& plan) {
   std::string text = plan.alternatives.empty() ? "" : "Alternatives\n";
   for (const auto& alternative : plan.alternatives) {
@@ -141,7 +148,7 @@ std::string alternatives_text(const Plan& plan) {
 }  // namespace
 
 std::string explain(const Plan& plan, const Profile& profile) {
-  std::string text = head_text(plan);
+  std::string text = head_text(plan) + search_text(plan.search);
   for (std::size_t s = 0; s < plan.stages.size(); ++s) text += stage_text(plan.stages[s], s);
   return text + timeline_text(plan, profile) + alternatives_text(plan);
 }

@@ -16,18 +16,24 @@ namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-/// Least memory by dynamic programming over (next layer, devices left), one stage after the other.
+/// Least memory by dynamic programming over (cut, devices left), one stage after the other.
 class LeastMemory {
  public:
   LeastMemory(const CostModel& model, const SearchSpace& space)
-      : model_(model), space_(space), batching_(space.batch, space.micro_batches.back()) {}
+      : model_(model), space_(space), batching_(space.batch, space.micro_batches.back()) {
+    const Cuts& cuts = model.cuts();
+    for (int cut = 0; cut < cuts.size() && cuts.size() <= kMostCuts; ++cut) cuts_.push_back(cut);
+    for (int p = 0; p <= model.layers() && cuts.size() > kMostCuts; ++p)
+      cuts_.push_back(cuts.prefix(p));
+  }
 
   double of_stages(int stages) const {
-    std::vector<double> least(index(model_.layers() + 1, 0), kInfinity);
+    const int end = static_cast<int>(cuts_.size()) - 1;
+    std::vector<double> least(index(end + 1, 0), kInfinity);
     least[index(0, model_.states().all())] = 0;
     for (int s = 0; s < stages; ++s) {
       std::vector<double> next(least.size(), kInfinity);
-      for (int first = 0; first < model_.layers(); ++first) {
+      for (int first = 0; first < end; ++first) {
         for (int state = 1; state < model_.states().size(); ++state) {
           if (least[index(first, state)] < kInfinity) {
             add_stage(stages, s, first, state, least[index(first, state)], next);
@@ -36,13 +42,17 @@ class LeastMemory {
       }
       least = std::move(next);
     }
-    const auto end = least.begin() + static_cast<long>(index(model_.layers(), 0));
-    return *std::min_element(end, least.end());
+    const auto whole = least.begin() + static_cast<long>(index(end, 0));
+    return *std::min_element(whole, least.end());
   }
 
  private:
-  std::size_t index(int layer, int state) const {
-    return static_cast<std::size_t>(layer) * model_.states().size() + state;
+  /// Of graphs with more only the cuts of their order are looked at: what they need is enough.
+  static constexpr int kMostCuts = 500;
+
+  /// `place`: in cuts_.
+  std::size_t index(int place, int state) const {
+    return static_cast<std::size_t>(place) * model_.states().size() + state;
   }
 
   void add_stage(int stages, int s, int first, int state, double before,
@@ -50,9 +60,11 @@ class LeastMemory {
     for (int kind = 0; kind < model_.states().kinds(); ++kind) {
       if (model_.states().count(state, kind) == 0) continue;
       const int part = model_.states().state_of(kind, 1);
-      for (int last = first + 1; last <= model_.layers(); ++last) {
-        double& place = next[index(last, state - part)];
-        place = std::min(place, before + stage_bytes({first, last, part}, stages, s));
+      for (std::size_t last = first + 1; last < cuts_.size(); ++last) {
+        if (!model_.cuts().within(cuts_[first], cuts_[last])) continue;
+        double& place = next[index(static_cast<int>(last), state - part)];
+        const auto shape = model_.shape(cuts_[first], cuts_[last], part, Split::samples, 1, false);
+        place = std::min(place, before + stage_bytes(shape, stages, s));
       }
     }
   }
@@ -75,6 +87,7 @@ class LeastMemory {
   const CostModel& model_;
   const SearchSpace& space_;
   Batching batching_;
+  std::vector<int> cuts_;
 };
 
 /// A request that asks one thing less.
@@ -114,7 +127,10 @@ int layer_without_device(const CostModel& model) {
     bool any = false;
     for (int kind = 0; kind < model.states().kinds(); ++kind) {
       if (model.states().count(model.states().all(), kind) == 0) continue;
-      any = any || model.allows({p, p + 1, model.states().state_of(kind, 1)});
+      const int one = model.states().state_of(kind, 1);
+      const Cuts& cuts = model.cuts();
+      any = any || model.allows(model.shape(cuts.prefix(p), cuts.prefix(p + 1), one, Split::samples,
+                                            1, false));
     }
     if (!any) return p;
   }

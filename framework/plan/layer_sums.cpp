@@ -40,30 +40,38 @@ std::set<int> measured_widths(const Profile& profile, const std::string& kind,
   return result;
 }
 
-/// Makes the sums of one profile's chain.
+/// Makes the sums of one profile.
 class Builder {
  public:
   Builder(const Profile& profile, LayerSums& sums) : profile_(profile), sums_(sums) {}
 
   void build() {
     for (const DeviceKind& kind : profile_.kinds) build_kind(kind.name);
-    for (int p = 0; p < sums_.chain.size(); ++p) {
-      const LayerCosts& layer = at(p);
-      sums_.weights_bytes.add(layer.weights_bytes);
-      sums_.saved_bytes.add(layer.saved_bytes);
-      sums_.deferred_bytes.add(layer.deferred_bytes);
-      sums_.gradient_bytes.add(has_gradient(layer) ? layer.weights_bytes : 0);
-      sums_.whole_only.add(layer.splits.empty() || lists(layer, "samples") ? 0 : 1);
-      sums_.workspace_bytes.push_back(layer.workspace_bytes);
-    }
+    sums_.weights_bytes = sums([](const LayerCosts& layer) { return layer.weights_bytes; });
+    sums_.saved_bytes = sums([](const LayerCosts& layer) { return layer.saved_bytes; });
+    sums_.deferred_bytes = sums([](const LayerCosts& layer) { return layer.deferred_bytes; });
+    sums_.gradient_bytes =
+        sums([](const LayerCosts& layer) { return has_gradient(layer) ? layer.weights_bytes : 0; });
+    sums_.whole_only = sums([](const LayerCosts& layer) {
+      return layer.splits.empty() || lists(layer, "samples") ? 0 : 1;
+    });
+    for (int p = 0; p < size(); ++p) sums_.workspace_bytes.push_back(at(p).workspace_bytes);
   }
 
  private:
-  const LayerCosts& at(int position) const { return profile_.layers[sums_.chain.layers[position]]; }
+  int size() const { return static_cast<int>(sums_.graph.order.size()); }
+  const LayerCosts& at(int position) const { return profile_.layers[sums_.graph.order[position]]; }
+
+  template <typename Value>
+  NumberSums sums(const Value& value) const {
+    std::vector<double> values;
+    for (int p = 0; p < size(); ++p) values.push_back(value(at(p)));
+    return NumberSums(sums_.cuts, values);
+  }
 
   std::vector<double> factors(const std::string& kind, bool loaded) const {
     std::vector<double> result;
-    for (int p = 0; p < sums_.chain.size(); ++p) {
+    for (int p = 0; p < size(); ++p) {
       const auto found = at(p).loaded.find(kind);
       result.push_back(loaded && found != at(p).loaded.end() ? found->second : 1.0);
     }
@@ -76,10 +84,10 @@ class Builder {
     const auto pass = [&](bool backward, bool loaded) {
       const Curve nothing(profile_.samples.size(), 0.0);
       Curves curves;
-      for (int p = 0; p < sums_.chain.size(); ++p) {
+      for (int p = 0; p < size(); ++p) {
         curves.push_back(backward && !profile_.training ? &nothing : find(at(p), backward));
       }
-      return CurveSums(curves, factors(kind, loaded), profile_.samples.size());
+      return CurveSums(sums_.cuts, curves, factors(kind, loaded), profile_.samples.size());
     };
     return {{pass(false, false), pass(true, false)}, {pass(false, true), pass(true, true)}};
   }
@@ -96,34 +104,32 @@ class Builder {
   FeatureSums feature_sums(const std::string& kind, int width) const {
     FeatureSums result;
     result.times = team_times(kind, width, "features", &LayerCosts::features_ns);
-    const int size = sums_.chain.size();
-    result.next_start.assign(size + 1, size);
-    result.run_end.assign(size + 1, size);
-    for (int p = size - 1; p >= 0; --p) {
-      const bool member = result.times.alone.covers(p, p + 1);
-      const bool start = member && at(p).type == "linear";
-      result.next_start[p] = start ? p : result.next_start[p + 1];
-      result.run_end[p] = member ? result.run_end[p + 1] : p;
+    std::vector<double> starts;
+    for (int p = 0; p < size(); ++p) {
+      result.members.push_back(
+          result.times.alone.covers(sums_.cuts.prefix(p), sums_.cuts.prefix(p + 1)));
+      result.starts.push_back(result.members.back() && at(p).type == "linear");
+      starts.push_back(result.starts.back() ? 1 : 0);
     }
+    result.start_count = NumberSums(sums_.cuts, starts);
     return result;
   }
 
   void build_update(const std::string& kind) {
-    NumberSums alone, loaded, reduce_alone, reduce_loaded;
-    const auto factor = factors(kind, true);
-    for (int p = 0; p < sums_.chain.size(); ++p) {
-      const auto found = at(p).update_ns.find(kind);
-      const double ns = found == at(p).update_ns.end() ? 0 : found->second;
-      alone.add(ns);
-      loaded.add(ns * factor[p]);
-      const double reduced_ns = has_gradient(at(p)) ? ns : 0;
-      reduce_alone.add(reduced_ns);
-      reduce_loaded.add(reduced_ns * factor[p]);
-    }
-    sums_.update_alone.push_back(alone);
-    sums_.update_loaded.push_back(loaded);
-    sums_.reduce_alone.push_back(reduce_alone);
-    sums_.reduce_loaded.push_back(reduce_loaded);
+    const auto ns = [&](const LayerCosts& layer) {
+      const auto found = layer.update_ns.find(kind);
+      return found == layer.update_ns.end() ? 0 : found->second;
+    };
+    const auto loaded_ns = [&](const LayerCosts& layer) {
+      const auto found = layer.loaded.find(kind);
+      return ns(layer) * (found == layer.loaded.end() ? 1 : found->second);
+    };
+    sums_.update_alone.push_back(sums(ns));
+    sums_.update_loaded.push_back(sums(loaded_ns));
+    sums_.reduce_alone.push_back(
+        sums([&](const LayerCosts& layer) { return has_gradient(layer) ? ns(layer) : 0; }));
+    sums_.reduce_loaded.push_back(
+        sums([&](const LayerCosts& layer) { return has_gradient(layer) ? loaded_ns(layer) : 0; }));
   }
 
   void build_kind(const std::string& kind) {
@@ -146,13 +152,42 @@ class Builder {
 
 }  // namespace
 
-FeatureRun FeatureSums::run(int first, int last) const {
-  const int start = next_start[first];
-  if (start >= last) return {};
-  return {start, std::min(run_end[start], last)};
+NumberSums::NumberSums(const Cuts& cuts, const std::vector<double>& values) : sums_(1, 0.0) {
+  for (int cut = 1; cut < cuts.size(); ++cut) {
+    sums_.push_back(sums_[cuts.parent(cut)] + values[cuts.added(cut)]);
+  }
 }
 
-LayerSums::LayerSums(const Profile& profile, Chain in_order) : chain(std::move(in_order)) {
+FeatureRun FeatureSums::run(const Cuts& cuts, int first, int last) const {
+  if (start_count.sum(first, last) == 0) return {};
+  std::vector<int> before, inside;
+  bool ended = false;
+  cuts.visit_members(first, last, [&](int position) {
+    const bool begins = inside.empty() && starts[position];
+    if (inside.empty() && !begins) {
+      before.push_back(position);
+    } else if (!ended && members[position]) {
+      inside.push_back(position);
+    } else {
+      ended = true;
+    }
+  });
+  const int begin = cuts.with(first, before);
+  const int end = begin < 0 ? -1 : cuts.with(begin, inside);
+  return end < 0 ? FeatureRun{} : FeatureRun{begin, end};
+}
+
+std::int64_t LayerSums::bytes() const {
+  std::int64_t bytes = cuts.bytes();
+  for (const LoadedSums& sums : singles) bytes += sums.bytes();
+  for (const auto& [width, sums] : threads) bytes += sums.bytes();
+  for (const auto& [width, sums] : features) bytes += sums.times.bytes() + sums.start_count.bytes();
+  const auto kinds = static_cast<std::int64_t>(singles.size());
+  constexpr std::int64_t kPerKind = 4, kOfAll = 5;  // the other members
+  return bytes + (kPerKind * kinds + kOfAll) * weights_bytes.bytes();
+}
+
+LayerSums::LayerSums(const Profile& profile) : graph(plan_graph(profile)), cuts(graph) {
   Builder(profile, *this).build();
 }
 

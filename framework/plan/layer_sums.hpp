@@ -1,13 +1,13 @@
 #pragma once
-// The costs of a profile's chain as prefix sums, so that any range of layers is added up in
-// constant time. Positions are those of the chain.
+// The costs of a profile's layers summed up by cut, so that what one cut has more than another is
+// added up in constant time.
 
 #include <map>
 #include <utility>
 #include <vector>
 
-#include "framework/plan/chain.hpp"
 #include "framework/plan/curves.hpp"
+#include "framework/plan/cuts.hpp"
 #include "millrace/profile.hpp"
 
 namespace millrace {
@@ -15,15 +15,19 @@ namespace millrace {
 /// Sums of one number per layer.
 class NumberSums {
  public:
-  NumberSums() : sums_(1, 0.0) {}
-  void add(double value) { sums_.push_back(sums_.back() + value); }
+  NumberSums() = default;
+  /// values[position]
+  NumberSums(const Cuts& cuts, const std::vector<double>& values);
+
+  /// Over what cut `last` has more than `first`, which it holds.
   double sum(int first, int last) const { return sums_[last] - sums_[first]; }
+  std::int64_t bytes() const { return static_cast<std::int64_t>(sums_.size() * sizeof(double)); }
 
  private:
   std::vector<double> sums_;
 };
 
-/// The layers of a stage that are divided by output features: positions [first, last).
+/// The layers of a stage that are divided by output features: what cut `last` has more.
 struct FeatureRun {
   int first = 0, last = 0;
 
@@ -34,28 +38,31 @@ struct FeatureRun {
 /// Layers divided by output features over n devices of one kind.
 struct FeatureSums {
   LoadedSums times;
-  std::vector<int> next_start;  ///< first position >= p where a run may start; size() if none
-  std::vector<int> run_end;     ///< end of the run that starts at p
+  std::vector<bool> starts, members;  ///< by position: what a run may begin with, and hold
+  NumberSums start_count;
 
-  FeatureRun run(int first, int last) const;
+  FeatureRun run(const Cuts& cuts, int first, int last) const;
 };
 
 /// Immutable once made.
 struct LayerSums {
   using KindWidth = std::pair<int, int>;
 
-  LayerSums(const Profile& profile, Chain in_order);
+  explicit LayerSums(const Profile& profile);
 
-  Chain chain;
+  PlanGraph graph;
+  Cuts cuts;
   std::vector<LoadedSums> singles;                      ///< [kind]: one device
   std::map<KindWidth, LoadedSums> threads;              ///< one replica of several threads
   std::map<KindWidth, FeatureSums> features;            ///< slices of the output features
   std::vector<NumberSums> update_alone, update_loaded;  ///< [kind], ns per step on one device
   std::vector<NumberSums> reduce_alone, reduce_loaded;  ///< the same of layers with gradients
   NumberSums weights_bytes, saved_bytes, deferred_bytes;
-  NumberSums gradient_bytes;  ///< one replica's
-  NumberSums whole_only;      ///< layers that may not be divided by samples
-  std::vector<double> workspace_bytes;
+  NumberSums gradient_bytes;            ///< one replica's
+  NumberSums whole_only;                ///< layers that may not be divided by samples
+  std::vector<double> workspace_bytes;  ///< by position
+
+  std::int64_t bytes() const;
 };
 
 }  // namespace millrace

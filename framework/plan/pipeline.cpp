@@ -27,9 +27,8 @@ void fill_links(const StageOption& sender, const StageOption& receiver, const Ba
 
 double compute_ns(const MicroBatchTimes& times) { return times.forward_ns + times.backward_ns; }
 
-/// Time that a stage must wait within its own part of the step: for the first round trip, from the
-/// end of the first forward to the first backward, with W - 1 more forwards in between; for the
-/// last one likewise. Where all forwards come first (W = M), the two waits are the same one.
+}  // namespace
+
 double idle_ns(const StageCost& cost, const Batching& batching, int W, const RoundTrip& trip) {
   if (W == 0) return 0;  // no backward
   const bool all_first = W >= batching.count;
@@ -40,8 +39,6 @@ double idle_ns(const StageCost& cost, const Batching& batching, int W, const Rou
   const double draining = std::max(0.0, trip.last_ns - double(W - 1) * cost.full.backward_ns);
   return all_first ? std::max(filling, draining) : filling + draining;
 }
-
-}  // namespace
 
 void fill_times(Stages stages, const Batching& batching, std::vector<StageTimes>& times) {
   times.resize(stages.size());

@@ -38,6 +38,12 @@ struct RoundTrip {
   double full_ns = 0, last_ns = 0;
 };
 
+/// Time that a stage must wait within its own part of the step, where the round trip behind it
+/// takes `trip` and W micro-batches may be between its forward and backward: from the end of the
+/// first forward to the first backward, with W - 1 more forwards in between; for the last one
+/// likewise. Where all forwards come first (W = M), the two waits are the same one.
+double idle_ns(const StageCost& cost, const Batching& batching, int W, const RoundTrip& trip);
+
 /// Lower bound of the makespan when `stages` are the first ones of a pipeline of `all` stages, as
 /// known from them alone; `in_flight_limit(s)` micro-batches may be between forward and backward.
 ///

@@ -121,6 +121,8 @@ PlanStage read_stage(JsonReader reader) {
 SearchReport read_search(JsonReader reader) {
   SearchReport search;
   search.candidates = reader.integer("candidates");
+  if (reader.has("ideals")) search.ideals = reader.integer("ideals");
+  if (reader.has("states")) search.states = reader.integer("states");
   search.seconds = reader.non_negative("seconds");
   search.peak_bytes = reader.integer("peak_bytes");
   reader.finish();
@@ -168,6 +170,8 @@ std::string to_json(const Plan& plan) {
                            {"optimal", plan.optimal},
                            {"memory_bytes", plan.memory_bytes}};
   document["search"] = {{"candidates", plan.search.candidates},
+                        {"ideals", plan.search.ideals},
+                        {"states", plan.search.states},
                         {"seconds", plan.search.seconds},
                         {"peak_bytes", plan.search.peak_bytes}};
   document["stages"] = ordered_json::array();

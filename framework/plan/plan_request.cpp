@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <set>
 
 #include "millrace/errors.hpp"
@@ -15,8 +16,8 @@ namespace {
 /// micro-batches.
 constexpr std::int64_t kEveryMicroBatch = 512;
 
-/// A few seconds of search on one core; plans of boards need a hundredth of it.
-constexpr std::int64_t kMostOptions = 2'000'000;
+/// Stage options that are weighed: a few seconds on one core; most plans need a hundredth of it.
+constexpr std::int64_t kMostWork = 3'000'000;
 
 [[noreturn]] void refuse(const std::string& message) { throw ConfigError("plan", message); }
 
@@ -57,6 +58,9 @@ void check_limits(const PlanRequest& request) {
   };
   at_least_one(request.max_stages, "--max-stages");
   at_least_one(request.max_replicas, "--max-replicas");
+  if (request.search_seconds && !(*request.search_seconds > 0)) {
+    refuse(fmt::format("--search-time is {} s, more than 0 is needed", *request.search_seconds));
+  }
   if (request.memory_bytes && *request.memory_bytes < 0) {
     refuse(fmt::format("--memory is {} bytes, at least 0 are needed", *request.memory_bytes));
   }
@@ -184,7 +188,8 @@ std::optional<double> memory_budget(const PlanRequest& request, const Profile& p
   return profile.shared_memory_bytes ? std::min(asked, *profile.shared_memory_bytes) : asked;
 }
 
-SearchSpace make_space(const PlanRequest& request, const Profile& profile) {
+SearchSpace make_space(const PlanRequest& request, const Profile& profile,
+                       const SecondsClock& clock) {
   SearchSpace space;
   space.batch = request.batch;
   space.micro_batches = micro_batches(request, profile);
@@ -193,7 +198,13 @@ SearchSpace make_space(const PlanRequest& request, const Profile& profile) {
   space.max_stages = request.max_stages.value_or(static_cast<int>(profile.layers.size()));
   space.stage = stage_limits(request, profile);
   space.memory_bytes = memory_budget(request, profile);
-  space.most_options = kMostOptions;
+  space.most_work = kMostWork;
+  if (request.search_seconds) {
+    MILLRACE_CHECK(clock != nullptr, "plan", "a limit of time needs a clock");
+    space.most_work = std::numeric_limits<std::int64_t>::max();
+    const double end = clock() + *request.search_seconds;
+    space.out_of_time = [clock, end] { return clock() >= end; };
+  }
   return space;
 }
 

@@ -25,6 +25,7 @@ std::vector<int> device_counts(const std::vector<std::vector<int>>& numbers);
 /// The smaller of the profile's shared budget and the request's.
 std::optional<double> memory_budget(const PlanRequest& request, const Profile& profile);
 
-SearchSpace make_space(const PlanRequest& request, const Profile& profile);
+SearchSpace make_space(const PlanRequest& request, const Profile& profile,
+                       const SecondsClock& clock = {});
 
 }  // namespace millrace

@@ -18,17 +18,12 @@ class StageReader {
   StageReader(const CostModel& model, const Plan& plan, std::size_t index)
       : model_(model), plan_(plan), index_(index), stage_(plan.stages[index]) {}
 
-  /// `first`: the position where the stage has to begin.
+  /// `first`: the cut of the layers of the stages before.
   StageOption read(int first, const Batching& batching) const {
-    StageShape shape;
-    shape.first = first;
-    shape.last = first + static_cast<int>(stage_.layers.size());
-    shape.state = state();
-    shape.split = stage_.split;
-    shape.sole = plan_.stages.size() == 1;
+    const int devices = state();
     check_shares();
-    shape.width = stage_.threads_each();
-    check_layers(shape);
+    StageShape shape = model_.shape(first, end(first), devices, stage_.split, stage_.threads_each(),
+                                    plan_.stages.size() == 1);
     check_recompute();
     shape.recompute = !stage_.recompute.empty();
     check_split(shape);
@@ -91,21 +86,30 @@ class StageReader {
     }
   }
 
-  void check_layers(const StageShape& shape) const {
+  /// The cut that the stage's layers make of `first`.
+  int end(int first) const {
     if (stage_.layers.empty()) refuse("has no layers: leave the stage out");
-    for (int p = shape.first; p < shape.last; ++p) {
-      const std::string& found = stage_.layers[p - shape.first];
-      if (p >= model_.layers()) {
-        refuse(fmt::format("has layer \"{}\" after the last one, \"{}\": remove it", found,
-                           model_.layer(model_.layers() - 1).name));
-      }
-      if (found != model_.layer(p).name) {
+    int cut = first;
+    for (const std::string& name : stage_.layers) {
+      const int added = position(name);
+      const int larger = model_.cuts().with(cut, {&added, 1});
+      if (larger == cut) refuse(fmt::format("has layer \"{}\" for the second time", name));
+      if (larger < 0) {
         refuse(
-            fmt::format("has layer \"{}\" where \"{}\" is next: every layer of the model, once, "
-                        "in its order",
-                        found, model_.layer(p).name));
+            fmt::format("has layer \"{}\" before one that it reads: every layer of the model, "
+                        "once, in an order in which they can run",
+                        name));
       }
+      cut = larger;
     }
+    return cut;
+  }
+
+  int position(const std::string& name) const {
+    for (int p = 0; p < model_.layers(); ++p) {
+      if (model_.layer(p).name == name) return p;
+    }
+    refuse(fmt::format("has layer \"{}\", which the model does not have: plan again", name));
   }
 
   void check_recompute() const {
@@ -165,11 +169,11 @@ std::vector<StageOption> read_stages(const CostModel& model, const Plan& plan,
     result.push_back(StageReader(model, plan, s).read(first, batching));
     first = result.back().shape.last;
   }
-  if (first < model.layers()) {
+  model.cuts().visit_members(first, model.cuts().all(), [&](int position) {
     throw ConfigError("plan", fmt::format("layer \"{}\" is in no stage: every layer of the model "
                                           "belongs to one",
-                                          model.layer(first).name));
-  }
+                                          model.layer(position).name));
+  });
   return result;
 }
 

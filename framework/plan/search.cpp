@@ -3,6 +3,12 @@
 #include <algorithm>
 #include <limits>
 #include <map>
+#include <numeric>
+#include <utility>
+
+#include "framework/plan/counting_memory.hpp"
+#include "framework/plan/prefix.hpp"
+#include "framework/plan/rest_table.hpp"
 
 namespace millrace {
 namespace {
@@ -12,20 +18,20 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 /// Values closer than this are the same up to rounding: the plan found first stays.
 constexpr double kSame = 1 - 1e-12;
 
-/// What is known when the first s stages of a pipeline are fixed.
-struct Prefix {
-  int first = 0;        ///< next layer
-  int state_left = 0;   ///< devices not used yet
-  double head_ns = 0;   ///< before this the first micro-batch has not arrived
-  double tail_ns = 0;   ///< from the next stage's last backward to the end of the step, at least
-  double bound_ns = 0;  ///< of the whole step, so far
-  double bytes = 0;
-};
+/// By how much the first limit is above the lowest bound; each limit that follows is three times as
+/// far.
+constexpr double kFirstStep = 0.01;
+constexpr double kLastStep = 100;
 
 class Search {
  public:
   Search(const CostModel& model, const SearchSpace& space)
-      : model_(model), space_(space), bound_(&memory_), options_(model, space.stage, &memory_) {}
+      : model_(model),
+        space_(space),
+        bound_(&memory_),
+        options_(model, space.stage, &memory_),
+        rests_(model, space, bound_, options_, &memory_),
+        prefixes_(model, space, bound_, rests_) {}
 
   SearchResult run() {
     weigh_single_stages();
@@ -38,27 +44,27 @@ class Search {
  private:
   struct BoundedMicroBatch {
     std::int64_t samples;
+    LeastWork work;
     double bound_ns;
   };
 
-  double limit() const { return best_score_ * kSame; }
+  double limit() const { return std::min(limit_, best_score_ * kSame); }
   bool period() const { return space_.objective == Objective::period; }
+  /// In about the time of one stage option.
+  std::int64_t work() const {
+    constexpr std::int64_t kCheap = 1024;  // a bound, or a look at the table
+    return options_.made() + result_.candidates + (looks_ + rests_.looked_at()) / kCheap;
+  }
+  bool stopped();
 
   void weigh_single_stages();
   void weigh_pipelines();
-  std::vector<BoundedMicroBatch> bounded_micro_batches(const LeastTimes& least) const;
-  int most_stages(const Prefix& prefix) const;
+  std::vector<BoundedMicroBatch> bounded_micro_batches() const;
+  void raise_limit(const std::vector<BoundedMicroBatch>& micro_batches);
+  void weigh_below_limit(const BoundedMicroBatch& micro_batch);
   void extend(const Prefix& prefix);
   void extend_with(const Prefix& prefix, int part, int last);
   void close(const Prefix& prefix);
-  Prefix with_stage(const Prefix& prefix, const StageOption& option) const;
-  double rest_bound(const Prefix& prefix, int state) const;
-  double cut_bound(const Prefix& prefix, int part, int last) const;
-  double range_bound(int state, int first, int last) const;
-  bool fits(const std::string& schedule) const;
-  double step_bound(const Prefix& prefix) const;
-  int least_in_flight(const Prefix& prefix) const;
-  bool may_fit(const Prefix& prefix) const;
   const Schedule& schedule_of(const std::string& name);
   void weigh_complete();
   void keep(const std::string& schedule, double value, double score);
@@ -69,14 +75,26 @@ class Search {
   CountingMemory memory_;
   BalanceBound bound_;
   StageOptions options_;
+  RestTable rests_;
+  PrefixBounds prefixes_;
   SearchResult result_;
   double best_score_ = kInfinity;
-  double open_bound_ = kInfinity;  // of what was left out because the search was too long
-  std::int64_t weighed_ = 0;
+  double limit_ = kInfinity;  // what is not below is not looked at yet
+  double proved_ = 0;         // no pipeline is below
+  bool stopped_ = false;
+  std::int64_t weighed_ = 0, looks_ = 0, most_work_ = 0;
+  std::vector<int> cuts_;  // ascending: where stages may meet now
   std::vector<const StageOption*> chosen_;
   std::map<std::pair<std::string, std::size_t>, Schedule> schedules_;  // of the current batching
   std::vector<StageTimes> times_;
 };
+
+bool Search::stopped() {
+  constexpr std::int64_t kLooks = 64;  // a clock is slower than a bound
+  if (work() > most_work_) stopped_ = true;
+  if (++looks_ % kLooks == 0 && space_.out_of_time && space_.out_of_time()) stopped_ = true;
+  return stopped_;
+}
 
 /// Micro-batch sizes are tried from the largest: of equal plans the one with fewer tasks stays.
 void Search::weigh_single_stages() {
@@ -90,38 +108,65 @@ void Search::weigh_single_stages() {
   }
 }
 
-/// The most promising first; with them the search soon knows a plan that rules out the others.
-std::vector<Search::BoundedMicroBatch> Search::bounded_micro_batches(
-    const LeastTimes& least) const {
+/// The most promising first.
+std::vector<Search::BoundedMicroBatch> Search::bounded_micro_batches() const {
+  const LeastTimes least(model_, space_.batch, false);
   std::vector<BoundedMicroBatch> result;
   for (const std::int64_t micro_batch : space_.micro_batches) {
-    const double bound = bound_.whole_ns(model_, least.work(micro_batch), !period());
-    if (bound < limit()) result.push_back({micro_batch, bound});
+    LeastWork work = least.work(micro_batch);
+    const double bound = bound_.whole_ns(model_, work, !period());
+    result.push_back({micro_batch, std::move(work), bound});
   }
   std::stable_sort(result.begin(), result.end(),
                    [](const auto& a, const auto& b) { return a.bound_ns < b.bound_ns; });
   return result;
 }
 
+/// First with the cuts of the graph's order alone, which are few: the best plan among them is a
+/// close limit for the others.
 void Search::weigh_pipelines() {
-  const Prefix nothing{0, model_.states().all()};
-  if (most_stages(nothing) < 2) return;
+  if (prefixes_.most_stages({0, model_.states().all()}, 0) < 2) {
+    proved_ = kInfinity;
+    return;
+  }
   const LeastTimes least(model_, space_.batch, false);
   bound_.choose_weights(model_, least.work(space_.micro_batches.front()));
-  for (const auto& [micro_batch, bound] : bounded_micro_batches(least)) {
-    if (bound >= limit()) break;
-    bound_.set_work(model_, least.work(micro_batch));
-    options_.reset(Batching(space_.batch, micro_batch), false);
-    schedules_.clear();
-    extend(nothing);
+  const auto micro_batches = bounded_micro_batches();
+  for (int p = 0; p <= model_.layers(); ++p) cuts_.push_back(model_.cuts().prefix(p));
+  const bool more = model_.cuts().size() > static_cast<int>(cuts_.size());
+  most_work_ = more ? space_.most_work / 2 : space_.most_work;
+  raise_limit(micro_batches);
+  if (more) {
+    most_work_ = space_.most_work;
+    cuts_.resize(static_cast<std::size_t>(model_.cuts().size()));
+    std::iota(cuts_.begin(), cuts_.end(), 0);
+    raise_limit(micro_batches);
+  }
+  if (!model_.cuts().complete()) proved_ = micro_batches.front().bound_ns;
+}
+
+/// Looks below a limit that is close to the bounds, so that little is worth a look, then below
+/// higher ones: once a plan is below the limit, none is left out that is better.
+void Search::raise_limit(const std::vector<BoundedMicroBatch>& micro_batches) {
+  const double lowest = micro_batches.front().bound_ns;
+  stopped_ = false;
+  proved_ = lowest;
+  for (double step = kFirstStep; proved_ < best_score_ * kSame; step *= 3) {
+    const bool last = lowest == 0 || step > kLastStep;
+    limit_ = last ? best_score_ : std::min(lowest * (1 + step), best_score_);
+    for (const BoundedMicroBatch& micro_batch : micro_batches) {
+      if (micro_batch.bound_ns < limit()) weigh_below_limit(micro_batch);
+      if (stopped_) return;
+    }
+    proved_ = limit_;
   }
 }
 
-/// Stages that a pipeline may have that begins with the prefix.
-int Search::most_stages(const Prefix& prefix) const {
-  const auto s = static_cast<int>(chosen_.size());
-  return std::min(space_.max_stages, s + std::min(model_.layers() - prefix.first,
-                                                  model_.states().devices(prefix.state_left)));
+void Search::weigh_below_limit(const BoundedMicroBatch& micro_batch) {
+  bound_.set_work(model_, micro_batch.work);
+  options_.reset(Batching(space_.batch, micro_batch.samples), false);
+  schedules_.clear();
+  if (rests_.fill(cuts_, limit(), [this] { return stopped(); })) extend({0, model_.states().all()});
 }
 
 /// Adds a stage that is not the last one, in every way that may still beat the best plan.
@@ -129,24 +174,26 @@ void Search::extend(const Prefix& prefix) {
   const DeviceStates& states = model_.states();
   for (int part = 1; part < prefix.state_left; ++part) {
     if (!states.contains(prefix.state_left, part)) continue;
-    for (int last = prefix.first + 1; last < model_.layers(); ++last) {
-      if (prefix.head_ns + range_bound(part, prefix.first, last) >= limit()) break;
-      if (cut_bound(prefix, part, last) < limit()) extend_with(prefix, part, last);
+    for (const int last : rests_.cuts(prefix.state_left - part)) {
+      if (stopped()) return;
+      if (last <= prefix.cut) break;  // they descend
+      if (last == model_.cuts().all() || !model_.cuts().within(prefix.cut, last)) continue;
+      if (chosen_.empty()) options_.forget_above(StageOptions::kMany);
+      if (prefixes_.cut_ns(prefix, part, last, options_.batching()) < limit())
+        extend_with(prefix, part, last);
     }
   }
 }
 
 void Search::extend_with(const Prefix& prefix, int part, int last) {
-  for (const StageOption& option : options_.get(prefix.first, last, part)) {
+  for (const StageOption& option : options_.get(prefix.cut, last, part)) {
+    ++weighed_;
     chosen_.push_back(&option);
-    const Prefix next = with_stage(prefix, option);
-    if (next.bound_ns < limit() && may_fit(next)) {
-      if (++weighed_ + result_.candidates > space_.most_options) {
-        open_bound_ = std::min(open_bound_, next.bound_ns);
-      } else {
-        close(next);
-        if (static_cast<int>(chosen_.size()) + 1 < most_stages(next)) extend(next);
-      }
+    const Prefix next = prefixes_.with_stage(prefix, chosen_, options_.batching());
+    if (next.bound_ns < limit() && prefixes_.may_fit(next, chosen_, options_.batching())) {
+      close(next);
+      const int more = prefixes_.most_stages(next, chosen_.size());
+      if (static_cast<int>(chosen_.size()) + 1 < more) extend(next);
     }
     chosen_.pop_back();
   }
@@ -157,111 +204,16 @@ void Search::close(const Prefix& prefix) {
   const DeviceStates& states = model_.states();
   for (int part = 1; part <= prefix.state_left; ++part) {
     if (!states.contains(prefix.state_left, part)) continue;
-    if (rest_bound(prefix, part) >= limit()) continue;
-    for (const StageOption& option : options_.get(prefix.first, model_.layers(), part)) {
+    if (prefixes_.last_ns(prefix, part) >= limit()) continue;
+    for (const StageOption& option : options_.get(prefix.cut, model_.cuts().all(), part)) {
       chosen_.push_back(&option);
-      const Prefix whole = with_stage(prefix, option);
+      const Prefix whole = prefixes_.with_stage(prefix, chosen_, options_.batching());
       ++result_.candidates;
-      if (whole.bound_ns < limit() && may_fit(whole)) weigh_complete();
+      if (whole.bound_ns < limit() && prefixes_.may_fit(whole, chosen_, options_.batching()))
+        weigh_complete();
       chosen_.pop_back();
     }
   }
-}
-
-/// Of what comes after the next stage, where `part` runs the layers up to `last`: it waits for the
-/// next stage's first forward and is followed by its last backward.
-double Search::cut_bound(const Prefix& prefix, int part, int last) const {
-  const int left = prefix.state_left - part;
-  const double compute = bound_.compute_ns(left, last, model_.layers());
-  if (period()) return compute;
-  const Batching& batching = options_.batching();
-  const double trip =
-      bound_.compute_ns(part, prefix.first, last) * double(batching.rest) / double(batching.batch);
-  return prefix.head_ns +
-         std::max(trip + compute + prefix.tail_ns, bound_.total_ns(left, last, model_.layers()));
-}
-
-/// What is known once `option`, the last one chosen, follows the prefix.
-Prefix Search::with_stage(const Prefix& prefix, const StageOption& option) const {
-  const StageCost& cost = option.cost;
-  const Batching& batching = options_.batching();
-  Prefix next;
-  next.first = option.shape.last;
-  next.state_left = prefix.state_left - option.shape.state;
-  next.bytes = prefix.bytes + CostModel::memory_bytes(cost, batching, least_in_flight(next));
-  if (period()) {
-    const double score = cost.load_ns * double(batching.batch) / double(batching.full);
-    next.bound_ns = std::max(prefix.bound_ns, score);
-  } else {
-    next.head_ns = prefix.head_ns + cost.full.links.in_forward_ns + cost.full.forward_ns +
-                   cost.full.links.out_forward_ns;
-    next.tail_ns =
-        cost.rest.links.in_backward_ns + cost.rest.backward_ns +
-        std::max(cost.reduce_ns + cost.update_ns, prefix.tail_ns + cost.rest.links.out_backward_ns);
-    next.bound_ns = step_bound(next);
-  }
-  if (next.first < model_.layers()) {
-    next.bound_ns = std::max(next.bound_ns, rest_bound(next, next.state_left));
-  }
-  return next;
-}
-
-/// Of the schedule that bears the chosen stages best.
-double Search::step_bound(const Prefix& prefix) const {
-  const Batching& batching = options_.batching();
-  RoundTrip behind;
-  if (prefix.first < model_.layers()) {
-    const double whole = bound_.compute_ns(prefix.state_left, prefix.first, model_.layers());
-    behind = {whole * double(batching.full) / double(batching.batch),
-              whole * double(batching.rest) / double(batching.batch)};
-  }
-  double bound = kInfinity;
-  const int all = most_stages(prefix);  // with more stages a schedule has less to wait for
-  for (const auto& schedule : space_.schedules) {
-    bound = std::min(bound, makespan_bound_ns(chosen_, all, batching, schedule, behind));
-  }
-  return bound;
-}
-
-double Search::range_bound(int state, int first, int last) const {
-  return period() ? bound_.compute_ns(state, first, last) : bound_.total_ns(state, first, last);
-}
-
-/// Of the step where `state` has all the layers that are left.
-double Search::rest_bound(const Prefix& prefix, int state) const {
-  const int last = model_.layers();
-  if (period()) return bound_.compute_ns(state, prefix.first, last);
-  return prefix.head_ns + std::max(bound_.compute_ns(state, prefix.first, last) + prefix.tail_ns,
-                                   bound_.total_ns(state, prefix.first, last));
-}
-
-/// Of the last one chosen, whatever follows it.
-int Search::least_in_flight(const Prefix& prefix) const {
-  const int after = prefix.first < model_.layers() ? 1 : 0;
-  return in_flight(space_.schedules.front(), after + 1, 0, options_.batching().count);
-}
-
-/// Whether the budgets may still hold with the last one chosen.
-bool Search::may_fit(const Prefix& prefix) const {
-  const double rest = model_.least_bytes(prefix.first, model_.layers());
-  if (space_.memory_bytes && prefix.bytes + rest > *space_.memory_bytes) return false;
-  const StageOption& option = *chosen_.back();
-  return !model_.broken_budget(option.shape, options_.batching(), option.shares,
-                               least_in_flight(prefix));
-}
-
-/// The same for a complete plan, exactly.
-bool Search::fits(const std::string& schedule) const {
-  const Batching& batching = options_.batching();
-  if (space_.memory_bytes && pipeline_bytes(chosen_, batching, schedule) > *space_.memory_bytes) {
-    return false;
-  }
-  const auto P = static_cast<int>(chosen_.size());
-  for (int s = 0; s < P; ++s) {
-    const int flight = in_flight(schedule, P, s, batching.count);
-    if (model_.broken_budget(chosen_[s]->shape, batching, chosen_[s]->shares, flight)) return false;
-  }
-  return true;
 }
 
 const Schedule& Search::schedule_of(const std::string& name) {
@@ -277,7 +229,7 @@ void Search::weigh_complete() {
   const Batching& batching = options_.batching();
   if (!period()) fill_times(chosen_, batching, times_);
   for (const std::string& name : space_.schedules) {
-    if (!fits(name)) continue;
+    if (!prefixes_.fits(chosen_, batching, name)) continue;
     const double value =
         period() ? period_ns(chosen_) : simulate_makespan_ns(schedule_of(name), times_);
     keep(name, value, period() ? value * double(batching.batch) / double(batching.full) : value);
@@ -285,7 +237,7 @@ void Search::weigh_complete() {
 }
 
 void Search::keep(const std::string& schedule, double value, double score) {
-  if (score >= limit()) return;
+  if (score >= best_score_ * kSame) return;
   best_score_ = score;
   Candidate candidate;
   for (const StageOption* option : chosen_) candidate.stages.push_back(*option);
@@ -297,16 +249,26 @@ void Search::keep(const std::string& schedule, double value, double score) {
 }
 
 void Search::finish() {
+  result_.states = weighed_ + rests_.entries();
   result_.peak_bytes = memory_.peak_bytes();
   if (!result_.best) return;
-  result_.optimal = open_bound_ >= limit();
-  result_.bound_score_ns = result_.optimal ? best_score_ : open_bound_;
+  result_.optimal = proved_ >= best_score_ * kSame;
+  result_.bound_score_ns = result_.optimal ? best_score_ : proved_;
 }
 
 }  // namespace
 
 SearchResult search(const CostModel& model, const SearchSpace& space) {
   return Search(model, space).run();
+}
+
+SearchReport report_of(const SearchResult& found, const CostModel& model) {
+  SearchReport report;
+  report.candidates = found.candidates;
+  report.ideals = model.cuts().size();
+  report.states = found.states;
+  report.peak_bytes = found.peak_bytes + model.bytes();
+  return report;
 }
 
 }  // namespace millrace

@@ -25,15 +25,14 @@ std::variant<Plan, PlanFailure> search_plan(const Profile& profile, const PlanRe
   check_request(request, profile);
   const auto numbers = device_numbers(request, profile);
   const CostModel model(profile, device_counts(numbers), request.objective);
-  const SearchSpace space = make_space(request, profile);
+  const SearchSpace space = make_space(request, profile, clock);
   const SearchResult found = search(model, space);
   if (!found.best) return explain_failure(model, request);
   Plan plan = assemble(model, *found.best, request.objective, numbers);
   plan.optimal = found.optimal;
   plan.bound_ns =
       found.optimal ? plan.value_ns : plan.value_ns * found.bound_score_ns / found.best->score_ns;
-  plan.search.candidates = found.candidates;
-  plan.search.peak_bytes = found.peak_bytes;
+  plan.search = report_of(found, model);
   plan.alternatives = list_alternatives(model, space, found, plan);
   if (clock) plan.search.seconds = clock() - begin;
   return plan;

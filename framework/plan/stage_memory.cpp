@@ -8,19 +8,19 @@ namespace millrace {
 
 double CostModel::workspace_bytes(const StageShape& shape) const {
   double largest = 0;
-  for (int p = shape.first; p < shape.last; ++p) {
-    largest = std::max(largest, sums_.workspace_bytes[p]);
-  }
+  sums_.cuts.visit_members(shape.first, shape.last, [&](int position) {
+    largest = std::max(largest, sums_.workspace_bytes[position]);
+  });
   return largest;
 }
 
 double CostModel::input_bytes(const StageShape& shape) const {
-  return sums_.chain.borders[shape.first].forward_bytes;
+  return sums_.cuts.border(shape.first).forward_bytes;
 }
 
 void CostModel::add_memory(const StageShape& shape, const Batching& batching,
                            StageCost& cost) const {
-  const FeatureRun run = run_of(shape);
+  const FeatureRun& run = shape.run;
   const double weights = sums_.weights_bytes.sum(shape.first, shape.last);
   const double gradients = sums_.gradient_bytes.sum(shape.first, shape.last);
   const double sliced = sums_.gradient_bytes.sum(run.first, run.last);
@@ -35,6 +35,13 @@ void CostModel::add_memory(const StageShape& shape, const Batching& batching,
   cost.flight_bytes = shape.recompute ? input_bytes(shape) : saved;
 }
 
+double CostModel::least_bytes(int first, int last) const {
+  const double weights = sums_.weights_bytes.sum(first, last);
+  const double gradients = sums_.gradient_bytes.sum(first, last);
+  return profile_.bytes_per_weight_byte * weights +
+         (profile_.training ? gradients - weights : 0);  // none of deferred weight gradients
+}
+
 double CostModel::memory_bytes(const StageCost& cost, const Batching& batching, int in_flight) {
   const std::int64_t samples = std::min(batching.batch, in_flight * batching.full);
   return cost.fixed_bytes + cost.flight_bytes * double(samples);
@@ -44,7 +51,7 @@ std::optional<BrokenBudget> CostModel::broken_budget(const StageShape& shape,
                                                      const Batching& batching,
                                                      const ShareGroups& shares,
                                                      int in_flight) const {
-  const FeatureRun run = run_of(shape);
+  const FeatureRun& run = shape.run;
   const auto slices = shape.split == Split::features ? states_.devices(shape.state) : 1;
   const auto whole_and_sliced = [&](const NumberSums& sums) {
     const double sliced = sums.sum(run.first, run.last);

@@ -1,6 +1,7 @@
 #include "framework/plan/stage_options.hpp"
 
 #include <algorithm>
+#include <limits>
 
 namespace millrace {
 namespace {
@@ -39,15 +40,26 @@ void StageOptions::reset(const Batching& batching, bool sole) {
 }
 
 std::span<const StageOption> StageOptions::get(int first, int last, int state) {
-  const auto stride = static_cast<std::uint64_t>(model_.layers() + 1);
+  const auto stride = static_cast<std::uint64_t>(model_.cuts().size());
   const std::uint64_t key =
       (std::uint64_t(state) * stride + std::uint64_t(first)) * stride + std::uint64_t(last);
   const auto [place, is_new] = known_.try_emplace(key);
-  if (is_new) make(first, last, state, place->second);
+  if (is_new) {
+    visit_shapes(first, last, state, [&](const StageShape& shape) { add(shape, place->second); });
+  }
   return place->second;
 }
 
-void StageOptions::add(StageShape shape, std::pmr::vector<StageOption>& options) const {
+double StageOptions::least_load_ns(int first, int last, int state) {
+  double least = std::numeric_limits<double>::infinity();
+  visit_shapes(first, last, state, [&](const StageShape& shape) {
+    const ShareGroups shares = model_.best_shares(shape, batching_.full);
+    least = std::min(least, model_.load_ns(shape, batching_, shares));
+  });
+  return least;
+}
+
+void StageOptions::add(const StageShape& shape, std::pmr::vector<StageOption>& options) const {
   const ShareGroups shares = model_.best_shares(shape, batching_.full);
   const StageOption option{shape, shares, model_.cost(shape, batching_, shares)};
   if (!has_device_budgets(model_.profile())) {
@@ -60,15 +72,16 @@ void StageOptions::add(StageShape shape, std::pmr::vector<StageOption>& options)
   options.push_back(option);
 }
 
-void StageOptions::make(int first, int last, int state,
-                        std::pmr::vector<StageOption>& options) const {
+template <typename Visit>
+void StageOptions::visit_shapes(int first, int last, int state, const Visit& visit) {
   for (StageShape shape : model_.shapes(first, last, state, sole_)) {
     const int replicas = model_.replicas(shape);
     if (replicas > batching_.full) continue;
     if (limits_.max_replicas && replicas > *limits_.max_replicas) continue;
-    if (limits_.plain) add(shape, options);
+    ++made_;
+    if (limits_.plain) visit(shape);
     shape.recompute = true;
-    if (limits_.recomputed) add(shape, options);
+    if (limits_.recomputed) visit(shape);
   }
 }
 

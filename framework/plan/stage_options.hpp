@@ -1,6 +1,5 @@
 #pragma once
-// The ways to run a range of layers on a set of devices under one batching, made when first asked
-// for.
+// The ways to run a stage on a set of devices under one batching, made when first asked for.
 
 #include <cstdint>
 #include <memory_resource>
@@ -21,9 +20,12 @@ struct StageLimits {
   bool recomputed = false;
 };
 
-/// Not thread-safe. Options of one range and state are found again until the next reset.
+/// Not thread-safe. Options of two cuts and a state are found again until the next reset.
 class StageOptions {
  public:
+  /// About 50 MB of them.
+  static constexpr std::size_t kMany = 30'000;
+
   StageOptions(const CostModel& model, const StageLimits& limits,
                std::pmr::memory_resource* memory);
 
@@ -32,17 +34,30 @@ class StageOptions {
   void reset(const Batching& batching, bool sole);
   const Batching& batching() const { return batching_; }
 
-  /// Stays valid until reset().
+  /// Forgets them where there are more than `most` of cuts and states.
+  void forget_above(std::size_t most) {
+    if (known_.size() > most) known_.clear();
+  }
+
+  /// Stays valid until they are forgotten.
   std::span<const StageOption> get(int first, int last, int state);
 
+  /// The smallest load_ns of them, without making them; infinity where there are none.
+  double least_load_ns(int first, int last, int state);
+
+  /// How many were made, or looked at for their load, in all.
+  std::int64_t made() const { return made_; }
+
  private:
-  void make(int first, int last, int state, std::pmr::vector<StageOption>& options) const;
-  void add(StageShape shape, std::pmr::vector<StageOption>& options) const;
+  template <typename Visit>
+  void visit_shapes(int first, int last, int state, const Visit& visit);
+  void add(const StageShape& shape, std::pmr::vector<StageOption>& options) const;
 
   const CostModel& model_;
   StageLimits limits_;
   Batching batching_{1, 1};
   bool sole_ = false;
+  std::int64_t made_ = 0;
   std::pmr::unordered_map<std::uint64_t, std::pmr::vector<StageOption>> known_;
 };
 

@@ -12,8 +12,8 @@ namespace millrace {
 std::vector<StageShape> CostModel::shapes(int first, int last, int state, bool sole) const {
   std::vector<StageShape> result;
   const auto take = [&](Split split, int width) {
-    const StageShape shape{first, last, state, split, width, false, sole};
-    if (allows(shape)) result.push_back(shape);
+    const StageShape made = shape(first, last, state, split, width, sole);
+    if (allows(made)) result.push_back(made);
   };
   take(Split::samples, 1);
   const int devices = states_.devices(state);
@@ -25,7 +25,7 @@ std::vector<StageShape> CostModel::shapes(int first, int last, int state, bool s
   return result;
 }
 
-/// One device of each kind in the set can run [first, last), alone or beside replicas.
+/// One device of each kind in the set can run what `last` has more, alone or beside replicas.
 bool CostModel::covers_singles(const StageShape& shape, int first, int last) const {
   if (replicas(shape) > 1 && sums_.whole_only.sum(first, last) > 0) return false;
   for (int kind = 0; kind < states_.kinds(); ++kind) {
@@ -45,21 +45,20 @@ bool CostModel::allows(const StageShape& shape) const {
     return found != sums_.threads.end() && found->second.alone.covers(shape.first, shape.last) &&
            (replicas(shape) == 1 || sums_.whole_only.sum(shape.first, shape.last) == 0);
   }
-  const FeatureRun run = run_of(shape);
+  const FeatureRun& run = shape.run;
   return !run.empty() && covers_singles(shape, shape.first, run.first) &&
          covers_singles(shape, run.last, shape.last);
 }
 
 /// Of one layer of the stage.
 std::string CostModel::why_not(const StageShape& shape, int position) const {
-  const FeatureRun run = run_of(shape);
-  if (position >= run.first && position < run.last) return "";
   const std::string& name = layer(position).name;
-  if (replicas(shape) > 1 && sums_.whole_only.sum(position, position + 1) > 0) {
+  StageShape alone = shape;
+  std::tie(alone.first, alone.last) =
+      std::pair(sums_.cuts.prefix(position), sums_.cuts.prefix(position + 1));
+  if (replicas(shape) > 1 && sums_.whole_only.sum(alone.first, alone.last) > 0) {
     return fmt::format("layer \"{}\" does not list \"samples\" in splits", name);
   }
-  StageShape alone = shape;
-  std::tie(alone.first, alone.last) = std::pair(position, position + 1);
   if (shape.split == Split::threads) {
     return allows(alone)
                ? ""
@@ -68,7 +67,7 @@ std::string CostModel::why_not(const StageShape& shape, int position) const {
   }
   for (int kind = 0; kind < states_.kinds(); ++kind) {
     if (states_.count(shape.state, kind) == 0) continue;
-    if (sums_.singles[kind].alone.covers(position, position + 1)) continue;
+    if (sums_.singles[kind].alone.covers(alone.first, alone.last)) continue;
     return fmt::format("layer \"{}\" has no costs on \"{}\"", name, profile_.kinds[kind].name);
   }
   return "";
@@ -81,12 +80,17 @@ std::string CostModel::why_not(const StageShape& shape) const {
   if (shape.split != Split::samples && (kind < 0 || devices < 2)) {
     return fmt::format("split \"{}\" needs at least 2 devices of one kind", to_string(shape.split));
   }
-  if (shape.split == Split::features && run_of(shape).empty()) {
+  if (shape.split == Split::features && shape.run.empty()) {
     return fmt::format("no linear layer of the stage has features_ns for {} devices of \"{}\"",
                        devices, profile_.kinds[kind].name);
   }
   std::string reason;
-  for (int p = shape.first; p < shape.last && reason.empty(); ++p) reason = why_not(shape, p);
+  const auto look = [&](int position) {
+    if (reason.empty()) reason = why_not(shape, position);
+  };
+  const int rest = shape.run.empty() ? shape.first : shape.run.last;
+  if (!shape.run.empty()) sums_.cuts.visit_members(shape.first, shape.run.first, look);
+  sums_.cuts.visit_members(rest, shape.last, look);
   return reason;
 }
 

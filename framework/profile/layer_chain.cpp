@@ -117,7 +117,7 @@ LayerChain::LayerChain(const Model& model, const std::vector<LayerFacts>& facts,
     producers_.push_back(facts[l].producers);
     ops_.push_back(std::move(op));
   }
-  may_overwrite_input_ = may_overwrite_inputs(outputs, 0, std::vector<int>(outputs.size(), 0));
+  may_overwrite_input_ = may_overwrite_inputs(outputs, std::vector<int>(outputs.size(), 0));
 }
 
 const at::Tensor& LayerChain::input(std::int64_t samples) {

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -28,68 +29,90 @@ std::vector<at::Tensor> parameters_of(const Layer& layer) {
   return values;
 }
 
-/// Makes the layers of each stage; keeps count of where in the model they are.
+/// Makes the layers of each stage; keeps count of which layers of the model have one.
 class Cutter {
  public:
   Cutter(const Model& model, const std::vector<LayerFacts>& facts, const Plan& plan)
-      : model_(model), facts_(facts), input_gradients_(input_gradients(facts)) {
+      : model_(model),
+        facts_(facts),
+        input_gradients_(input_gradients(facts)),
+        cut_(model.layers.size(), false) {
     for (const Layer& layer : model.layers) implementations_.push_back(chosen(plan, layer.name));
     fusions_ = fusions(facts, implementations_);
   }
 
   StageDesign cut(const PlanStage& plan) {
-    StageDesign design{plan, next_ == 0, false, model_.loss, {}, {}, {}};
-    const std::size_t first = next_;
+    StageDesign design{plan, count() == 0, false, model_.loss, {}, {}, {}};
     const int workers = plan.workers();
     design.team = std::make_unique<Team>(workers);
     design.layers.resize(static_cast<std::size_t>(workers));
-    for (const std::string& name : plan.layers) {
-      check_name(name);
+    design.borders.inputs = crossing();
+    for (const std::size_t layer : layers_of(plan)) {
+      take(layer);
       for (int worker = 0; worker < workers; ++worker)
-        design.layers[static_cast<std::size_t>(worker)].push_back(make(plan, worker, *design.team));
-      ++next_;
+        design.layers[static_cast<std::size_t>(worker)].push_back(
+            make(layer, plan, worker, *design.team));
     }
-    design.last = next_ == model_.layers.size();
-    design.borders = borders(first);
+    design.last = count() == cut_.size();
+    design.borders.outputs = crossing();
+    for (const int value : design.borders.inputs)
+      design.borders.input_gradients.push_back(learns(value));
+    for (const int value : design.borders.outputs)
+      design.borders.output_gradients.push_back(learns(value));
     return design;
   }
 
   void check_all_used() const {
-    if (next_ != model_.layers.size()) refuse("the end", model_.layers[next_].name);
+    const auto left = std::find(cut_.begin(), cut_.end(), false);
+    if (left != cut_.end()) refuse(layer_name(left - cut_.begin()), "is in no stage of the plan");
   }
 
  private:
-  void check_name(const std::string& name) const {
-    if (next_ == model_.layers.size()) refuse(name, "the end");
-    if (model_.layers[next_].name != name) refuse(name, model_.layers[next_].name);
+  std::ptrdiff_t count() const { return std::count(cut_.begin(), cut_.end(), true); }
+
+  const std::string& layer_name(std::ptrdiff_t layer) const {
+    return model_.layers[static_cast<std::size_t>(layer)].name;
   }
 
-  [[noreturn]] void refuse(const std::string& in_plan, const std::string& in_model) const {
-    throw ConfigError("plan",
-                      fmt::format("at layer {} the plan has {}, the model {} has {}: make a "
-                                  "plan for this model",
-                                  next_, in_plan, model_.name, in_model));
-  }
-
-  /// Of the stage of layers first … next_ - 1.
-  ChainBorders borders(std::size_t first) const {
-    ChainBorders result;
-    result.first_layer = static_cast<int>(first);
-    result.inputs = crossing(first);
-    result.outputs = crossing(next_);
-    for (const int value : result.inputs) result.input_gradients.push_back(learns(value));
-    for (const int value : result.outputs) result.output_gradients.push_back(learns(value));
+  /// In the model's order, whatever the plan's is.
+  std::vector<std::size_t> layers_of(const PlanStage& plan) const {
+    std::vector<std::size_t> result;
+    for (const std::string& name : plan.layers) {
+      const auto same = [&](const Layer& layer) { return layer.name == name; };
+      const auto found = std::find_if(model_.layers.begin(), model_.layers.end(), same);
+      if (found == model_.layers.end()) refuse(name, "is in the plan and not in the model");
+      result.push_back(static_cast<std::size_t>(found - model_.layers.begin()));
+    }
+    std::sort(result.begin(), result.end());
     return result;
   }
 
-  /// Values made before layer `border` and read there or behind it; the loss reads the last.
-  std::vector<int> crossing(std::size_t border) const {
-    if (border == 0) return {kSample};
-    if (border == facts_.size()) return {static_cast<int>(border) - 1};
+  /// Counts the layer as cut, once it may run.
+  void take(std::size_t layer) {
+    if (cut_[layer]) refuse(model_.layers[layer].name, "is twice in the plan");
+    for (const int producer : facts_[layer].producers)
+      if (producer != kSample && !cut_[static_cast<std::size_t>(producer)])
+        refuse(model_.layers[layer].name,
+               "reads " + layer_name(producer) + ", which a later stage of the plan has");
+    cut_[layer] = true;
+  }
+
+  [[noreturn]] void refuse(const std::string& layer, const std::string& problem) const {
+    throw ConfigError("plan", fmt::format("layer {} {}: make a plan for this model, {}", layer,
+                                          problem, model_.name));
+  }
+
+  /// Values made in the stages so far and read behind them; the loss reads the last.
+  std::vector<int> crossing() const {
+    if (count() == 0) return {kSample};
+    if (count() == std::ssize(cut_)) return {static_cast<int>(cut_.size()) - 1};
     std::vector<int> values;
-    for (std::size_t l = 0; l < border; ++l)
-      if (facts_[l].readers.back() >= static_cast<int>(border))
+    for (std::size_t l = 0; l < cut_.size(); ++l) {
+      const std::vector<int>& readers = facts_[l].readers;
+      const auto behind = [&](int reader) { return !cut_[static_cast<std::size_t>(reader)]; };
+      if (cut_[l] && std::any_of(readers.begin(), readers.end(), behind))
         values.push_back(static_cast<int>(l));
+    }
     return values;
   }
 
@@ -102,24 +125,25 @@ class Cutter {
            std::find(inputs.begin(), inputs.end(), true) != inputs.end();
   }
 
-  ChainLayer make(const PlanStage& plan, int worker, Team& team) const {
-    const Layer& layer = model_.layers[next_];
-    const LayerFacts& facts = facts_[next_];
-    const int index = static_cast<int>(next_);
+  ChainLayer make(std::size_t l, const PlanStage& plan, int worker, Team& team) const {
+    const Layer& layer = model_.layers[l];
+    const LayerFacts& facts = facts_[l];
+    const int index = static_cast<int>(l);
     ChainLayer made;
+    made.index = index;
     if (contains(plan.feature_layers, layer.name)) {
       made.slice = make_feature_op(layer, facts, index, {worker, plan.workers()});
       made.input_features = facts.input_shape[0];
       made.output_features = facts.output_shape[0];
       made.columns_only = facts.type != "linear";
     } else {
-      made.op = make_layer_op(layer, facts, index, implementations_[next_], fusions_[next_],
+      made.op = make_layer_op(layer, facts, index, implementations_[l], fusions_[l],
                               team.replicas[static_cast<std::size_t>(worker)].get());
     }
     made.recompute = contains(plan.recompute, layer.name);
     made.producers = facts.producers;
     made.readers = std::max<int>(1, static_cast<int>(facts.readers.size()));  // the loss
-    made.input_gradients = input_gradients_[next_];
+    made.input_gradients = input_gradients_[l];
     made.whole_parameters = parameters_of(layer);
     return made;
   }
@@ -139,7 +163,7 @@ class Cutter {
   std::vector<std::string> implementations_;  ///< by layer
   std::vector<std::vector<bool>> input_gradients_;
   std::vector<Fusion> fusions_;
-  std::size_t next_ = 0;  ///< layer of the model
+  std::vector<bool> cut_;  ///< by layer: it has a stage
 };
 
 void check_model_fits(const Model& model, const std::vector<LayerFacts>& facts) {
@@ -159,6 +183,22 @@ void check_model_fits(const Model& model, const std::vector<LayerFacts>& facts) 
         throw ConfigError("model", fmt::format("layer {} shares a parameter with another layer: "
                                                "give each layer its own",
                                                layer.name));
+}
+
+/// By what stands before the parameter's name (`words`, each with a dot), then as the model has the
+/// parameters.
+void sort_by_parameter(const Model& model, std::vector<StateTensor>& tensors, int words) {
+  std::map<std::string, std::size_t> rank;
+  for (const Layer& layer : model.layers)
+    for (const auto& parameter : layer.module.ptr()->named_parameters())
+      rank.emplace(layer.name + "." + parameter.key(), rank.size());
+  const auto key = [&](const StateTensor& tensor) {
+    std::size_t begin = 0;
+    for (int word = 0; word < words; ++word) begin = tensor.name.find('.', begin) + 1;
+    return std::pair(tensor.name.substr(0, begin), rank.at(tensor.name.substr(begin)));
+  };
+  std::sort(tensors.begin(), tensors.end(),
+            [&](const StateTensor& a, const StateTensor& b) { return key(a) < key(b); });
 }
 
 std::string text(at::IntArrayRef shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
@@ -275,7 +315,7 @@ void StageSet::clip_gradients() {
   parts_->context.clip_scale = static_cast<float>(std::min(1.0, scale));
 }
 
-/// Weights, running statistics, optimizer.
+/// Weights, running statistics, optimizer; the same order under every plan.
 std::vector<StateTensor> StageSet::state() {
   std::vector<StateTensor> result, optimizer;
   for (const auto& stage : parts_->stages) {
@@ -285,6 +325,8 @@ std::vector<StateTensor> StageSet::state() {
     append(result, stage->parameters().weights());
     append(optimizer, stage->parameters().optimizer_state());
   }
+  sort_by_parameter(parts_->model, result, 0);
+  sort_by_parameter(parts_->model, optimizer, 2);
   for (const auto& [name, value] : named_buffers(parts_->model))
     result.push_back({name, value.sizes().vec(), value.data_ptr<float>(), value.numel()});
   result.insert(result.end(), optimizer.begin(), optimizer.end());

@@ -24,16 +24,26 @@ void ChainLayer::clear_gradients() { return op ? op->clear_gradients() : slice->
 
 WorkerChain::WorkerChain(std::vector<ChainLayer> layers, ChainBorders borders, Team& team)
     : layers_(std::move(layers)), borders_(std::move(borders)), team_(&team) {
-  values_.resize(slot(name(layers_.size())));
+  int last = name(layers_.size() - 1);
+  for (const int value : borders_.inputs) last = std::max(last, value);
+  values_.resize(slot(last) + 1);
   gradients_.resize(values_.size());
   find_releases();
   std::vector<OutputFacts> outputs;
   std::vector<int> begins_anew;
   for (std::size_t l = 0; l < layers_.size(); ++l) {
-    outputs.push_back({output_use(layers_[l]), layers_[l].producers, layers_[l].readers});
+    std::vector<int> makers;
+    for (const int producer : layers_[l].producers) makers.push_back(maker(producer));
+    outputs.push_back({output_use(layers_[l]), std::move(makers), layers_[l].readers});
     begins_anew.push_back(layers_[l].recompute ? static_cast<int>(run_begin(l)) : 0);
   }
-  may_overwrite_input_ = may_overwrite_inputs(outputs, borders_.first_layer, begins_anew);
+  may_overwrite_input_ = may_overwrite_inputs(outputs, begins_anew);
+}
+
+int WorkerChain::maker(int producer) const {
+  const auto found = std::find_if(layers_.begin(), layers_.end(),
+                                  [&](const ChainLayer& layer) { return layer.index == producer; });
+  return found == layers_.end() ? -1 : static_cast<int>(found - layers_.begin());
 }
 
 void WorkerChain::find_releases() {
@@ -199,7 +209,7 @@ WorkerChain::NamedValues WorkerChain::run_inputs(std::size_t begin) const {
   std::set<int> seen;
   for (std::size_t l = begin; l < layers_.size() && run_begin(l) == begin; ++l)
     for (const int producer : layers_[l].producers)
-      if (producer < name(begin) && seen.insert(producer).second)
+      if (maker(producer) < static_cast<int>(begin) && seen.insert(producer).second)
         inputs.emplace_back(producer, values_[slot(producer)]);
   return inputs;
 }

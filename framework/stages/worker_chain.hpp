@@ -25,6 +25,7 @@ namespace millrace {
 
 /// One layer of one worker: divided by samples (`op`) or by features (`slice`).
 struct ChainLayer {
+  int index = 0;  ///< in the model
   std::unique_ptr<LayerOp> op;
   std::unique_ptr<FeatureOp> slice;
   std::int64_t input_features = 0;  ///< of a slice
@@ -42,7 +43,6 @@ struct ChainLayer {
 
 /// Values are named by who makes them: a layer's index in the model, or kSample.
 struct ChainBorders {
-  int first_layer = 0;       ///< index in the model of the stage's first layer
   std::vector<int> inputs;   ///< made before the stage, read in it or behind it; ascending
   std::vector<int> outputs;  ///< made in the stage or before it, read behind it; ascending
   /// Something that the value comes from learns, so that its gradient is needed.
@@ -53,7 +53,7 @@ struct ChainBorders {
 /// the same order.
 class WorkerChain {
  public:
-  /// `team` outlives the chain.
+  /// Layers in the model's order; `team` outlives the chain.
   WorkerChain(std::vector<ChainLayer> layers, ChainBorders borders, Team& team);
 
   std::vector<ChainLayer>& layers() { return layers_; }
@@ -120,7 +120,9 @@ class WorkerChain {
 
   /// Of the value's place in values_ and gradients_.
   static std::size_t slot(int producer) { return static_cast<std::size_t>(producer - kSample); }
-  int name(std::size_t l) const { return borders_.first_layer + static_cast<int>(l); }
+  int name(std::size_t l) const { return layers_[l].index; }
+  /// Which of the stage's layers makes a value; -1: none, it comes from a stage before.
+  int maker(int producer) const;
 
   std::vector<ChainLayer> layers_;
   ChainBorders borders_;

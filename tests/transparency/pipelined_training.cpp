@@ -4,6 +4,9 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+#include <random>
+
 #include "framework/execute/executor.hpp"
 #include "framework/layers/layer_op.hpp"
 #include "framework/stages/build_stages.hpp"
@@ -11,11 +14,33 @@
 namespace millrace::test {
 namespace {
 
-/// Layers first … last - 1 as a stage of `shape`.
-PlanStage make_stage(const Model& model, const std::vector<LayerFacts>& facts, std::size_t first,
-                     std::size_t last, const Shape& shape) {
+/// Every layer behind those that it reads.
+std::vector<std::size_t> running_order(const std::vector<LayerFacts>& facts, std::uint32_t seed) {
+  std::mt19937 random(seed);
+  std::vector<std::size_t> order;
+  std::vector<bool> done(facts.size(), false);
+  while (order.size() < facts.size()) {
+    std::vector<std::size_t> ready;
+    for (std::size_t l = 0; l < facts.size(); ++l) {
+      const std::vector<int>& reads = facts[l].producers;
+      const bool can = std::all_of(reads.begin(), reads.end(), [&](int from) {
+        return from == kSample || done[static_cast<std::size_t>(from)];
+      });
+      if (!done[l] && can) ready.push_back(l);
+    }
+    order.push_back(ready[seed == 0 ? 0 : random() % ready.size()]);
+    done[order.back()] = true;
+  }
+  return order;
+}
+
+/// Places first … last - 1 of `order` as a stage of `shape`.
+PlanStage make_stage(const Model& model, const std::vector<LayerFacts>& facts,
+                     const std::vector<std::size_t>& order, std::size_t first, std::size_t last,
+                     const Shape& shape) {
   PlanStage stage;
-  for (std::size_t l = first; l < last; ++l) {
+  for (std::size_t place = first; place < last; ++place) {
+    const std::size_t l = order[place];
     stage.layers.push_back(facts[l].name);
     if (shape.features && can_split_features(facts[l]))
       stage.feature_layers.push_back(facts[l].name);
@@ -40,9 +65,9 @@ PlanStage make_stage(const Model& model, const std::vector<LayerFacts>& facts, s
 }  // namespace
 
 std::string Shape::text() const {
-  return fmt::format("{} stages, shares {}, b = {}, {}{}{} {}", stages, fmt::join(shares, ":"),
-                     micro_batch, schedule, recompute ? ", recompute" : "",
-                     features ? ", features" : "", fmt::join(implementations, ", "));
+  return fmt::format("{} stages, shares {}, b = {}, {}{}{} {}, order {}", stages,
+                     fmt::join(shares, ":"), micro_batch, schedule, recompute ? ", recompute" : "",
+                     features ? ", features" : "", fmt::join(implementations, ", "), order);
 }
 
 Plan make_plan(const Model& model, std::int64_t batch, const Shape& shape) {
@@ -54,8 +79,9 @@ Plan make_plan(const Model& model, std::int64_t batch, const Shape& shape) {
   plan.micro_batches = (batch + shape.micro_batch - 1) / shape.micro_batch;
   plan.schedule = shape.schedule;
   const auto stages = static_cast<std::size_t>(shape.stages);
+  const auto order = running_order(facts, shape.order);
   for (std::size_t s = 0; s < stages; ++s)
-    plan.stages.push_back(make_stage(model, facts, s * facts.size() / stages,
+    plan.stages.push_back(make_stage(model, facts, order, s * facts.size() / stages,
                                      (s + 1) * facts.size() / stages, shape));
   return plan;
 }

@@ -9,7 +9,8 @@
 
 namespace millrace::test {
 
-/// What is varied. Layers are cut into `stages` about equal runs.
+/// What is varied. Layers, in the model's order or in another in which they can run, are cut into
+/// `stages` about equal runs.
 struct Shape {
   int stages = 1;
   std::vector<std::int64_t> shares = {1};  ///< of each stage's replicas, relative
@@ -18,6 +19,7 @@ struct Shape {
   bool recompute = false;                    ///< every second run of two layers
   bool features = false;                     ///< every layer that can be is divided by features
   std::vector<std::string> implementations;  ///< of each layer the first that it has
+  std::uint32_t order = 0;                   ///< seed of another order; 0: the model's
 
   std::string text() const;
 };

@@ -64,6 +64,21 @@ INSTANTIATE_TEST_SUITE_P(stages_and_shares, Grid,
                            return name;
                          });
 
+/// Cuts through branches: stages hold layers that are no neighbours in the model.
+TEST(Transparency, any_ideals_of_a_graph) {
+  const Comparison graph(small_graph, {kBatch, kBatch, 7}, sgd());
+  const Comparison residual(small_residual, {kBatch, kBatch, 7}, sgd(),
+                            {{kBatch, true}, {kBatch, false, 5e-7}});
+  for (std::uint32_t order = 1; order <= 8; ++order) {
+    for (Shape shape : two_handfuls()) {
+      shape.order = order;
+      graph.expect_equal(shape);
+      shape.micro_batch = kBatch;
+      residual.expect_equal(shape);
+    }
+  }
+}
+
 /// As GPipe: each micro-batch by its own statistics, as plain training of pieces of that size.
 TEST(Transparency, statistics_of_micro_batches) {
   const Comparison comparison(small_residual, {kBatch, kBatch}, sgd(),

@@ -65,7 +65,9 @@ struct PlanAlternative {
 };
 
 struct SearchReport {
-  std::int64_t candidates = 0;
+  std::int64_t candidates = 0;  ///< complete plans weighed
+  std::int64_t ideals = 0;  ///< sets of layers that hold all that they read: where it may be cut
+  std::int64_t states = 0;  ///< beginnings and rests of pipelines weighed
   double seconds = 0;
   std::int64_t peak_bytes = 0;
   bool operator==(const SearchReport&) const = default;
@@ -118,6 +120,9 @@ struct PlanRequest {
   BatchStatistics statistics = BatchStatistics::batch;
   std::optional<std::int64_t> memory_bytes;      ///< lowers the profile's shared budget
   std::map<std::string, std::vector<int>> cpus;  ///< kind -> CPU numbers; absent: numbered 0, 1, …
+  /// When the search settles for the best plan so far and a bound; absent: after an amount of work
+  /// that takes a few seconds, so that the plan does not depend on the machine's speed.
+  std::optional<double> search_seconds;
 };
 
 /// No plan is feasible: why, and the nearest request that would be.
@@ -126,13 +131,14 @@ struct PlanFailure {
   std::string nearest;
 };
 
-/// Seconds since any fixed moment: how the search is told the time, which it only reports.
+/// Seconds since any fixed moment: how the search is told the time.
 using SecondsClock = std::function<double()>;
 
-/// Searches the best plan for the measured costs. Deterministic: same inputs, same plan (but for
-/// SearchReport::seconds, which stays 0 without a clock). Pure: no threads, no torch.
-/// Throws ConfigError (tag "plan") for a request that cannot be satisfied (batch 0, micro-batches
-/// of layers that need the whole batch, …).
+/// Searches the best plan for the measured costs. Deterministic without search_seconds: same
+/// inputs, same plan (but for SearchReport::seconds, which stays 0 without a clock). Pure: no
+/// threads, no torch. REQUIRES a clock where search_seconds is given. Throws ConfigError (tag
+/// "plan") for a request that cannot be satisfied (batch 0, micro-batches of layers that need the
+/// whole batch, …).
 std::variant<Plan, PlanFailure> search_plan(const Profile& profile, const PlanRequest& request,
                                             const SecondsClock& clock = {});
 
@@ -140,7 +146,8 @@ std::variant<Plan, PlanFailure> search_plan(const Profile& profile, const PlanRe
 /// (times, parts of the update, memory, bound). Throws ConfigError (tag "plan") naming stage, both
 /// values and remedy: another model, layers missing, twice or out of order, a device twice or
 /// unknown, shares that do not sum to b, a split that a layer does not allow, a budget exceeded.
-Plan check_plan(const Plan& plan, const Profile& profile, const PlanRequest& request);
+Plan check_plan(const Plan& plan, const Profile& profile, const PlanRequest& request,
+                const SecondsClock& clock = {});
 
 /// What schedule.hpp's simulate takes for one step of `samples` samples (1 .. plan.batch; the
 /// last batch of an epoch is smaller) under a plan that fits the profile. With plan.batch samples

@@ -108,9 +108,11 @@ TEST(CheckPlan, EveryLayerOnceInOrder) {
   EXPECT_THAT(error_of([](Plan& p) { p.stages[1].layers.pop_back(); }),
               HasSubstr("layer \"classifier.6\" is in no stage"));
   EXPECT_THAT(error_of([](Plan& p) { p.stages[1].layers.push_back("classifier.6"); }),
-              HasSubstr("stage 1: has layer \"classifier.6\" after the last one"));
+              HasSubstr("stage 1: has layer \"classifier.6\" for the second time"));
+  EXPECT_THAT(error_of([](Plan& p) { p.stages[1].layers.back() = "fc"; }),
+              HasSubstr("stage 1: has layer \"fc\", which the model does not have"));
   EXPECT_THAT(error_of([](Plan& p) { std::swap(p.stages[0].layers[0], p.stages[0].layers[1]); }),
-              HasSubstr("stage 0: has layer \"features.1\" where \"features.0\" is next"));
+              HasSubstr("stage 0: has layer \"features.1\" before one that it reads"));
   EXPECT_THAT(error_of([](Plan& p) { p.stages[0].layers.clear(); }), HasSubstr("has no layers"));
 }
 

@@ -62,6 +62,13 @@ struct Model {
   int little() const { return model.states().state_of(1, 1); }
   int gpu() const { return model.states().state_of(2, 1); }
 
+  StageShape features(int first, int last, int state) const {
+    return model.shape(first, last, state, Split::features, 1, true);
+  }
+  FeatureRun feature_run(int first, int last, int state) const {
+    return features(first, last, state).run;
+  }
+
   StageCost cost(const StageShape& shape, Batching batching) const {
     return model.cost(shape, batching, model.best_shares(shape, batching.full));
   }
@@ -125,8 +132,8 @@ TEST(CostModel, ATeamOfThreadsIsOneReplica) {
 
 TEST(CostModel, FeaturesDivideTheRunAndSamplesTheRest) {
   const Model m;
-  const StageShape shape{0, 3, m.big(2), Split::features, 1, false, true};
-  EXPECT_EQ(m.model.feature_run(0, 3, 0, 2), (FeatureRun{1, 3}));
+  const StageShape shape = m.features(0, 3, m.big(2));
+  EXPECT_EQ(m.feature_run(0, 3, m.big(2)), (FeatureRun{1, 3}));
   const StageCost cost = m.cost(shape, Batching(8, 8));
   EXPECT_DOUBLE_EQ(cost.full.forward_ns, 1.5 * 4 * 100 + 8 * (22 + 5));
   EXPECT_DOUBLE_EQ(cost.full.backward_ns, 2 * cost.full.forward_ns);
@@ -136,11 +143,10 @@ TEST(CostModel, FeaturesDivideTheRunAndSamplesTheRest) {
 
 TEST(CostModel, AFeatureRunStartsAtALinearLayer) {
   const Model m;
-  EXPECT_TRUE(m.model.feature_run(0, 1, 0, 2).empty());
-  EXPECT_TRUE(m.model.feature_run(2, 3, 0, 2).empty());  // the relu alone
-  EXPECT_EQ(m.model.feature_run(0, 2, 0, 2), (FeatureRun{1, 2}));
-  EXPECT_TRUE(m.model.feature_run(0, 3, 1, 1).empty());
-  EXPECT_TRUE(m.model.feature_run(0, 3, 2, 2).empty());
+  EXPECT_TRUE(m.feature_run(0, 1, m.big(2)).empty());
+  EXPECT_TRUE(m.feature_run(2, 3, m.big(2)).empty());  // the relu alone
+  EXPECT_EQ(m.feature_run(0, 2, m.big(2)), (FeatureRun{1, 2}));
+  EXPECT_TRUE(m.feature_run(0, 3, m.big(1)).empty());
 }
 
 TEST(CostModel, RecomputationRunsForwardAgainAndKeepsTheInput) {
@@ -218,7 +224,7 @@ TEST(CostModel, ADevicesOwnBudget) {
   profile.kinds[0].memory_bytes = 3 * 100 + 3 * 900 / 2.0 + 8 * 2 + 16 * 4 / 2.0;
   const Model m(Objective::makespan, profile);
   const Batching batching(4, 4);
-  const StageShape features{0, 3, m.big(2), Split::features, 1, false, true};
+  const StageShape features = m.features(0, 3, m.big(2));
   const ShareGroups shares = m.model.best_shares(features, 4);
   EXPECT_FALSE(m.model.broken_budget(features, batching, shares, 1));
   const StageShape samples{0, 3, m.big(2), Split::samples, 1, false, true};
@@ -242,9 +248,9 @@ TEST(CostModel, SaysWhyAShapeIsNotAllowed) {
   EXPECT_THAT(reason({1, 3, m.big(2)}), HasSubstr("\"relu\" does not list \"samples\""));
   EXPECT_THAT(reason({0, 3, m.big(2), Split::threads, 2}), HasSubstr("\"relu\" has no threads_ns"));
   EXPECT_EQ(reason({0, 2, m.big(2), Split::threads, 2}), "");
-  EXPECT_EQ(reason({0, 3, m.big(2), Split::features}), "");
-  EXPECT_THAT(reason({0, 1, m.big(2), Split::features}), HasSubstr("no linear layer"));
-  EXPECT_THAT(reason({0, 2, m.big(1) + m.gpu(), Split::features}), HasSubstr("of one kind"));
+  EXPECT_EQ(reason(m.features(0, 3, m.big(2))), "");
+  EXPECT_THAT(reason(m.features(0, 1, m.big(2))), HasSubstr("no linear layer"));
+  EXPECT_THAT(reason(m.features(0, 2, m.big(1) + m.gpu())), HasSubstr("of one kind"));
 }
 
 TEST(CostModel, EveryRefusalHasAReason) {
@@ -258,7 +264,7 @@ TEST(CostModel, EveryRefusalHasAReason) {
     for (int state = 1; state < model.states().size(); ++state) {
       for (const Split split : {Split::samples, Split::threads, Split::features}) {
         const int width = split == Split::threads ? model.states().devices(state) : 1;
-        const StageShape shape{0, model.layers(), state, split, width};
+        const StageShape shape = model.shape(0, model.cuts().all(), state, split, width, false);
         EXPECT_EQ(model.allows(shape), model.why_not(shape).empty());
         refused += model.allows(shape) ? 0 : 1;
       }

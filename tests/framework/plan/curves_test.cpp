@@ -5,15 +5,20 @@
 #include <random>
 
 #include "millrace/profile.hpp"
+#include "tests/framework/plan/cost_fixtures.hpp"
 
 namespace millrace {
 namespace {
+
+Cuts chain_of(int layers) {
+  return Cuts(plan_graph(fixtures::plain_chain(std::vector<double>(std::size_t(layers), 1), 1)));
+}
 
 const std::vector<std::int64_t> kSamples = {2, 8, 64};
 
 TEST(SamplePoint, InterpolatesAsTheProfileDoes) {
   const std::vector<double> ns = {10, 70, 400};
-  const CurveSums sums({&ns}, {1}, kSamples.size());
+  const CurveSums sums(chain_of(1), {&ns}, {1}, kSamples.size());
   for (const std::int64_t count : {0, 1, 2, 3, 7, 8, 9, 40, 64, 65, 500}) {
     EXPECT_DOUBLE_EQ(sums.ns(0, 1, sample_point(kSamples, double(count))),
                      interpolate_ns(kSamples, ns, double(count)))
@@ -23,7 +28,7 @@ TEST(SamplePoint, InterpolatesAsTheProfileDoes) {
 
 TEST(CurveSums, AddUpRangesWithTheirFactors) {
   const std::vector<double> a = {10, 70, 400}, b = {1, 2, 3}, c = {5, 5, 5};
-  const CurveSums sums({&a, &b, &c}, {1, 2, 10}, kSamples.size());
+  const CurveSums sums(chain_of(3), {&a, &b, &c}, {1, 2, 10}, kSamples.size());
   const SamplePoint at_8 = sample_point(kSamples, 8);
   EXPECT_EQ(sums.ns(0, 3, at_8), 70 + 4 + 50);
   EXPECT_EQ(sums.ns(1, 2, at_8), 4);
@@ -33,7 +38,7 @@ TEST(CurveSums, AddUpRangesWithTheirFactors) {
 
 TEST(CurveSums, KnowWhichLayersHaveTheCost) {
   const std::vector<double> a = {10, 70, 400};
-  const CurveSums sums({&a, nullptr, &a}, {1, 1, 1}, kSamples.size());
+  const CurveSums sums(chain_of(3), {&a, nullptr, &a}, {1, 1, 1}, kSamples.size());
   EXPECT_TRUE(sums.covers(0, 1));
   EXPECT_FALSE(sums.covers(0, 2));
   EXPECT_FALSE(sums.covers(1, 3));
@@ -57,7 +62,8 @@ TEST(ShareCurve, InvertsItself) {
       forward.push_back(sum += real(random));
       backward.push_back(2 * sum);
     }
-    const PassSums sums{CurveSums({&forward}, {1}, 3), CurveSums({&backward}, {1}, 3)};
+    const PassSums sums{CurveSums(chain_of(1), {&forward}, {1}, 3),
+                        CurveSums(chain_of(1), {&backward}, {1}, 3)};
     ShareCurve curve;
     curve.samples = &kSamples;
     curve.sums = &sums;
@@ -74,7 +80,8 @@ TEST(ShareCurve, InvertsItself) {
 
 TEST(ShareCurve, CountsForwardAgainAndTransfersBeside) {
   const std::vector<double> forward = {10, 40, 320}, backward = {20, 80, 640};
-  const PassSums sums{CurveSums({&forward}, {1}, 3), CurveSums({&backward}, {1}, 3)};
+  const PassSums sums{CurveSums(chain_of(1), {&forward}, {1}, 3),
+                      CurveSums(chain_of(1), {&backward}, {1}, 3)};
   ShareCurve curve;
   curve.samples = &kSamples;
   curve.sums = &sums;

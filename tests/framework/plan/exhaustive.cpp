@@ -1,9 +1,11 @@
 #include "tests/framework/plan/exhaustive.hpp"
 
 #include <algorithm>
+#include <deque>
 #include <map>
 #include <numeric>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "millrace/schedule.hpp"
@@ -28,6 +30,8 @@ class Exhaustion {
       const std::int64_t M = (request_.batch + b - 1) / b;
       cut_ = {request_.batch, b, M, request_.batch - (M - 1) * b};
       known_.clear();
+      ways_.clear();
+      legal_.clear();
       Counts counts;
       for (const auto& kind : profile_.kinds) counts.push_back(kind.count);
       add_stage(0, counts);
@@ -36,22 +40,34 @@ class Exhaustion {
   }
 
  private:
-  /// Every next stage: every length, every set of devices that are left, every way to use them.
-  void add_stage(int first, const Counts& left) {
-    if (first == costs_.size()) return weigh();
+  /// Every next stage: every set of layers that can run, every set of devices that are left, every
+  /// way to use them.
+  void add_stage(Set first, const Counts& left) {
+    if (first == costs_.all()) return weigh();
     if (request_.max_stages && int(shapes_.size()) == *request_.max_stages) return;
     Counts part(left.size(), 0);
     while (next_counts(left, part)) {
       Counts after = left;
       for (std::size_t k = 0; k < left.size(); ++k) after[k] -= part[k];
-      for (int last = first + 1; last <= costs_.size(); ++last) {
-        for (const Shape& shape : ways(first, last, part)) {
+      for (const Set last : ends(first)) {
+        for (const Shape* shape : ways(first, last, part)) {
           shapes_.push_back(shape);
           add_stage(last, after);
           shapes_.pop_back();
         }
       }
     }
+  }
+
+  /// The sets with all of `first` and more that can run without what is left.
+  const std::vector<Set>& ends(Set first) {
+    const auto [place, is_new] = ends_.try_emplace(first);
+    if (!is_new) return place->second;
+    const Set others = costs_.all() & ~first;
+    for (Set more = others; more != 0; more = (more - 1) & others) {
+      if (costs_.is_ideal(first | more)) place->second.push_back(first | more);
+    }
+    return place->second;
   }
 
   static bool next_counts(const Counts& left, Counts& part) {
@@ -65,8 +81,13 @@ class Exhaustion {
     return false;
   }
 
-  std::vector<Shape> ways(int first, int last, const Counts& devices) const {
-    std::vector<Shape> result;
+  const std::vector<const Shape*>& ways(Set first, Set last, const Counts& devices) {
+    const auto [place, is_new] = ways_.try_emplace({first, last, devices});
+    if (is_new) find_ways(first, last, devices, place->second);
+    return place->second;
+  }
+
+  void find_ways(Set first, Set last, const Counts& devices, std::vector<const Shape*>& result) {
     const int all = std::accumulate(devices.begin(), devices.end(), 0);
     std::vector<bool> recompute;
     if (request_.recompute != RecomputePolicy::all || !profile_.training)
@@ -78,16 +99,15 @@ class Exhaustion {
           const Shape shape{first, last, devices, split, width, again};
           const int replicas = all / width;
           if (request_.max_replicas && replicas > *request_.max_replicas) continue;
-          if (costs_.legal(shape, cut_.b)) result.push_back(shape);
+          if (costs_.legal(shape, cut_.b)) result.push_back(&legal_.emplace_back(shape));
         }
       }
     }
-    return result;
   }
 
-  const Stage& stage(const Shape& shape, bool sole) {
+  const Stage& stage(const Shape* shape, bool sole) {
     const auto [place, is_new] = known_.try_emplace({shape, sole});
-    if (is_new) place->second = costs_.stage(shape, sole, cut_);
+    if (is_new) place->second = costs_.stage(*shape, sole, cut_);
     return place->second;
   }
 
@@ -101,7 +121,7 @@ class Exhaustion {
     std::vector<std::string> schedules = {"forward-only"};
     if (profile_.training) schedules = {"fill-drain", "1f1b"};
     std::vector<const Stage*> stages;
-    for (const Shape& shape : shapes_) stages.push_back(&stage(shape, shapes_.size() == 1));
+    for (const Shape* shape : shapes_) stages.push_back(&stage(shape, shapes_.size() == 1));
     for (const auto& schedule : schedules) {
       if (request_.schedule != "auto" && request_.schedule != schedule) continue;
       ++best_.plans;
@@ -111,7 +131,7 @@ class Exhaustion {
         const std::int64_t in_flight = flight(schedule, s);
         bytes += stages[s]->fixed +
                  stages[s]->flight * double(std::min(request_.batch, in_flight * cut_.b));
-        fit = fit && costs_.devices_fit(shapes_[s], *stages[s], cut_, in_flight);
+        fit = fit && costs_.devices_fit(*shapes_[s], *stages[s], cut_, in_flight);
       }
       if (!fit) continue;
       best_.least_bytes = std::min(best_.least_bytes, bytes);
@@ -173,8 +193,11 @@ class Exhaustion {
   NaiveCosts costs_;
   std::optional<double> budget_;
   Cut cut_;
-  std::vector<Shape> shapes_;
-  std::map<std::pair<Shape, bool>, Stage> known_;
+  std::vector<const Shape*> shapes_;
+  std::map<Set, std::vector<Set>> ends_;
+  std::deque<Shape> legal_;  // with the current micro-batch, as what follows
+  std::map<std::tuple<Set, Set, Counts>, std::vector<const Shape*>> ways_;
+  std::map<std::pair<const Shape*, bool>, Stage> known_;
   Best best_;
 };
 

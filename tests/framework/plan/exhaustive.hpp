@@ -19,7 +19,7 @@ struct Best {
   std::int64_t plans = 0;
 };
 
-/// Layers must be named "l0", "l1", … in chain order (their place in the file is free).
+/// Layers must be named as NaiveCosts says.
 Best exhaust(const Profile& profile, const PlanRequest& request);
 
 }  // namespace millrace::oracle

@@ -35,13 +35,13 @@ TEST(Explain, DrawsThePipeline) {
   const auto lines = lines_of(explained(profile, request));
   EXPECT_EQ(lines[0], "Plan for plain: batch 3 = 3 micro-batches of 1, schedule 1f1b");
   EXPECT_THAT(lines[1], HasSubstr("predicted 360 ns per step, proved optimal"));
-  EXPECT_EQ(lines[2], "  stage 0  l0");
-  EXPECT_EQ(lines[3], "           on core 0");
-  EXPECT_THAT(lines[4], HasSubstr("forward 30 ns, backward 60 ns"));
-  EXPECT_EQ(lines[9],
+  EXPECT_EQ(lines[3], "  stage 0  l0");
+  EXPECT_EQ(lines[4], "           on core 0");
+  EXPECT_THAT(lines[5], HasSubstr("forward 30 ns, backward 60 ns"));
+  EXPECT_EQ(lines[10],
             "  stage 0  "
             "|FFFFFFFffffff..............BBBBBBBBBBBBBFFFFFFFbbbbbbbbbbbbb.......BBBBBBBBBBBBB|");
-  EXPECT_EQ(lines[10],
+  EXPECT_EQ(lines[11],
             "  stage 1  "
             "|.......FFFFFFBBBBBBBBBBBBBBffffffbbbbbbbbbbbbbbFFFFFFBBBBBBBBBBBBBB.............|");
 }

@@ -11,6 +11,10 @@ bool lists(const LayerCosts& layer, const std::string& split) {
   return std::find(layer.splits.begin(), layer.splits.end(), split) != layer.splits.end();
 }
 
+int number_of(const std::string& layer) { return std::stoi(layer.substr(1)); }
+
+bool in(Set set, int p) { return (set >> p & 1) != 0; }
+
 }  // namespace
 
 NaiveCosts::NaiveCosts(const Profile& profile, Objective objective)
@@ -20,6 +24,49 @@ NaiveCosts::NaiveCosts(const Profile& profile, Objective objective)
     layers_.push_back(*std::find_if(profile.layers.begin(), profile.layers.end(),
                                     [&](const auto& layer) { return layer.name == name; }));
   }
+  order_ = order();
+}
+
+bool NaiveCosts::is_ideal(Set set) const {
+  for (const auto& tensor : profile_.tensors) {
+    if (tensor.backward || in(set, number_of(tensor.from))) continue;
+    if (any_in(tensor.to, set)) return false;
+  }
+  return true;
+}
+
+std::vector<int> NaiveCosts::order() const {
+  std::vector<int> result;
+  Set done = 0;
+  while (result.size() < layers_.size()) {
+    for (const LayerCosts& layer : profile_.layers) {
+      const int p = number_of(layer.name);
+      if (in(done, p) || !is_ideal(done | Set{1} << p)) continue;
+      result.push_back(p);
+      done |= Set{1} << p;
+      break;
+    }
+  }
+  return result;
+}
+
+/// Of the stage, in the order in which they run.
+std::vector<int> NaiveCosts::members(const Shape& shape) const {
+  std::vector<int> result;
+  for (const int p : order_) {
+    if (in(shape.last, p) && !in(shape.first, p)) result.push_back(p);
+  }
+  return result;
+}
+
+bool NaiveCosts::all_in(const std::vector<std::string>& names, Set set) const {
+  return std::all_of(names.begin(), names.end(),
+                     [&](const auto& name) { return in(set, number_of(name)); });
+}
+
+bool NaiveCosts::any_in(const std::vector<std::string>& names, Set set) const {
+  return std::any_of(names.begin(), names.end(),
+                     [&](const auto& name) { return in(set, number_of(name)); });
 }
 
 int NaiveCosts::all_devices(const Shape& shape) {
@@ -35,11 +82,11 @@ bool NaiveCosts::legal(const Shape& shape, std::int64_t b) const {
   const int kinds =
       int(std::count_if(shape.devices.begin(), shape.devices.end(), [](int n) { return n > 0; }));
   if (shape.split != Split::samples && (kinds > 1 || all < 2)) return false;
-  const auto [run_first, run_last] = run_of(shape);
-  if (shape.split == Split::features && run_first == run_last) return false;
-  for (int p = shape.first; p < shape.last; ++p) {
+  const Set run = run_of(shape);
+  if (shape.split == Split::features && run == 0) return false;
+  for (const int p : members(shape)) {
     const LayerCosts& layer = layers_[p];
-    const bool sliced = p >= run_first && p < run_last;
+    const bool sliced = in(run, p);
     if (replicas > 1 && !sliced && !layer.splits.empty() && !lists(layer, "samples")) {
       return false;
     }
@@ -64,8 +111,8 @@ bool NaiveCosts::team(const std::optional<PassWidths>& passes, const std::string
 }
 
 /// From the first linear layer that can be sliced, as far as the layers can be.
-std::pair<int, int> NaiveCosts::run_of(const Shape& shape) const {
-  if (shape.split != Split::features) return {shape.first, shape.first};
+Set NaiveCosts::run_of(const Shape& shape) const {
+  if (shape.split != Split::features) return 0;
   int n = 0, kind = 0;
   for (std::size_t k = 0; k < shape.devices.size(); ++k) {
     if (shape.devices[k] > 0) std::tie(n, kind) = std::pair(shape.devices[k], int(k));
@@ -75,11 +122,13 @@ std::pair<int, int> NaiveCosts::run_of(const Shape& shape) const {
     return lists(layers_[p], "features") && layers_[p].forward_ns.contains(name) &&
            team(layers_[p].features_ns, name, n);
   };
-  int first = shape.first;
-  while (first < shape.last && !(member(first) && layers_[first].type == "linear")) ++first;
-  int last = first;
-  while (last < shape.last && member(last)) ++last;
-  return first == shape.last ? std::pair(shape.first, shape.first) : std::pair(first, last);
+  Set run = 0;
+  for (const int p : members(shape)) {
+    if (run == 0 && !(member(p) && layers_[p].type == "linear")) continue;
+    if (!member(p)) break;
+    run |= Set{1} << p;
+  }
+  return run;
 }
 
 double NaiveCosts::factor(const LayerCosts& layer, const std::string& kind, bool busy) const {
@@ -91,12 +140,12 @@ Device NaiveCosts::device(const Shape& shape, int k, std::int64_t x, std::int64_
                           bool sole) const {
   const DeviceKind& kind = profile_.kinds[k];
   const int all = all_devices(shape);
-  const auto [run_first, run_last] = run_of(shape);
+  const Set run = run_of(shape);
   const bool features = shape.split == Split::features;
   Device result;
-  for (int p = shape.first; p < shape.last; ++p) {
+  for (const int p : members(shape)) {
     const LayerCosts& layer = layers_[p];
-    const bool sliced = p >= run_first && p < run_last;
+    const bool sliced = in(run, p);
     const bool is_team = sliced || shape.split == Split::threads;
     const int members = sliced ? all : shape.width;
     const double busy = factor(layer, kind.name, !sole || all > members);
@@ -113,8 +162,8 @@ Device NaiveCosts::device(const Shape& shape, int k, std::int64_t x, std::int64_
   }
   if (shape.recompute) result.backward += result.forward;
   const double sent = double(features ? whole : x);
-  const auto link = [&](int border, bool backward) {
-    if (border == 0 || border == size() || sent == 0) return 0.0;
+  const auto link = [&](Set border, bool backward) {
+    if (sent == 0) return 0.0;
     const auto [bytes, tensors] = crossing(border, backward);
     return bytes * sent * kind.link_ns_per_byte + tensors * kind.link_latency_ns;
   };
@@ -125,21 +174,32 @@ Device NaiveCosts::device(const Shape& shape, int k, std::int64_t x, std::int64_
   return result;
 }
 
-std::pair<double, int> NaiveCosts::crossing(int border, bool backward) const {
-  const std::string before = layers_[border - 1].name, after = layers_[border].name;
-  std::pair<double, int> forward, gradients;
+/// Bytes and number of the tensors that leave `before`; each of its gradients comes back once,
+/// but for those readers that give one of their own.
+std::pair<double, int> NaiveCosts::crossing(Set before, bool backward) const {
+  std::pair<double, int> result;
+  const auto send = [&](double bytes) {
+    result.first += bytes;
+    ++result.second;
+  };
   for (const auto& tensor : profile_.tensors) {
-    if (!tensor.backward && tensor.from == before) {
-      forward.first += tensor.bytes;
-      ++forward.second;
-    } else if (tensor.backward && tensor.from == after) {
-      gradients.first += tensor.bytes;
-      ++gradients.second;
+    const bool made = in(before, number_of(tensor.from));
+    if (!backward && !tensor.backward && made && !all_in(tensor.to, before)) send(tensor.bytes);
+    if (!backward || !profile_.training) continue;
+    if (tensor.backward && !made && any_in(tensor.to, before)) send(tensor.bytes);
+    if (tensor.backward || !made) continue;
+    std::vector<std::string> silent;
+    for (const auto& reader : tensor.to) {
+      const bool own =
+          std::any_of(profile_.tensors.begin(), profile_.tensors.end(), [&](const auto& gradient) {
+            return gradient.backward && gradient.from == reader &&
+                   std::count(gradient.to.begin(), gradient.to.end(), tensor.from) > 0;
+          });
+      if (!own) silent.push_back(reader);
     }
+    if (!all_in(silent, before)) send(tensor.bytes);
   }
-  if (!backward) return forward;
-  if (!profile_.training) return {0, 0};
-  return gradients.second > 0 ? gradients : forward;
+  return result;
 }
 
 double NaiveCosts::compute(const Device& d) const {
@@ -193,7 +253,7 @@ Stage NaiveCosts::stage(const Shape& shape, bool sole, const Cut& cut) const {
 void NaiveCosts::add_step_end(const Shape& shape, bool sole, Stage& stage) const {
   if (!profile_.training) return;
   const int all = all_devices(shape);
-  const auto [run_first, run_last] = run_of(shape);
+  const Set run = run_of(shape);
   struct Sums {
     int devices;
     double update, before, after;
@@ -202,14 +262,15 @@ void NaiveCosts::add_step_end(const Shape& shape, bool sole, Stage& stage) const
   for (std::size_t k = 0; k < shape.devices.size(); ++k) {
     if (shape.devices[k] == 0) continue;
     double sums[3] = {0, 0, 0};
-    for (int p = shape.first; p < shape.last; ++p) {
+    bool behind_run = false;
+    for (const int p : members(shape)) {
       const std::string& kind = profile_.kinds[k].name;
+      behind_run = behind_run || in(run, p);
       if (!layers_[p].update_ns.contains(kind)) continue;
       const double ns = layers_[p].update_ns.at(kind) * factor(layers_[p], kind, !sole || all > 1);
       sums[0] += ns;
       if (layers_[p].deferred_bytes > 0) continue;
-      if (p < run_first) sums[1] += ns;
-      if (p >= run_last) sums[2] += ns;
+      if (!in(run, p)) sums[behind_run ? 2 : 1] += ns;
     }
     kinds.push_back({shape.devices[k], sums[0], sums[1], sums[2]});
   }
@@ -235,13 +296,13 @@ double NaiveCosts::bytes_per_weight_byte(const LayerCosts& layer) const {
 }
 
 void NaiveCosts::add_memory(const Shape& shape, const Cut& cut, Stage& stage) const {
-  const auto [run_first, run_last] = run_of(shape);
+  const Set run = run_of(shape);
   const double replicas = double(stage.kinds.size());
   double workspace = 0;
-  for (int p = shape.first; p < shape.last; ++p) {
+  for (const int p : members(shape)) {
     const LayerCosts& layer = layers_[p];
     stage.fixed += bytes_per_weight_byte(layer) * layer.weights_bytes;
-    const bool sliced = p >= run_first && p < run_last;
+    const bool sliced = in(run, p);
     if (profile_.training && !sliced && layer.deferred_bytes == 0)
       stage.fixed += (replicas - 1) * layer.weights_bytes;
     stage.fixed += layer.deferred_bytes * double(cut.batch);
@@ -251,27 +312,27 @@ void NaiveCosts::add_memory(const Shape& shape, const Cut& cut, Stage& stage) co
   stage.fixed += replicas * workspace;
   if (!shape.recompute) return;
   stage.fixed += stage.flight * double(cut.b);
-  stage.flight = shape.first == 0 ? 0 : crossing(shape.first, false).first;
+  stage.flight = crossing(shape.first, false).first;
 }
 
 bool NaiveCosts::devices_fit(const Shape& shape, const Stage& stage, const Cut& cut,
                              std::int64_t in_flight) const {
-  const auto [run_first, run_last] = run_of(shape);
+  const Set run = run_of(shape);
   const int all = all_devices(shape);
   const double batches = double(std::min(cut.batch, in_flight * cut.b)) / double(cut.b);
   for (std::size_t r = 0; r < stage.kinds.size(); ++r) {
     const auto& kind = profile_.kinds[stage.kinds[r]];
     if (!kind.memory_bytes) continue;
     double needed = 0, kept = 0, workspace = 0;
-    for (int p = shape.first; p < shape.last; ++p) {
-      const bool sliced = p >= run_first && p < run_last;
+    for (const int p : members(shape)) {
+      const bool sliced = in(run, p);
       const double samples = sliced ? double(cut.b) / all : double(stage.shares[r]);
       needed += bytes_per_weight_byte(layers_[p]) * layers_[p].weights_bytes / (sliced ? all : 1);
       needed += layers_[p].deferred_bytes * samples * double(cut.batch) / double(cut.b);
       kept += layers_[p].saved_bytes * samples;
       workspace = std::max(workspace, layers_[p].workspace_bytes);
     }
-    const double input = shape.first == 0 ? 0 : crossing(shape.first, false).first;
+    const double input = crossing(shape.first, false).first;
     needed += shape.recompute ? kept + input * double(stage.shares[r]) * batches : kept * batches;
     if (needed + workspace > *kind.memory_bytes * (1 + 1e-12)) return false;
   }

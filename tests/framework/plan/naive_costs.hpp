@@ -14,9 +14,10 @@
 namespace millrace::oracle {
 
 using Counts = std::vector<int>;  // devices of each kind
+using Set = std::uint32_t;        // of layers: bit p for "lp"
 
 struct Shape {
-  int first = 0, last = 0;
+  Set first = 0, last = 0;  // the layers of the stages before, and with this one's
   Counts devices;
   Split split = Split::samples;
   int width = 1;
@@ -45,10 +46,13 @@ struct Cut {
 
 class NaiveCosts {
  public:
-  /// Layers must be named "l0", "l1", … in chain order (their place in the file is free).
+  /// Layers must be named "l0", "l1", … in an order in which they can run (their place in the file
+  /// is free), at most 32.
   NaiveCosts(const Profile& profile, Objective objective);
 
-  int size() const { return static_cast<int>(layers_.size()); }
+  Set all() const { return static_cast<Set>((std::uint64_t{1} << layers_.size()) - 1); }
+  /// Whether each layer of the set comes with all that it reads.
+  bool is_ideal(Set set) const;
   bool legal(const Shape& shape, std::int64_t b) const;
   Stage stage(const Shape& shape, bool sole, const Cut& cut) const;
   bool devices_fit(const Shape& shape, const Stage& stage, const Cut& cut,
@@ -59,11 +63,16 @@ class NaiveCosts {
  private:
   static int all_devices(const Shape& shape);
   bool team(const std::optional<PassWidths>& passes, const std::string& kind, int width) const;
-  std::pair<int, int> run_of(const Shape& shape) const;
+  std::vector<int> members(const Shape& shape) const;
+  Set run_of(const Shape& shape) const;
+  /// Of the order in which the planner runs layers: of those that may run the first of the file.
+  std::vector<int> order() const;
   double factor(const LayerCosts& layer, const std::string& kind, bool busy) const;
   Device device(const Shape& shape, int kind, std::int64_t samples, std::int64_t whole,
                 bool sole) const;
-  std::pair<double, int> crossing(int border, bool backward) const;
+  std::pair<double, int> crossing(Set before, bool backward) const;
+  bool all_in(const std::vector<std::string>& names, Set set) const;
+  bool any_in(const std::vector<std::string>& names, Set set) const;
   double compute(const Device& device) const;
   void share(const Shape& shape, bool sole, const Cut& cut, Stage& stage) const;
   void add_step_end(const Shape& shape, bool sole, Stage& stage) const;
@@ -72,7 +81,8 @@ class NaiveCosts {
 
   const Profile& profile_;
   Objective objective_;
-  std::vector<LayerCosts> layers_;  // in chain order
+  std::vector<LayerCosts> layers_;  // by the number in the name
+  std::vector<int> order_;
 };
 
 }  // namespace millrace::oracle

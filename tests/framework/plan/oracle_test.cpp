@@ -34,26 +34,45 @@ void expect_consistent(const Plan& plan, const Instance& instance) {
   EXPECT_EQ(simulate(schedule, times).makespan_ns, plan.value_ns);
 }
 
-TEST(SearchOracle, FindsTheBestOfAllPlansOn500Instances) {
-  std::mt19937 random(20240607);
-  std::int64_t plans = 0;
+struct Tally {
   int feasible = 0;
+  std::int64_t plans = 0;
+};
+
+void compare(const Instance& instance, Tally& tally) {
+  const oracle::Best best = oracle::exhaust(instance.profile, instance.request);
+  tally.plans += best.plans;
+  const auto found = search_plan(instance.profile, instance.request);
+  ASSERT_EQ(std::holds_alternative<Plan>(found), best.score_ns.has_value());
+  if (!best.score_ns) return;
+  ++tally.feasible;
+  const Plan& plan = std::get<Plan>(found);
+  ASSERT_NEAR(score_of(plan), *best.score_ns, 1e-9 * *best.score_ns);
+  expect_consistent(plan, instance);
+}
+
+TEST(SearchOracle, FindsTheBestOfAllPlansOn500Chains) {
+  std::mt19937 random(20240607);
+  Tally tally;
   for (int round = 0; round < 500; ++round) {
     SCOPED_TRACE(round);
-    const Instance instance = random_instance(random);
-    const oracle::Best best = oracle::exhaust(instance.profile, instance.request);
-    plans += best.plans;
-    const auto found = search_plan(instance.profile, instance.request);
-    ASSERT_EQ(std::holds_alternative<Plan>(found), best.score_ns.has_value());
-    if (!best.score_ns) continue;
-    ++feasible;
-    const Plan& plan = std::get<Plan>(found);
-    ASSERT_NEAR(score_of(plan), *best.score_ns, 1e-9 * *best.score_ns);
-    expect_consistent(plan, instance);
+    ASSERT_NO_FATAL_FAILURE(compare(random_instance(random), tally));
   }
-  RecordProperty("plans", std::to_string(plans));
-  EXPECT_GT(feasible, 300);
-  EXPECT_LT(feasible, 500);
+  RecordProperty("plans", std::to_string(tally.plans));
+  EXPECT_GT(tally.feasible, 300);
+  EXPECT_LT(tally.feasible, 500);
+}
+
+TEST(SearchOracle, FindsTheBestOfAllPlansOn2000Graphs) {
+  std::mt19937 random(20261129);
+  Tally tally;
+  for (int round = 0; round < 2000; ++round) {
+    SCOPED_TRACE(round);
+    ASSERT_NO_FATAL_FAILURE(compare(fixtures::random_graph_instance(random), tally));
+  }
+  RecordProperty("plans", std::to_string(tally.plans));
+  EXPECT_GT(tally.feasible, 1000);
+  EXPECT_LT(tally.feasible, 2000);
 }
 
 }  // namespace

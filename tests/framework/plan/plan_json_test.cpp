@@ -24,7 +24,7 @@ Plan a_plan() {
   plan.bound_ns = 0.1 + 0.2;  // not a short decimal
   plan.optimal = true;
   plan.memory_bytes = 640000000;
-  plan.search = {18344, 0.012, 9000000};
+  plan.search = {18344, 23, 975, 0.012, 9000000};
   PlanStage stage;
   stage.layers = {"fc1", "relu1", "fc2"};
   stage.devices = {{"big", 0}, {"big", 2}};

@@ -11,7 +11,7 @@ class Generator {
  public:
   explicit Generator(std::mt19937& random) : random_(random) {}
 
-  Instance make() {
+  Instance make(bool graph) {
     Instance instance;
     Profile& profile = instance.profile;
     profile.model = "random";
@@ -20,13 +20,17 @@ class Generator {
         chance(0.3) ? std::vector<std::int64_t>{1} : std::vector<std::int64_t>{1, 2, 4};
     profile.overlapped_transfers = chance(0.3);
     profile.bytes_per_weight_byte = profile.training ? whole(2, 3) : 1;
-    const int devices = pick({1, 2, 2, 3, 3, 3, 4, 4, 4});
-    const int layers = pick({1, 2, 3, 4, 4, 5, 5, 6, 6});
-    add_kinds(profile, devices);
+    const int devices = graph ? pick({2, 3, 3, 4}) : pick({1, 2, 2, 3, 3, 3, 4, 4, 4});
+    const int layers = graph ? whole(3, 16 - 2 * devices) : pick({1, 2, 3, 4, 4, 5, 5, 6, 6});
+    graph ? add_three_kinds(profile, devices) : add_kinds(profile, devices);
     for (int p = 0; p < layers; ++p) profile.layers.push_back(layer(profile, p));
     std::shuffle(profile.layers.begin(), profile.layers.end(), random_);
-    add_tensors(profile, layers);
+    graph ? add_graph(profile, layers) : add_tensors(profile, layers);
     instance.request = request(profile);
+    if (graph) instance.request.batch = std::min<std::int64_t>(instance.request.batch, 3);
+    if (graph && instance.request.micro_batch)
+      instance.request.micro_batch =
+          std::min(*instance.request.micro_batch, instance.request.batch);
     return instance;
   }
 
@@ -45,6 +49,17 @@ class Generator {
     const int first = kinds == 1 ? devices : whole(1, devices - 1);
     profile.kinds.push_back({"fast", first});
     if (kinds == 2) profile.kinds.push_back({"slow", devices - first});
+    add_limits(profile);
+  }
+
+  void add_three_kinds(Profile& profile, int devices) {
+    for (const char* name : {"fast", "slow", "gpu"}) profile.kinds.push_back({name, 0});
+    for (; devices > 0; --devices) ++profile.kinds[static_cast<std::size_t>(whole(0, 2))].count;
+    std::erase_if(profile.kinds, [](const DeviceKind& kind) { return kind.count == 0; });
+    add_limits(profile);
+  }
+
+  void add_limits(Profile& profile) {
     for (DeviceKind& kind : profile.kinds) {
       if (chance(0.25)) kind.link_ns_per_byte = real(0, 0.5);
       if (chance(0.25)) kind.link_latency_ns = real(0, 20);
@@ -114,6 +129,31 @@ class Generator {
     std::shuffle(profile.tensors.begin(), profile.tensors.end(), random_);
   }
 
+  /// Every layer reads up to three earlier ones, mostly near ones; some read the sample.
+  void add_graph(Profile& profile, int layers) {
+    std::vector<std::vector<int>> readers(static_cast<std::size_t>(layers));
+    for (int p = 1; p < layers; ++p) {
+      for (int n = pick({0, 1, 1, 1, 1, 2, 2, 3}); n > 0; --n) {
+        auto& others =
+            readers[static_cast<std::size_t>(whole(chance(0.7) ? std::max(0, p - 3) : 0, p - 1))];
+        if (others.empty() || others.back() != p) others.push_back(p);
+      }
+    }
+    const auto name = [](int p) { return "l" + std::to_string(p); };
+    for (int p = 0; p < layers; ++p) {
+      std::vector<std::string> to;
+      for (const int reader : readers[static_cast<std::size_t>(p)]) {
+        to.push_back(name(reader));
+        if (chance(0.1)) profile.tensors.push_back({name(reader), {name(p)}, real(0, 200), true});
+        if (!chance(0.2)) continue;  // a tensor of its own
+        profile.tensors.push_back({name(p), to, real(0, 100)});
+        to.clear();
+      }
+      if (!to.empty()) profile.tensors.push_back({name(p), to, real(0, 100)});
+    }
+    std::shuffle(profile.tensors.begin(), profile.tensors.end(), random_);
+  }
+
   PlanRequest request(const Profile& profile) {
     PlanRequest request;
     request.batch = whole(1, 6);
@@ -134,6 +174,8 @@ class Generator {
 
 }  // namespace
 
-Instance random_instance(std::mt19937& random) { return Generator(random).make(); }
+Instance random_instance(std::mt19937& random) { return Generator(random).make(false); }
+
+Instance random_graph_instance(std::mt19937& random) { return Generator(random).make(true); }
 
 }  // namespace millrace::fixtures

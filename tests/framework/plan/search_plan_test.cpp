@@ -290,10 +290,10 @@ TEST(Search, WithoutTimeToFinishReportsABound) {
   for (std::int64_t b = 64; b > 0; --b) space.micro_batches.push_back(b);
   space.schedules = {"1f1b", "fill-drain"};
   space.max_stages = 21;
-  space.most_options = 4'000'000;
+  space.most_work = 4'000'000;
   const SearchResult whole = search(model, space);
   ASSERT_TRUE(whole.optimal);
-  space.most_options = 1000;
+  space.most_work = 1000;
   const SearchResult part = search(model, space);
   ASSERT_TRUE(part.best);
   EXPECT_FALSE(part.optimal);

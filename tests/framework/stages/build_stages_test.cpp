@@ -164,11 +164,18 @@ TEST(BuildStages, refuses_plans_for_other_models) {
   Plan renamed = small_plan(model, {3, 3}, 1, false);
   renamed.stages[1].layers[0] = "conv9";
   EXPECT_THAT(build(renamed),
-              HasSubstr("at layer 3 the plan has conv9, the model small has relu1"));
-  EXPECT_THAT(build(small_plan(model, {3, 2}, 1, false)), HasSubstr("the plan has the end"));
+              HasSubstr("layer conv9 is in the plan and not in the model"));
+  EXPECT_THAT(build(small_plan(model, {3, 2}, 1, false)),
+              HasSubstr("is in no stage of the plan: make a plan for this model, small"));
+  Plan turned = small_plan(model, {3, 3}, 1, false);
+  std::swap(turned.stages[0].layers, turned.stages[1].layers);
+  EXPECT_THAT(build(turned), HasSubstr(", which a later stage of the plan has"));
+  Plan twice = small_plan(model, {3, 3}, 1, false);
+  twice.stages[1].layers.push_back(twice.stages[0].layers[0]);
+  EXPECT_THAT(build(twice), HasSubstr("is twice in the plan"));
   Plan longer = small_plan(model, {6}, 1, false);
   longer.stages[0].layers.push_back("fc3");
-  EXPECT_THAT(build(longer), HasSubstr("the plan has fc3"));
+  EXPECT_THAT(build(longer), HasSubstr("layer fc3 is in the plan and not in the model"));
   Plan unknown = small_plan(model, {6}, 1, false);
   unknown.stages[0].implementations["fc1"].forward = "abacus";
   EXPECT_THAT(build(unknown), HasSubstr("abacus"));

@@ -1,0 +1,31 @@
+#pragma once
+// The layers of a profile in an order of execution, who reads what, and what a cut sends.
+
+#include <vector>
+
+#include "millrace/profile.hpp"
+
+namespace millrace {
+
+/// A tensor, or the gradient of one, between positions of the order: a cut sends it where it holds
+/// one of `inside` and lacks one of `outside`.
+struct Crossing {
+  std::vector<int> inside, outside;
+  double bytes = 0;  ///< per sample
+  bool backward = false;
+};
+
+/// Positions are those of `order`: every layer stands behind those that it reads.
+struct PlanGraph {
+  std::vector<int> order;                         ///< position -> index into Profile::layers
+  std::vector<std::vector<int>> inputs, readers;  ///< positions, each once
+  std::vector<Crossing> crossings;
+};
+
+/// Of the orders that the tensors allow the one that keeps most to that of the file: always the
+/// first layer of the file whose inputs are there. Gradients that are not given are as large as
+/// their tensor, summed over its readers on their way. Throws ConfigError (tag "plan") for a
+/// gradient between layers that no forward tensor joins.
+PlanGraph plan_graph(const Profile& profile);
+
+}  // namespace millrace

@@ -1,0 +1,151 @@
+#include "framework/plan/rest_table.hpp"
+
+#include <algorithm>
+
+namespace millrace {
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+/// Before its own last backward, once its micro-batches arrive.
+double work_ns(const StageCost& cost, const Batching& batching) {
+  return double(batching.count - 1) * (cost.full.forward_ns + cost.full.backward_ns) +
+         cost.rest.forward_ns + cost.rest.backward_ns;
+}
+
+}  // namespace
+
+RestTable::RestTable(const CostModel& model, const SearchSpace& space, const BalanceBound& bound,
+                     StageOptions& options, std::pmr::memory_resource* memory)
+    : model_(model),
+      space_(space),
+      bound_(bound),
+      options_(options),
+      cuts_(static_cast<std::size_t>(model.cuts().size())),
+      places_(memory),
+      rests_(memory),
+      found_(memory) {}
+
+bool RestTable::fill(std::span<const int> cuts, double limit_ns,
+                     const std::function<bool()>& stopped) {
+  limit_ns_ = limit_ns;
+  const int states = model_.states().size();
+  places_.assign(static_cast<std::size_t>(states) * cuts_, -1);
+  rests_.clear();
+  found_.resize(static_cast<std::size_t>(states));
+  for (int state = 0; state < states; ++state) {
+    found_[static_cast<std::size_t>(state)].clear();
+    add(state, model_.cuts().all(), {});
+  }
+  for (std::size_t i = cuts.size() - 1; i-- > 0;) {
+    options_.forget_above(StageOptions::kMany);
+    for (int state = 1; state < states; ++state) {
+      if (!may_be_used(state, cuts[i])) continue;
+      if (stopped()) return false;
+      find_rest(state, cuts[i]);
+    }
+  }
+  return true;
+}
+
+void RestTable::add(int state, int cut, const Rest& rest) {
+  places_[index(state, cut)] = static_cast<int>(rests_.size());
+  rests_.push_back(rest);
+  found_[static_cast<std::size_t>(state)].push_back(cut);
+  ++entries_;
+}
+
+/// Neither what comes before nor what comes after is too much for its devices.
+bool RestTable::may_be_used(int state, int cut) const {
+  const int used = model_.states().all() - state, whole = model_.cuts().all();
+  if ((cut == 0) != (used == 0)) return false;
+  if (period()) {
+    return bound_.compute_ns(state, cut, whole) < limit_ns_ &&
+           (cut == 0 || bound_.compute_ns(used, 0, cut) < limit_ns_);
+  }
+  if (cut == 0) return true;
+  const RoundTrip before = trip(used, 0, cut), behind = trip(state, cut, whole);
+  return before.full_ns + behind.full_ns < limit_ns_ &&
+         before.last_ns + bound_.compute_ns(state, cut, whole) < limit_ns_ &&
+         bound_.total_ns(used, 0, cut) < limit_ns_;
+}
+
+/// Of what cut `last` has more than `first`, on `state`, however it is divided.
+RoundTrip RestTable::trip(int state, int first, int last) const {
+  const Batching& batching = options_.batching();
+  const double ns = bound_.compute_ns(state, first, last) / double(batching.batch);
+  return {ns * double(batching.full), ns * double(batching.rest)};
+}
+
+void RestTable::find_rest(int state, int cut) {
+  const Cuts& cuts = model_.cuts();
+  const int used = model_.states().all() - state;
+  const RoundTrip before = cut == 0 || period() ? RoundTrip{} : trip(used, 0, cut);
+  Rest least{kInfinity, kInfinity, {kInfinity, kInfinity}};
+  for (int part = 1; part <= state; ++part) {
+    if (!model_.states().contains(state, part)) continue;
+    const int left = state - part;
+    looked_at_ += static_cast<std::int64_t>(this->cuts(left).size());
+    for (const int last : this->cuts(left)) {
+      const Rest& behind = *find(left, last);
+      const double best = period() ? std::min(limit_ns_, least.end_ns) : limit_ns_;
+      if (behind.end_ns >= best || before.last_ns + bound_.compute_ns(part, cut, last) >= best ||
+          !cuts.within(cut, last))
+        continue;
+      if (period()) {
+        take_period(cut, last, part, behind, least);
+        continue;
+      }
+      const RoundTrip own = trip(part, cut, last);
+      if (before.last_ns + own.last_ns + behind.back_ns >= limit_ns_ ||
+          before.full_ns + own.full_ns + behind.trip.full_ns >= limit_ns_)
+        continue;
+      const int layers_behind = model_.layers() - cuts.count(last);
+      const int most_behind = std::min(layers_behind, model_.states().devices(left));
+      for (const StageOption& option : options_.get(cut, last, part))
+        take_makespan(option, behind, most_behind, before, least);
+    }
+  }
+  if (least.end_ns < limit_ns_) add(state, cut, least);
+}
+
+void RestTable::take_period(int cut, int last, int part, const Rest& behind, Rest& least) {
+  const double per_step = double(options_.batching().batch) / double(options_.batching().full);
+  const double own = per_step * options_.least_load_ns(cut, last, part);
+  least.end_ns = std::min(least.end_ns, std::max(own, behind.end_ns));
+  least.back_ns = 0;
+}
+
+/// The stage's own work, or the way through it and what is behind it.
+void RestTable::take_makespan(const StageOption& option, const Rest& behind, int most_behind,
+                              const RoundTrip& before, Rest& least) const {
+  const StageCost& cost = option.cost;
+  const double arrive =
+      cost.full.links.in_forward_ns + cost.full.forward_ns + cost.full.links.out_forward_ns;
+  const double leave = cost.rest.links.in_backward_ns + cost.rest.backward_ns;
+  const double busy = cost.full.links.in_forward_ns + work_ns(cost, options_.batching()) +
+                      idle_ns(option, behind, most_behind);
+  const double back = std::max(busy, arrive + behind.back_ns + leave);
+  const double end = std::max(back + cost.reduce_ns + cost.update_ns, arrive + behind.end_ns);
+  const RoundTrip trip{cost.full.forward_ns + cost.full.backward_ns + behind.trip.full_ns,
+                       cost.rest.forward_ns + cost.rest.backward_ns + behind.trip.last_ns};
+  if (before.last_ns + back >= limit_ns_ || before.full_ns + trip.full_ns >= limit_ns_ ||
+      end >= limit_ns_)
+    return;
+  least.back_ns = std::min(least.back_ns, back);
+  least.end_ns = std::min(least.end_ns, end);
+  least.trip.full_ns = std::min(least.trip.full_ns, trip.full_ns);
+  least.trip.last_ns = std::min(least.trip.last_ns, trip.last_ns);
+}
+
+/// Of the schedule that bears the stage best.
+double RestTable::idle_ns(const StageOption& option, const Rest& behind, int most_behind) const {
+  double least = kInfinity;
+  for (const auto& schedule : space_.schedules) {
+    const int W = in_flight(schedule, most_behind + 1, 0, options_.batching().count);
+    least = std::min(least, millrace::idle_ns(option.cost, options_.batching(), W, behind.trip));
+  }
+  return least;
+}
+
+}  // namespace millrace

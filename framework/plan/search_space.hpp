@@ -1,0 +1,27 @@
+#pragma once
+// What the request and the profile allow of a plan.
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "framework/plan/stage_options.hpp"
+#include "millrace/plan.hpp"
+
+namespace millrace {
+
+struct SearchSpace {
+  std::int64_t batch = 0;
+  std::vector<std::int64_t> micro_batches;  ///< to be tried, descending
+  std::vector<std::string> schedules;       ///< preferred first
+  Objective objective = Objective::makespan;
+  int max_stages = 0;
+  StageLimits stage;
+  std::optional<double> memory_bytes;
+  std::int64_t most_work = 0;         ///< stages weighed before the search settles for a bound
+  std::function<bool()> out_of_time;  ///< the same; absent: never
+};
+
+}  // namespace millrace
