@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 
 namespace millrace {
@@ -20,10 +21,11 @@ class RunFolder {
   /// Of an earlier run, to continue it. Throws ConfigError (tag "out") where there is none.
   static RunFolder open(const std::filesystem::path& path);
 
-  /// Removes what an earlier run left and writes the three files that `resume` needs. config.toml
-  /// comes last: a folder that has it is complete.
+  /// Removes what an earlier run left and writes the files that `resume` needs; `others` are more
+  /// of them by name. config.toml comes last: a folder that has it is complete.
   void begin(const std::string& config_toml, const std::string& plan_json,
-             const std::string& costs_json) const;
+             const std::string& costs_json,
+             const std::map<std::string, std::string>& others = {}) const;
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path config() const { return path_ / "config.toml"; }

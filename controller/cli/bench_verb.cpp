@@ -12,6 +12,7 @@
 #include "millrace/errors.hpp"
 #include "millrace/log.hpp"
 #include "millrace/topology.hpp"
+#include "models/zoo/list.hpp"
 
 namespace millrace::cli {
 namespace {
@@ -231,6 +232,10 @@ void add_bench(CLI::App& program, Action& action) {
     RunConfig base;
     base.model = "alexnet";
     command->config = resolved_with_model(layers, base);
+    if (is_model_file(command->config.model)) {
+      throw ConfigError("usage", "bench measures networks of the zoo, " + command->config.model +
+                                     " is a file: name one that `millrace models` lists");
+    }
     return run_bench(*command, presentation);
   });
 }

@@ -53,7 +53,8 @@ PlanRequest plan_request(const RunConfig& config) {
 }
 
 std::int64_t classes_of(const RunConfig& config) {
-  if (config.data.empty()) return model_info(config.model).default_classes;
+  if (config.data.empty())
+    return is_model_file(config.model) ? 0 : model_info(config.model).default_classes;
   const DataSplit split =
       open_data({.path = config.data, .seed = config.seed, .skip_bad = config.skip_bad_images});
   return static_cast<std::int64_t>(split.train->class_names().size());
@@ -85,7 +86,7 @@ RunConfig settle_plan(RunConfig config) {
                                            config.costs_file));
   }
   const Plan plan = plan_from_json(read_file(config.plan_file, "plan"), config.plan_file);
-  if (!config.model.empty() && plan.model != config.model) {
+  if (!config.model.empty() && plan.model != model_title(config.model)) {
     throw ConfigError("plan",
                       fmt::format("{} is a plan for {}, this is {}: search one with "
                                   "`millrace plan {} -o FILE`",

@@ -59,7 +59,7 @@ Verb& Verb::model() {
           [layers = layers_](const std::string& name) {
             layers->flags.emplace_back("model", name);
           },
-          "network (see `millrace models`)")
+          "network: a name (see `millrace models`) or an ONNX file")
       ->type_name("MODEL");
   return *this;
 }
@@ -95,6 +95,7 @@ RunConfig resolved_with_model(const SettingLayers& layers, RunConfig base) {
   if (config.model.empty()) {
     throw ConfigError("usage", "no model is named: give one of those that `millrace models` lists");
   }
+  if (is_model_file(config.model)) return config;  // opened by those who load LibTorch
   const double weights = 4.0 * static_cast<double>(model_info(config.model).parameters);
   if (config.memory_bytes && static_cast<double>(*config.memory_bytes) < weights) {
     throw NoPlanError("plan",

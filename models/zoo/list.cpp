@@ -1,5 +1,7 @@
 #include "models/zoo/list.hpp"
 
+#include <filesystem>
+
 #include "framework/base/closest.hpp"
 #include "millrace/errors.hpp"
 
@@ -32,13 +34,20 @@ const std::vector<ModelInfo>& zoo() {
   return models;
 }
 
+bool is_model_file(const std::string& source) { return source.ends_with(".onnx"); }
+
+std::string model_title(const std::string& source) {
+  return is_model_file(source) ? std::filesystem::path(source).stem().string() : source;
+}
+
 const ModelInfo& model_info(const std::string& name) {
   for (const ModelInfo& info : zoo()) {
     if (info.name == name) return info;
   }
   std::vector<std::string> names;
   for (const ModelInfo& info : zoo()) names.push_back(info.name);
-  throw ConfigError("model", "there is no model '" + name + "'" + suggestion(name, names));
+  throw ConfigError("model", "there is no model '" + name + "'" + suggestion(name, names) +
+                                 " (a file is named with its ending, .onnx)");
 }
 
 }  // namespace millrace

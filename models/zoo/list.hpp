@@ -18,6 +18,12 @@ struct ModelInfo {
 /// Every model of the zoo, the largest first.
 const std::vector<ModelInfo>& zoo();
 
+/// Whether MODEL on a command line is a file rather than a name of the zoo: it ends with ".onnx".
+bool is_model_file(const std::string& source);
+
+/// What plans and costs call the model: the name, or the file's without folder and ending.
+std::string model_title(const std::string& source);
+
 /// Throws ConfigError (tag "model") that names the closest model, or all where none is close.
 const ModelInfo& model_info(const std::string& name);
 

@@ -200,6 +200,27 @@ TEST_F(Trained, ResumesWithoutTheFileItStartedFrom) {
   EXPECT_THAT(lost.err, HasSubstr("first.safetensors"));
 }
 
+TEST_F(Trained, GoesOnAsANetworkOfAFile) {
+  const std::string file = folder_ / "net.onnx", out = folder_ / "second";
+  ASSERT_EQ(run({"export", run_, "-o", file}).exit_code, 0);
+  std::vector<std::string> arguments = training(out, {"--steps", "2"});
+  arguments[1] = file;
+  const ProgramResult started = run(arguments);
+  ASSERT_EQ(started.exit_code, 0) << started.err;
+  std::filesystem::remove(file);  // the run has its own
+  const std::string moved = folder_ / "moved";
+  std::filesystem::rename(out, moved);
+  const ProgramResult resumed = run({"resume", moved, "--set", "train.steps=3"});
+  EXPECT_EQ(resumed.exit_code, 0) << resumed.err;
+  EXPECT_THAT(resumed.err, HasSubstr("goes on at step 2"));
+  EXPECT_EQ(run({"eval", moved}).exit_code, 0);
+  EXPECT_EQ(run({"export", moved, "-o", folder_ / "again.onnx"}).exit_code, 0);
+  arguments[1] = folder_ / "absent.onnx";
+  const ProgramResult absent = run(arguments);
+  EXPECT_EQ(absent.exit_code, 2);
+  EXPECT_THAT(absent.err, HasSubstr("absent.onnx"));
+}
+
 TEST_F(Trained, WithADamagedCheckpointIsRefused) {
   for (const auto& entry : std::filesystem::directory_iterator(run_ + "/checkpoints")) {
     std::filesystem::resize_file(entry.path(), std::filesystem::file_size(entry.path()) / 2);

@@ -16,7 +16,7 @@
 #include "framework/profile/board_costs.hpp"
 #include "millrace/log.hpp"
 #include "millrace/units.hpp"
-#include "models/zoo/zoo.hpp"
+#include "models/source.hpp"
 
 namespace millrace::cli {
 namespace {
@@ -44,6 +44,12 @@ std::string costs_table(const Profile& profile) {
     text += fmt::format("decoding an image: {}\n", format_duration(*profile.loader_ns_per_sample));
   }
   return text;
+}
+
+/// With as many outputs as the data have classes; the weights do not matter.
+Model costed_model(const RunConfig& config) {
+  return open_model(config.model, classes_of(config), 1,
+                    config.data.empty() ? Head::load : Head::keep);
 }
 
 /// Here, or where `board` is named what that says of the board.
@@ -91,7 +97,7 @@ std::string present(const Estimate& estimate, bool json) {
 
 int run_profile(const ProfileCommand& command, const Presentation& presentation) {
   require_folder_of(command.output);
-  const Model model = make_model(command.config.model, classes_of(command.config));
+  const Model model = costed_model(command.config);
   MeasuredProfile measured = measure_for(command.board, model, command.config, !command.fresh);
   log_info("profile", measured.reused ? "kept costs, after a probe of each core: " + measured.file
                                       : "measured; kept in " + measured.file);
@@ -107,7 +113,7 @@ int run_profile(const ProfileCommand& command, const Presentation& presentation)
 
 int run_plan(const PlanCommand& command, const Presentation& presentation) {
   require_folder_of(command.output);
-  const Model model = make_model(command.config.model, classes_of(command.config));
+  const Model model = costed_model(command.config);
   PlanRequest request = plan_request(command.config);
   if (command.config.plan_file.empty()) check_batching(model, request);
   const MeasuredProfile measured = measure_for(command.board, model, command.config, true);

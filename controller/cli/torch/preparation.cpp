@@ -11,9 +11,7 @@
 #include "millrace/errors.hpp"
 #include "millrace/log.hpp"
 #include "models/data/loader.hpp"
-#include "models/weights.hpp"
-#include "models/zoo/list.hpp"
-#include "models/zoo/zoo.hpp"
+#include "models/source.hpp"
 
 namespace millrace::cli {
 namespace {
@@ -29,7 +27,7 @@ ProfileRequest profile_request(const RunConfig& config, bool reuse) {
 
 /// Of the batches that are decoded ahead, and the one that is trained.
 double decoded_bytes(const RunConfig& config) {
-  const auto& shape = model_info(config.model).sample_shape;
+  const auto shape = sample_shape_of(config.model);
   const auto sample = std::accumulate(shape.begin(), shape.end(), 4.0, std::multiplies<>());
   return sample * static_cast<double>(config.batch) * (LoaderSettings().look_ahead + 1);
 }
@@ -47,10 +45,9 @@ MeasuredProfile measure(const Model& model, const RunConfig& config, bool reuse)
 }
 
 Model prepare_model(const RunConfig& config, std::int64_t classes) {
-  Model model = make_model(config.model, classes, config.seed);
-  if (!config.weights.empty()) {
-    load_weights(model, config.weights, config.new_head ? Head::keep : Head::load);
-  }
+  const Head head = config.new_head ? Head::keep : Head::load;
+  Model model = open_model(config.model, classes, config.seed, head);
+  if (!config.weights.empty()) load_weights(model, config.weights, head);
   return model;
 }
 

@@ -10,7 +10,7 @@
 #include "controller/cli/planning.hpp"
 #include "framework/base/file.hpp"
 #include "millrace/errors.hpp"
-#include "models/zoo/zoo.hpp"
+#include "models/source.hpp"
 
 namespace millrace::cli {
 namespace {
@@ -31,6 +31,11 @@ void read_weights(const SafetensorsFile& file, const Model& model,
     }
     file.read(*entry, tensor.data_ptr());
   }
+}
+
+/// A model's file lies in the run's folder.
+std::string source_in(const std::string& folder, const std::string& model) {
+  return is_model_file(model) ? (fs::path(folder) / model).string() : model;
 }
 
 bool speaks_of_the_plan(const std::string& key) {
@@ -55,8 +60,10 @@ TrainedModel open_trained(const std::string& folder, const std::string& checkpoi
   }
   const Checkpoint opened = CheckpointFolder(checkpoints).open(checkpoint);
   const TrainingFacts& facts = opened.info.facts;
-  TrainedModel trained{make_model(facts.model, static_cast<std::int64_t>(facts.classes.size())),
-                       facts, opened.info.step};
+  const auto classes = static_cast<std::int64_t>(facts.classes.size());
+  // A file's network may have got a new head, and its weights are read below.
+  TrainedModel trained{open_model(source_in(folder, facts.model), classes, 1, Head::keep), facts,
+                       opened.info.step};
   read_weights(opened.file, trained.model, named_parameters(trained.model));
   read_weights(opened.file, trained.model, named_buffers(trained.model));
   for (Layer& layer : trained.model.layers) layer.module.ptr()->eval();
@@ -72,6 +79,7 @@ RunConfig config_of_run(const std::string& folder, const SettingLayers& layers) 
                                          "out, or train anew",
                                          folder, kept.model, kept.batch, kept.seed));
   }
+  config.model = source_in(folder, kept.model);
   if (!changes_the_plan(layers)) {
     config.plan_file = (fs::path(folder) / "plan.json").string();
     config.costs_file = (fs::path(folder) / "costs.json").string();

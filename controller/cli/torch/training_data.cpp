@@ -11,7 +11,7 @@
 #include "millrace/log.hpp"
 #include "millrace/profiler.hpp"
 #include "models/data/scenes.hpp"
-#include "models/zoo/list.hpp"
+#include "models/source.hpp"
 
 namespace millrace::cli {
 namespace {
@@ -53,7 +53,7 @@ TrainingData open_training_data(const RunConfig& config, const TrainingFacts* fa
   data.split =
       open_data({.path = data.folder, .seed = config.seed, .skip_bad = config.skip_bad_images});
   if (facts != nullptr) require_classes(data, *facts);
-  const auto& shape = model_info(config.model).sample_shape;
+  const auto shape = sample_shape_of(config.model);
   data.format = sample_format(
       shape, facts != nullptr
                  ? normalisation_of(*facts)
@@ -92,9 +92,13 @@ Normalisation normalisation_of(const TrainingFacts& facts) {
   return {{facts.mean.begin(), facts.mean.end()}, {facts.deviation.begin(), facts.deviation.end()}};
 }
 
+std::string kept_name(const std::string& model) {
+  return is_model_file(model) ? std::filesystem::path(model).filename().string() : model;
+}
+
 TrainingFacts facts_of(const RunConfig& config, const TrainingData& data) {
   TrainingFacts facts;
-  facts.model = config.model;
+  facts.model = kept_name(config.model);
   facts.seed = config.seed;
   facts.configuration = to_toml(config);
   facts.classes = data.classes();

@@ -36,6 +36,9 @@ double decoding_ns(const TrainingData& data, const RunConfig& config);
 
 /// The normalisation that a checkpoint keeps, and back.
 Normalisation normalisation_of(const TrainingFacts& facts);
+/// A model of a file goes with the run, under the file's own name.
+std::string kept_name(const std::string& model);
+
 TrainingFacts facts_of(const RunConfig& config, const TrainingData& data);
 
 }  // namespace millrace::cli

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "controller/cli/output.hpp"
@@ -13,8 +14,10 @@
 #include "controller/cli/torch/verbs.hpp"
 #include "controller/progress.hpp"
 #include "controller/training_run.hpp"
+#include "framework/base/file.hpp"
 #include "millrace/log.hpp"
 #include "millrace/units.hpp"
+#include "models/zoo/list.hpp"
 
 namespace millrace::cli {
 namespace {
@@ -24,11 +27,18 @@ using Json = nlohmann::ordered_json;
 
 /// Paths that `resume` finds from another folder.
 RunConfig lasting(RunConfig config, const TrainingData& data) {
+  config.model = kept_name(config.model);
   config.data = fs::absolute(data.folder).string();
   if (!config.weights.empty()) config.weights = fs::absolute(config.weights).string();
   config.plan_file.clear();  // it is in plan.json, its costs in costs.json
   config.costs_file.clear();
   return config;
+}
+
+/// The model's own file, where it comes from one.
+std::map<std::string, std::string> model_files(const RunConfig& config) {
+  if (!is_model_file(config.model)) return {};
+  return {{kept_name(config.model), read_file(config.model, "onnx")}};
 }
 
 template <typename Value>
@@ -118,7 +128,7 @@ int train_in(const RunFolder& folder, const RunConfig& config, bool resume,
   log_debug("plan", explain(session.plan(), session.profile()));
   if (!resume)
     folder.begin(to_toml(lasting(config, data)), to_json(session.plan()),
-                 to_json(session.profile()));
+                 to_json(session.profile()), model_files(config));
   ProgressDisplay display;
   const TrainingResult result = run_training(session, folder, settings, display);
   print(presentation.json ? json_of(result, folder.path()) : text_of(result, folder.path()));

@@ -1,0 +1,439 @@
+#include "models/onnx/import.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <torch/nn/modules/activation.h>
+#include <torch/nn/modules/batchnorm.h>
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/dropout.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/nn/modules/pooling.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <functional>
+#include <set>
+#include <sstream>
+#include <utility>
+
+#include "millrace/joins.hpp"
+#include "millrace/log.hpp"
+#include "models/onnx/graph_reader.hpp"
+
+namespace millrace {
+namespace {
+
+namespace nn = torch::nn;
+using onnx_import::Constants;
+using onnx_import::NodeReader;
+
+using Pair = std::vector<std::int64_t>;
+
+torch::ExpandingArray<2> expand(const Pair& pair) { return {{pair.at(0), pair.at(1)}}; }
+
+/// Of a window over images: rows, columns.
+Pair pair_of(const NodeReader& node, const std::string& attribute, Pair absent) {
+  const Pair pair = node.integers(attribute, std::move(absent));
+  if (pair.size() != 2)
+    node.refuse(fmt::format("has {} of {} dimensions, images have 2", attribute, pair.size()));
+  return pair;
+}
+
+/// Begins, then ends; LibTorch pads both sides alike.
+Pair padding_of(const NodeReader& node) {
+  const std::string automatic = node.text("auto_pad");
+  if (!automatic.empty() && automatic != "NOTSET" && automatic != "VALID")
+    node.refuse("pads by auto_pad: export it with numbers");
+  const Pair pads = node.integers("pads", {0, 0, 0, 0});
+  if (pads.size() != 4 || pads[0] != pads[2] || pads[1] != pads[3])
+    node.refuse(
+        fmt::format("has the pads [{}], both sides alike are trained", fmt::join(pads, ", ")));
+  return {pads[0], pads[1]};
+}
+
+/// What is written becomes the module's parameter.
+void set(torch::Tensor& parameter, const torch::Tensor& value) {
+  const torch::NoGradGuard no_gradients;
+  parameter.copy_(value);
+}
+
+/// PyTorch calls a node by the modules that it is in: "/layer1/layer1.0/conv1/Conv" is of
+/// "layer1.0.conv1".
+std::string module_of(const std::string& node, const std::string& type) {
+  std::vector<std::string> modules;
+  std::istringstream text(node);
+  for (std::string part; std::getline(text, part, '/');) {
+    if (part.empty()) continue;
+    const bool inside = !modules.empty() && part.starts_with(modules.back() + ".");
+    if (inside) modules.pop_back();
+    modules.push_back(part);
+  }
+  if (modules.size() > 1 && modules.back().starts_with(type)) modules.pop_back();
+  return fmt::format("{}", fmt::join(modules, "."));
+}
+
+class Importer {
+ public:
+  Importer(const onnx::ModelProto& proto, std::string file)
+      : proto_(proto),
+        file_(std::move(file)),
+        constants_(onnx_import::constants_of(graph(), file_)) {}
+
+  Model run();
+
+  // Below: what the operators' functions use.
+
+  /// A layer that reads the node's values and makes its first output.
+  template <typename Module>
+  void add(const NodeReader& node, const std::string& name, Module module) {
+    std::vector<std::string> inputs;
+    for (const std::string& value : node.values()) inputs.push_back(producer(node, value));
+    add_reading(node, name, std::move(module), std::move(inputs));
+  }
+  template <typename Module>
+  void add(const NodeReader& node, Module module) {
+    add(node, name_of(node), std::move(module));
+  }
+  /// One that reads the last layer.
+  template <typename Module>
+  void add_behind(const NodeReader& node, const std::string& name, Module module) {
+    add_reading(node, name, std::move(module), {model_.layers.back().name});
+  }
+
+  /// The node makes nothing new.
+  void pass(const NodeReader& node) {
+    made_[node.proto().output(0)] = producer(node, node.value());
+  }
+
+  /// As the file calls the layer's weight `i`, else the node.
+  std::string name_of(const NodeReader& node, int weight = -1) const;
+  /// The layer that made the node's value `i`.
+  Layer& layer_before(const NodeReader& node);
+  bool is_output(const NodeReader& node) const {
+    return node.proto().output(0) == graph().output(0).name();
+  }
+  std::int64_t opset() const;
+  void saw_training() { for_training_ = true; }
+
+ private:
+  const onnx::GraphProto& graph() const { return proto_.graph(); }
+  std::set<std::string> needed_values() const;
+  const std::string& producer(const NodeReader& node, const std::string& value) const;
+  template <typename Module>
+  void add_reading(const NodeReader& node, const std::string& name, Module module,
+                   std::vector<std::string> inputs);
+  std::string unused(const std::string& name) const;
+  void warn() const;
+
+  const onnx::ModelProto& proto_;
+  std::string file_;
+  Constants constants_;
+  Model model_;
+  std::map<std::string, std::string> made_;  ///< value -> layer; "": the sample
+  bool for_training_ = false;
+};
+
+const std::string kSampleName;  // of no layer
+
+using Operator = std::function<void(Importer&, const NodeReader&)>;
+
+void read_conv(Importer& to, const NodeReader& node) {
+  const torch::Tensor weight = node.weight(1, "weight");
+  if (weight.dim() != 4)
+    node.refuse(fmt::format("has weights of {} dimensions, images need 4", weight.dim()));
+  const auto bias = node.constant(2);
+  const std::int64_t groups = node.integer("group", 1);
+  nn::Conv2d conv(
+      nn::Conv2dOptions(weight.size(1) * groups, weight.size(0), {{weight.size(2), weight.size(3)}})
+          .stride(expand(pair_of(node, "strides", {1, 1})))
+          .padding(expand(padding_of(node)))
+          .dilation(expand(pair_of(node, "dilations", {1, 1})))
+          .groups(groups)
+          .bias(bias.has_value()));
+  set(conv->weight, weight);
+  if (bias) set(conv->bias, *bias);
+  to.add(node, to.name_of(node, 1), conv);
+}
+
+void add_linear(Importer& to, const NodeReader& node, const torch::Tensor& weight,
+                const std::optional<torch::Tensor>& bias) {
+  if (weight.dim() != 2)
+    node.refuse(fmt::format("has weights of {} dimensions, 2 are trained", weight.dim()));
+  if (bias && (bias->dim() != 1 || bias->size(0) != weight.size(0)))
+    node.refuse("adds something else than a row to its product");
+  nn::Linear linear(nn::LinearOptions(weight.size(1), weight.size(0)).bias(bias.has_value()));
+  set(linear->weight, weight);
+  if (bias) set(linear->bias, *bias);
+  to.add(node, to.name_of(node, 1), linear);
+}
+
+void read_gemm(Importer& to, const NodeReader& node) {
+  node.require("transA", 0, 0);
+  if (node.number("alpha", 1) != 1 || node.number("beta", 1) != 1)
+    node.refuse("scales its product: export a plain linear layer");
+  const torch::Tensor weight = node.weight(1, "weight");
+  add_linear(to, node, node.integer("transB", 0) == 1 ? weight : weight.t(), node.constant(2));
+}
+
+void read_matmul(Importer& to, const NodeReader& node) {
+  add_linear(to, node, node.weight(1, "weight").t(), std::nullopt);
+}
+
+void read_batch_norm(Importer& to, const NodeReader& node) {
+  const torch::Tensor scale = node.weight(1, "scale");
+  nn::BatchNorm2d norm(nn::BatchNormOptions(scale.size(0))
+                           .eps(node.number("epsilon", 1e-5))
+                           .momentum(1 - node.number("momentum", 0.9)));
+  set(norm->weight, scale);
+  set(norm->bias, node.weight(2, "bias"));
+  norm->running_mean.copy_(node.weight(3, "mean"));
+  norm->running_var.copy_(node.weight(4, "variance"));
+  if (node.integer("training_mode", 0) == 1 || node.proto().output_size() > 1) to.saw_training();
+  to.add(node, to.name_of(node, 1), norm);
+}
+
+void read_max_pool(Importer& to, const NodeReader& node) {
+  if (node.proto().output_size() > 1) node.refuse("hands on indices, which nothing trains here");
+  const Pair kernel = pair_of(node, "kernel_shape", {});
+  to.add(node, nn::MaxPool2d(nn::MaxPool2dOptions(expand(kernel))
+                                 .stride(expand(pair_of(node, "strides", {1, 1})))
+                                 .padding(expand(padding_of(node)))
+                                 .dilation(expand(pair_of(node, "dilations", {1, 1})))
+                                 .ceil_mode(node.integer("ceil_mode", 0) != 0)));
+}
+
+void read_average_pool(Importer& to, const NodeReader& node) {
+  const Pair kernel = pair_of(node, "kernel_shape", {});
+  to.add(node, nn::AvgPool2d(nn::AvgPool2dOptions(expand(kernel))
+                                 .stride(expand(pair_of(node, "strides", {1, 1})))
+                                 .padding(expand(padding_of(node)))
+                                 .ceil_mode(node.integer("ceil_mode", 0) != 0)
+                                 .count_include_pad(node.integer("count_include_pad", 0) != 0)));
+}
+
+void read_global_pool(Importer& to, const NodeReader& node) {
+  to.add(node, nn::AdaptiveAvgPool2d(1));
+}
+
+/// Over the pixels. The axes are an input from opset 18 on.
+void read_mean(Importer& to, const NodeReader& node) {
+  Pair axes = node.integers("axes", {});
+  if (const auto given = node.constant(1)) {
+    const torch::Tensor flat = given->to(torch::kLong).flatten();
+    axes.assign(flat.data_ptr<std::int64_t>(), flat.data_ptr<std::int64_t>() + flat.numel());
+  }
+  for (std::int64_t& axis : axes) axis += axis < 0 ? 4 : 0;
+  std::sort(axes.begin(), axes.end());
+  if (axes != Pair{2, 3})
+    node.refuse(fmt::format("has the axes [{}], the mean over pixels (2, 3) is trained",
+                            fmt::join(axes, ", ")));
+  const std::string name = to.name_of(node);
+  to.add(node, name, nn::AdaptiveAvgPool2d(1));
+  if (node.integer("keepdims", 1) == 0) to.add_behind(node, name + ".flatten", nn::Flatten());
+}
+
+void read_flatten(Importer& to, const NodeReader& node) {
+  node.require("axis", 1, 1);
+  to.add(node, nn::Flatten());
+}
+
+/// To rows: [N or 0, K] or [K, -1] of two extents.
+void read_reshape(Importer& to, const NodeReader& node) {
+  const auto shape = node.constant(1);
+  if (!shape || shape->scalar_type() != torch::kLong)
+    node.refuse("takes a shape that is computed: use torch.flatten(x, 1) and export again");
+  if (shape->numel() != 2)
+    node.refuse(fmt::format("makes {} dimensions, rows of 2 are trained", shape->numel()));
+  to.add(node, nn::Flatten());
+}
+
+void read_clip(Importer& to, const NodeReader& node) {
+  const auto bound = [&](int i, double absent) {
+    const auto given = node.constant(i);
+    return given ? given->item<double>() : absent;
+  };
+  const double low = bound(1, -1), high = bound(2, 1e30);
+  if (low != 0 || (high != 6 && high < 1e30))
+    node.refuse(fmt::format("clips to {} .. {}, 0 .. 6 (relu6) is trained", low, high));
+  high == 6 ? to.add(node, nn::ReLU6()) : to.add(node, nn::ReLU());
+}
+
+void read_dropout(Importer& to, const NodeReader& node) {
+  const auto ratio = node.constant(1), training = node.constant(2);
+  const double p = ratio ? ratio->item<double>() : node.number("ratio", 0.5);
+  const bool marked = training && training->item<bool>();
+  if (marked || to.opset() < 12) to.saw_training();
+  to.add(node, nn::Dropout(p));
+}
+
+/// Two values, or the bias of the product before.
+void read_add(Importer& to, const NodeReader& node) {
+  if (node.values().size() == 2) return to.add(node, Add());
+  const auto first = node.constant(0), second = node.constant(1);
+  Layer& before = to.layer_before(node);
+  const auto* linear = before.module.ptr()->as<nn::LinearImpl>();
+  if (linear == nullptr || linear->bias.defined())
+    node.refuse("adds a constant to something else than a product of rows");
+  const torch::Tensor bias = (first ? *first : *second).flatten();
+  if (bias.numel() != linear->weight.size(0)) node.refuse("adds a bias of another length");
+  nn::Linear whole(nn::LinearOptions(linear->weight.size(1), linear->weight.size(0)));
+  set(whole->weight, linear->weight);
+  set(whole->bias, bias);
+  before.module = nn::AnyModule(whole);
+  to.pass(node);
+}
+
+void read_concat(Importer& to, const NodeReader& node) {
+  node.require("axis", 1, 1);
+  if (node.values().size() == 1) return to.pass(node);
+  to.add(node, Concat());
+}
+
+/// Cross-entropy takes the scores themselves.
+void read_softmax(Importer& to, const NodeReader& node) {
+  if (!to.is_output(node)) node.refuse("stands inside the network, the loss has one at the end");
+  log_info("onnx", fmt::format("the {} at the end is left out: the loss has it", node.type()));
+  to.pass(node);
+}
+
+const std::map<std::string, Operator>& operators() {
+  static const std::map<std::string, Operator> all = {
+      {"Conv", read_conv},
+      {"Gemm", read_gemm},
+      {"MatMul", read_matmul},
+      {"BatchNormalization", read_batch_norm},
+      {"MaxPool", read_max_pool},
+      {"AveragePool", read_average_pool},
+      {"GlobalAveragePool", read_global_pool},
+      {"ReduceMean", read_mean},
+      {"Flatten", read_flatten},
+      {"Reshape", read_reshape},
+      {"Relu", [](Importer& to, const NodeReader& node) { to.add(node, nn::ReLU()); }},
+      {"Clip", read_clip},
+      {"Dropout", read_dropout},
+      {"Add", read_add},
+      {"Sum", [](Importer& to, const NodeReader& node) { to.add(node, Add()); }},
+      {"Concat", read_concat},
+      {"Softmax", read_softmax},
+      {"LogSoftmax", read_softmax},
+      {"Identity", [](Importer& to, const NodeReader& node) { to.pass(node); }}};
+  return all;
+}
+
+std::int64_t Importer::opset() const {
+  std::int64_t version = 0;
+  for (const auto& opset : proto_.opset_import())
+    if (opset.domain().empty() || opset.domain() == "ai.onnx") version = opset.version();
+  return version;
+}
+
+std::string Importer::unused(const std::string& name) const {
+  const auto taken = [&](const std::string& candidate) {
+    return std::any_of(model_.layers.begin(), model_.layers.end(),
+                       [&](const Layer& layer) { return layer.name == candidate; });
+  };
+  std::string result = name;
+  for (int i = 2; taken(result); ++i) result = fmt::format("{}_{}", name, i);
+  return result;
+}
+
+std::string Importer::name_of(const NodeReader& node, int weight) const {
+  const std::string ending = ".weight";
+  if (weight >= 0 && weight < node.proto().input_size()) {
+    const std::string& name = node.proto().input(weight);
+    if (name.ends_with(ending)) return unused(name.substr(0, name.size() - ending.size()));
+  }
+  const std::string& name = node.proto().name();
+  return unused(module_of(name.empty() ? node.proto().output(0) : name, node.type()));
+}
+
+const std::string& Importer::producer(const NodeReader& node, const std::string& value) const {
+  const auto found = made_.find(value);
+  if (found == made_.end())
+    node.refuse(fmt::format("reads '{}', which no node before it makes", value));
+  if (found->second == kSampleName && !model_.layers.empty())
+    node.refuse("reads the sample, which the first layer alone may");
+  return found->second;
+}
+
+Layer& Importer::layer_before(const NodeReader& node) {
+  const std::string& name = producer(node, node.value());
+  for (Layer& layer : model_.layers)
+    if (layer.name == name) return layer;
+  node.refuse("adds a constant to the sample: export what comes before the first layer apart");
+}
+
+template <typename Module>
+void Importer::add_reading(const NodeReader& node, const std::string& name, Module module,
+                           std::vector<std::string> inputs) {
+  if (inputs.empty()) node.refuse("reads constants alone");
+  std::erase(inputs, kSampleName);
+  model_.add(name, std::move(module), std::move(inputs));
+  made_[node.proto().output(0)] = name;
+}
+
+/// From the output back.
+std::set<std::string> Importer::needed_values() const {
+  std::set<std::string> needed = {graph().output(0).name()};
+  for (int i = graph().node_size(); i-- > 0;) {
+    const auto& node = graph().node(i);
+    const bool used = std::any_of(node.output().begin(), node.output().end(),
+                                  [&](const auto& output) { return needed.contains(output); });
+    if (used) needed.insert(node.input().begin(), node.input().end());
+  }
+  return needed;
+}
+
+void Importer::warn() const {
+  if (graph().output_size() > 1)
+    log_warning("onnx", fmt::format("{} has {} outputs: '{}' is trained, the others are left out",
+                                    file_, graph().output_size(), graph().output(0).name()));
+  if (!for_training_ && proto_.producer_name() != "millrace")
+    log_warning(
+        "onnx",
+        fmt::format("{} was exported for inference: it trains as it stands, without dropout "
+                    "and batch normalisation that were folded away; export with "
+                    "training=torch.onnx.TrainingMode.TRAINING to keep them",
+                    file_));
+}
+
+Model Importer::run() {
+  if (graph().output_size() == 0) onnx_import::refuse(file_, "has no output: export it again");
+  const auto& input = onnx_import::only_input(graph(), file_);
+  model_.name = std::filesystem::path(file_).stem().string();
+  model_.sample_shape = onnx_import::sample_shape_of(input, file_);
+  made_[input.name()] = kSampleName;
+  const auto needed = needed_values();
+  for (const auto& proto : graph().node()) {
+    const bool used = proto.output_size() > 0 && needed.contains(proto.output(0));
+    if (!used || constants_.contains(proto.output(0))) continue;
+    const NodeReader node(proto, constants_, file_);
+    const auto found = operators().find(proto.op_type());
+    if (found == operators().end() || (!proto.domain().empty() && proto.domain() != "ai.onnx"))
+      node.refuse(
+          "is no operator that is trained here: `millrace models` lists networks of those "
+          "that are");
+    found->second(*this, node);
+  }
+  if (model_.layers.empty()) onnx_import::refuse(file_, "has no layer between input and output");
+  const auto output = made_.find(graph().output(0).name());
+  if (output == made_.end())
+    onnx_import::refuse(file_,
+                        fmt::format("no node makes the output '{}'", graph().output(0).name()));
+  model_.classes = check_model(model_).back().output_shape.front();
+  warn();
+  return std::move(model_);
+}
+
+}  // namespace
+
+Model import_onnx(const std::string& file) {
+  return Importer(onnx_import::read_proto(file), file).run();
+}
+
+std::vector<std::int64_t> onnx_sample_shape(const std::string& file) {
+  const onnx::ModelProto proto = onnx_import::read_proto(file);
+  return onnx_import::sample_shape_of(onnx_import::only_input(proto.graph(), file), file);
+}
+
+}  // namespace millrace
