@@ -59,7 +59,10 @@ class Search {
 
   void weigh_single_stages();
   void weigh_pipelines();
-  std::vector<BoundedMicroBatch> bounded_micro_batches() const;
+  std::vector<BoundedMicroBatch> bounded_micro_batches(const LeastTimes& least) const;
+  std::vector<int> spread_cuts() const;
+  std::vector<int> order_cuts() const;
+  std::vector<int> all_cuts() const;
   void raise_limit(const std::vector<BoundedMicroBatch>& micro_batches);
   void weigh_below_limit(const BoundedMicroBatch& micro_batch);
   void extend(const Prefix& prefix);
@@ -109,8 +112,8 @@ void Search::weigh_single_stages() {
 }
 
 /// The most promising first.
-std::vector<Search::BoundedMicroBatch> Search::bounded_micro_batches() const {
-  const LeastTimes least(model_, space_.batch, false);
+std::vector<Search::BoundedMicroBatch> Search::bounded_micro_batches(
+    const LeastTimes& least) const {
   std::vector<BoundedMicroBatch> result;
   for (const std::int64_t micro_batch : space_.micro_batches) {
     LeastWork work = least.work(micro_batch);
@@ -122,27 +125,54 @@ std::vector<Search::BoundedMicroBatch> Search::bounded_micro_batches() const {
   return result;
 }
 
-/// First with the cuts of the graph's order alone, which are few: the best plan among them is a
-/// close limit for the others.
+/// First with few cuts, then with more: the best plan among the few is a close limit for the rest,
+/// and is there when the search ends early.
 void Search::weigh_pipelines() {
   if (prefixes_.most_stages({0, model_.states().all()}, 0) < 2) {
     proved_ = kInfinity;
     return;
   }
+  const std::vector<std::vector<int>> rounds = {spread_cuts(), order_cuts(), all_cuts()};
   const LeastTimes least(model_, space_.batch, false);
   bound_.choose_weights(model_, least.work(space_.micro_batches.front()));
-  const auto micro_batches = bounded_micro_batches();
-  for (int p = 0; p <= model_.layers(); ++p) cuts_.push_back(model_.cuts().prefix(p));
-  const bool more = model_.cuts().size() > static_cast<int>(cuts_.size());
-  most_work_ = more ? space_.most_work / 2 : space_.most_work;
-  raise_limit(micro_batches);
-  if (more) {
-    most_work_ = space_.most_work;
-    cuts_.resize(static_cast<std::size_t>(model_.cuts().size()));
-    std::iota(cuts_.begin(), cuts_.end(), 0);
+  const auto micro_batches = bounded_micro_batches(least);
+  std::int64_t share = 4;  // of the work: a quarter, a half, all
+  for (const auto& cuts : rounds) {
+    most_work_ = space_.most_work / share;
+    share /= 2;
+    if (cuts.size() == cuts_.size()) continue;
+    cuts_ = cuts;
+    most_work_ = cuts_.size() == rounds.back().size() ? space_.most_work : most_work_;
     raise_limit(micro_batches);
   }
   if (!model_.cuts().complete()) proved_ = micro_batches.front().bound_ns;
+}
+
+/// Of the graph's order alone.
+std::vector<int> Search::order_cuts() const {
+  std::vector<int> result;
+  for (int p = 0; p <= model_.layers(); ++p) result.push_back(model_.cuts().prefix(p));
+  return result;
+}
+
+/// Some of these, about equal work apart, where they are many.
+std::vector<int> Search::spread_cuts() const {
+  constexpr int kPieces = 48;
+  if (model_.layers() < 2 * kPieces) return order_cuts();
+  const int all = model_.states().all();
+  const double piece_ns = bound_.compute_ns(all, 0, model_.cuts().all()) / kPieces;
+  std::vector<int> result{0};
+  for (const int cut : order_cuts()) {
+    if (bound_.compute_ns(all, result.back(), cut) >= piece_ns) result.push_back(cut);
+  }
+  if (result.back() != model_.cuts().all()) result.push_back(model_.cuts().all());
+  return result;
+}
+
+std::vector<int> Search::all_cuts() const {
+  std::vector<int> result(static_cast<std::size_t>(model_.cuts().size()));
+  std::iota(result.begin(), result.end(), 0);
+  return result;
 }
 
 /// Looks below a limit that is close to the bounds, so that little is worth a look, then below

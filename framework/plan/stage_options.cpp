@@ -45,7 +45,10 @@ std::span<const StageOption> StageOptions::get(int first, int last, int state) {
       (std::uint64_t(state) * stride + std::uint64_t(first)) * stride + std::uint64_t(last);
   const auto [place, is_new] = known_.try_emplace(key);
   if (is_new) {
-    visit_shapes(first, last, state, [&](const StageShape& shape) { add(shape, place->second); });
+    visit_shapes(first, last, state, [&](const StageShape& shape) {
+      quarters_ += 4;
+      add(shape, place->second);
+    });
   }
   return place->second;
 }
@@ -53,6 +56,7 @@ std::span<const StageOption> StageOptions::get(int first, int last, int state) {
 double StageOptions::least_load_ns(int first, int last, int state) {
   double least = std::numeric_limits<double>::infinity();
   visit_shapes(first, last, state, [&](const StageShape& shape) {
+    ++quarters_;
     const ShareGroups shares = model_.best_shares(shape, batching_.full);
     least = std::min(least, model_.load_ns(shape, batching_, shares));
   });
@@ -73,12 +77,11 @@ void StageOptions::add(const StageShape& shape, std::pmr::vector<StageOption>& o
 }
 
 template <typename Visit>
-void StageOptions::visit_shapes(int first, int last, int state, const Visit& visit) {
+void StageOptions::visit_shapes(int first, int last, int state, const Visit& visit) const {
   for (StageShape shape : model_.shapes(first, last, state, sole_)) {
     const int replicas = model_.replicas(shape);
     if (replicas > batching_.full) continue;
     if (limits_.max_replicas && replicas > *limits_.max_replicas) continue;
-    ++made_;
     if (limits_.plain) visit(shape);
     shape.recompute = true;
     if (limits_.recomputed) visit(shape);

@@ -45,19 +45,19 @@ class StageOptions {
   /// The smallest load_ns of them, without making them; infinity where there are none.
   double least_load_ns(int first, int last, int state);
 
-  /// How many were made, or looked at for their load, in all.
-  std::int64_t made() const { return made_; }
+  /// How many were made, in all; one that is looked at for its load takes a quarter of that.
+  std::int64_t made() const { return quarters_ / 4; }
 
  private:
   template <typename Visit>
-  void visit_shapes(int first, int last, int state, const Visit& visit);
+  void visit_shapes(int first, int last, int state, const Visit& visit) const;
   void add(const StageShape& shape, std::pmr::vector<StageOption>& options) const;
 
   const CostModel& model_;
   StageLimits limits_;
   Batching batching_{1, 1};
   bool sole_ = false;
-  std::int64_t made_ = 0;
+  std::int64_t quarters_ = 0;
   std::pmr::unordered_map<std::uint64_t, std::pmr::vector<StageOption>> known_;
 };
 
