@@ -83,6 +83,16 @@ std::optional<std::int64_t> plan_bytes(const Profile& profile, const TrainSettin
   return static_cast<std::int64_t>(std::max(1.0, *budget - settings.reserved_bytes));
 }
 
+/// What the settings ask of a plan for the cores that were measured.
+PlanRequest machine_request(const MeasuredProfile& measured, const TrainSettings& settings) {
+  PlanRequest request = settings.plan;
+  request.memory_bytes = plan_bytes(measured.profile, settings);
+  for (const CoreKind& kind : measured.topology.kinds) {
+    request.cpus[kind.name] = device_cpus(measured.topology, kind);
+  }
+  return request;
+}
+
 }  // namespace
 
 void check_batching(const Model& model, const PlanRequest& request) {
@@ -104,30 +114,29 @@ MeasuredProfile chosen_profile(const Model& model, const TrainSettings& settings
 }
 
 Plan chosen_plan(const MeasuredProfile& measured, const TrainSettings& settings) {
-  PlanRequest request = settings.plan;
-  request.memory_bytes = plan_bytes(measured.profile, settings);
-  if (settings.given_plan && settings.given_costs) {
+  if (!settings.given_plan) return chosen_plans(measured, settings, 1).front();
+  PlanRequest request = machine_request(measured, settings);
+  if (settings.given_costs) {
     request.cpus = devices_of(*settings.given_plan, measured.topology);
     return check_plan(*settings.given_plan, measured.profile, request, steady_seconds);
   }
-  for (const CoreKind& kind : measured.topology.kinds) {
-    request.cpus[kind.name] = device_cpus(measured.topology, kind);
+  const Plan plan = with_measured_kinds(*settings.given_plan, measured.topology);
+  return check_plan(plan, measured.profile, request, steady_seconds);
+}
+
+std::vector<Plan> chosen_plans(const MeasuredProfile& measured, const TrainSettings& settings,
+                               int count) {
+  const PlanRequest request = machine_request(measured, settings);
+  std::vector<Plan> plans = search_plans(measured.profile, request, count, steady_seconds);
+  if (!plans.empty()) return plans;
+  const PlanFailure failure = why_no_plan(measured.profile, request);
+  std::string text = failure.reason;
+  if (!failure.nearest.empty()) text += ": " + failure.nearest;
+  if (settings.reserved_bytes > 0) {
+    text += fmt::format(" (and {} more for the batches that are decoded ahead)",
+                        format_bytes(settings.reserved_bytes));
   }
-  if (settings.given_plan) {
-    const Plan plan = with_measured_kinds(*settings.given_plan, measured.topology);
-    return check_plan(plan, measured.profile, request, steady_seconds);
-  }
-  auto result = search_plan(measured.profile, request, steady_seconds);
-  if (auto* failure = std::get_if<PlanFailure>(&result)) {
-    std::string text = failure->reason;
-    if (!failure->nearest.empty()) text += ": " + failure->nearest;
-    if (settings.reserved_bytes > 0) {
-      text += fmt::format(" (and {} more for the batches that are decoded ahead)",
-                          format_bytes(settings.reserved_bytes));
-    }
-    throw NoPlanError("plan", text);
-  }
-  return std::get<Plan>(std::move(result));
+  throw NoPlanError("plan", text);
 }
 
 std::vector<std::vector<WorkerPlace>> worker_places(const Plan& plan) {

@@ -19,6 +19,11 @@ MeasuredProfile chosen_profile(const Model& model, const TrainSettings& settings
 /// feasible, with the reason and the nearest request that would be.
 Plan chosen_plan(const MeasuredProfile& measured, const TrainSettings& settings);
 
+/// The best ones of different forms, at most `count`, whatever plan is given. Throws as
+/// chosen_plan.
+std::vector<Plan> chosen_plans(const MeasuredProfile& measured, const TrainSettings& settings,
+                               int count);
+
 /// Where the workers of each stage run: [stage][worker].
 std::vector<std::vector<WorkerPlace>> worker_places(const Plan& plan);
 

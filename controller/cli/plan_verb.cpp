@@ -8,6 +8,12 @@
 namespace millrace::cli {
 namespace {
 
+void require_no_refining(const RunConfig& config, const std::string& flag) {
+  if (config.refine == 1) return;
+  throw ConfigError("usage", "--refine tries plans on this machine, " + flag +
+                                 " is for another one: leave one of them out");
+}
+
 /// Needs no tensors, hence not the module.
 int plan_of_costs(const PlanCommand& command, const Presentation& presentation) {
   const std::string text = read_file(command.costs, "costs");
@@ -24,7 +30,7 @@ int plan_of_costs(const PlanCommand& command, const Presentation& presentation) 
 void add_plan(CLI::App& program, Action& action) {
   const auto command = std::make_shared<PlanCommand>();
   Verb verb(program, action, "plan", "searches the best partition for the measured costs");
-  verb.model().settings({SettingGroup::shared, SettingGroup::data});
+  verb.model().settings({SettingGroup::shared, SettingGroup::planning, SettingGroup::data});
   auto* costs = verb.app()
                     .add_option("--costs", command->costs, "a cost file instead of a model")
                     ->type_name("FILE");
@@ -46,9 +52,12 @@ void add_plan(CLI::App& program, Action& action) {
   verb.runs([command](const SettingLayers& layers, const Presentation& presentation) {
     if (command->costs.empty()) {
       command->config = resolved_with_model(layers);
+      if (!command->board.empty())
+        require_no_refining(command->config, "--board " + command->board);
       return torch_verbs().plan(*command, presentation);
     }
     command->config = resolved(layers);
+    require_no_refining(command->config, "--costs " + command->costs);
     if (!command->config.model.empty()) {
       throw ConfigError("usage", "plan takes MODEL or --costs, not both: --costs " +
                                      command->costs + " names its model itself");

@@ -35,6 +35,13 @@ void require_direct(const Plan& plan, const std::string& file) {
                                         file, layer, name));
 }
 
+std::string how_good(const Plan& plan) {
+  if (plan.optimal) return ", optimal for these costs";
+  if (!(plan.bound_ns > 0)) return "";
+  return fmt::format(", at most {:.1f} % slower than the best",
+                     100 * (plan.value_ns / plan.bound_ns - 1));
+}
+
 }  // namespace
 
 PlanRequest plan_request(const RunConfig& config) {
@@ -79,6 +86,11 @@ Plan make_plan(const Profile& profile, const RunConfig& config, const PlanReques
 }
 
 RunConfig settle_plan(RunConfig config) {
+  if (config.refine > 1 && !config.plan_file.empty()) {
+    throw ConfigError("usage", fmt::format("--refine {} chooses a plan, --plan {} names one: leave "
+                                           "one of them out",
+                                           config.refine, config.plan_file));
+  }
   if (config.plan_file.empty()) {
     if (config.costs_file.empty()) return config;
     throw ConfigError("usage", fmt::format("--costs {} without --plan: name the plan that was made "
@@ -146,11 +158,11 @@ Profile select_kinds(Profile profile, const std::string& cores) {
 std::string present_plan(const Plan& plan, const Profile& profile, bool json, bool explained) {
   if (json) return to_json(plan);
   if (explained) return explain(plan, profile);
-  std::string text = fmt::format(
-      "{}: batch {} in {} micro-batch{} of {}, {} ({}{}), {}\n", plan.model, plan.batch,
-      plan.micro_batches, plan.micro_batches == 1 ? "" : "es", plan.micro_batch, plan.schedule,
-      format_duration(plan.value_ns), plan.optimal ? ", optimal for these costs" : "",
-      format_bytes(static_cast<double>(plan.memory_bytes)));
+  std::string text =
+      fmt::format("{}: batch {} in {} micro-batch{} of {}, {} ({}{}), {}\n", plan.model, plan.batch,
+                  plan.micro_batches, plan.micro_batches == 1 ? "" : "es", plan.micro_batch,
+                  plan.schedule, format_duration(plan.value_ns), how_good(plan),
+                  format_bytes(static_cast<double>(plan.memory_bytes)));
   for (std::size_t s = 0; s < plan.stages.size(); ++s) {
     const PlanStage& stage = plan.stages[s];
     text += fmt::format("  stage {}: {} to {} on {} core{}, split by {}\n", s, stage.layers.front(),

@@ -30,6 +30,7 @@ struct RunConfig {
   BatchStatistics statistics = BatchStatistics::batch;
   Objective objective = Objective::makespan;
   std::optional<std::int64_t> search_ns;  ///< absent: an amount of work
+  std::int64_t refine = 1;                ///< plans that are tried on the machine
   std::string plan_file;
   std::string costs_file;  ///< what plan_file was made for; "": measured
   std::string precision = "fp32";

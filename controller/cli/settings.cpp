@@ -241,6 +241,10 @@ std::vector<Setting> plan_settings() {
           PLACE(search_ns), [](const string& t) { return parse_duration_ns(t); }, "ns"),
       text_row({"plan.file", "--plan", "FILE", "use this plan instead of searching one", group},
                PLACE(plan_file)),
+      integer_row(
+          {"plan.refine", "--refine", "N",
+           "try the N best plans on this machine and take the fastest", SettingGroup::planning},
+          PLACE(refine), 1, 16),
       text_row({"plan.costs", "--costs", "FILE",
                 "with --plan: the costs that it was made for (default: measured)",
                 SettingGroup::training},

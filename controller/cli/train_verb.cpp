@@ -7,7 +7,8 @@ namespace millrace::cli {
 void add_train(CLI::App& program, Action& action) {
   const auto command = std::make_shared<TrainCommand>();
   Verb verb(program, action, "train", "trains a model and keeps everything in one folder");
-  verb.model().settings({SettingGroup::shared, SettingGroup::data, SettingGroup::training});
+  verb.model().settings(
+      {SettingGroup::shared, SettingGroup::planning, SettingGroup::data, SettingGroup::training});
   verb.app().add_option("--out", command->out, "folder of the run")->type_name("DIR")->required();
   verb.app().add_flag("--force", command->force, "write over an earlier run in that folder");
   verb.examples(

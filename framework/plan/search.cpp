@@ -15,9 +15,6 @@ namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-/// Values closer than this are the same up to rounding: the plan found first stays.
-constexpr double kSame = 1 - 1e-12;
-
 /// By how much the first limit is above the lowest bound; each limit that follows is three times as
 /// far.
 constexpr double kFirstStep = 0.01;
@@ -31,11 +28,12 @@ class Search {
         bound_(&memory_),
         options_(model, space.stage, &memory_),
         rests_(model, space, bound_, options_, &memory_),
-        prefixes_(model, space, bound_, rests_) {}
+        prefixes_(model, space, bound_, rests_),
+        best_(space.forms) {}
 
   SearchResult run() {
     weigh_single_stages();
-    result_.best_sole = result_.best;
+    if (!best_.all().empty()) result_.best_sole = best_.all().front();
     weigh_pipelines();
     finish();
     return std::move(result_);
@@ -48,7 +46,7 @@ class Search {
     double bound_ns;
   };
 
-  double limit() const { return std::min(limit_, best_score_ * kSame); }
+  double limit() const { return std::min(limit_, best_.limit_ns()); }
   bool period() const { return space_.objective == Objective::period; }
   /// In about the time of one stage option.
   std::int64_t work() const {
@@ -81,7 +79,7 @@ class Search {
   RestTable rests_;
   PrefixBounds prefixes_;
   SearchResult result_;
-  double best_score_ = kInfinity;
+  BestCandidates best_;
   double limit_ = kInfinity;  // what is not below is not looked at yet
   double proved_ = 0;         // no pipeline is below
   bool stopped_ = false;
@@ -181,9 +179,9 @@ void Search::raise_limit(const std::vector<BoundedMicroBatch>& micro_batches) {
   const double lowest = micro_batches.front().bound_ns;
   stopped_ = false;
   proved_ = lowest;
-  for (double step = kFirstStep; proved_ < best_score_ * kSame; step *= 3) {
+  for (double step = kFirstStep; proved_ < best_.limit_ns(); step *= 3) {
     const bool last = lowest == 0 || step > kLastStep;
-    limit_ = last ? best_score_ : std::min(lowest * (1 + step), best_score_);
+    limit_ = last ? best_.limit_ns() : std::min(lowest * (1 + step), best_.limit_ns());
     for (const BoundedMicroBatch& micro_batch : micro_batches) {
       if (micro_batch.bound_ns < limit()) weigh_below_limit(micro_batch);
       if (stopped_) return;
@@ -267,23 +265,21 @@ void Search::weigh_complete() {
 }
 
 void Search::keep(const std::string& schedule, double value, double score) {
-  if (score >= best_score_ * kSame) return;
-  best_score_ = score;
-  Candidate candidate;
+  if (score >= best_.limit_ns()) return;
+  Candidate candidate{{}, options_.batching(), schedule, value, score};
   for (const StageOption* option : chosen_) candidate.stages.push_back(*option);
-  candidate.batching = options_.batching();
-  candidate.schedule = schedule;
-  candidate.value_ns = value;
-  candidate.score_ns = score;
-  result_.best = std::move(candidate);
+  best_.offer(std::move(candidate));
 }
 
 void Search::finish() {
   result_.states = weighed_ + rests_.entries();
   result_.peak_bytes = memory_.peak_bytes();
-  if (!result_.best) return;
-  result_.optimal = proved_ >= best_score_ * kSame;
-  result_.bound_score_ns = result_.optimal ? best_score_ : proved_;
+  if (best_.all().empty()) return;
+  const double best = best_.all().front().score_ns;
+  result_.optimal = proved_ >= best * kSameScore;
+  result_.bound_score_ns = result_.optimal ? best : proved_;
+  result_.best = best_.all().front();
+  result_.more.assign(best_.all().begin() + 1, best_.all().end());
 }
 
 }  // namespace

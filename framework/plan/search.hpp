@@ -4,24 +4,16 @@
 
 #include <cstdint>
 #include <optional>
-#include <string>
 #include <vector>
 
+#include "framework/plan/candidates.hpp"
 #include "framework/plan/search_space.hpp"
 
 namespace millrace {
 
-/// A complete plan as the search sees it.
-struct Candidate {
-  std::vector<StageOption> stages;
-  Batching batching{1, 1};
-  std::string schedule;
-  double value_ns = 0;  ///< as Plan::value_ns
-  double score_ns = 0;  ///< what is compared: ns per step (period: in the steady state)
-};
-
 struct SearchResult {
   std::optional<Candidate> best;
+  std::vector<Candidate> more;         ///< the best of other forms, best first
   std::optional<Candidate> best_sole;  ///< the best of one stage
   double bound_score_ns = 0;           ///< of every candidate, in the measure of score_ns
   bool optimal = false;

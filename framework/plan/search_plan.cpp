@@ -21,21 +21,41 @@ std::vector<int> all_devices(const Profile& profile) {
 
 std::variant<Plan, PlanFailure> search_plan(const Profile& profile, const PlanRequest& request,
                                             const SecondsClock& clock) {
+  std::vector<Plan> plans = search_plans(profile, request, 1, clock);
+  if (!plans.empty()) return std::move(plans.front());
+  return why_no_plan(profile, request);
+}
+
+PlanFailure why_no_plan(const Profile& profile, const PlanRequest& request) {
+  check_request(request, profile);
+  const CostModel model(profile, device_counts(device_numbers(request, profile)),
+                        request.objective);
+  return explain_failure(model, request);
+}
+
+std::vector<Plan> search_plans(const Profile& profile, const PlanRequest& request, int count,
+                               const SecondsClock& clock) {
   const double begin = clock ? clock() : 0;
   check_request(request, profile);
   const auto numbers = device_numbers(request, profile);
   const CostModel model(profile, device_counts(numbers), request.objective);
-  const SearchSpace space = make_space(request, profile, clock);
+  SearchSpace space = make_space(request, profile, clock);
+  space.forms = count;
   const SearchResult found = search(model, space);
-  if (!found.best) return explain_failure(model, request);
-  Plan plan = assemble(model, *found.best, request.objective, numbers);
-  plan.optimal = found.optimal;
-  plan.bound_ns =
-      found.optimal ? plan.value_ns : plan.value_ns * found.bound_score_ns / found.best->score_ns;
-  plan.search = report_of(found, model);
-  plan.alternatives = list_alternatives(model, space, found, plan);
-  if (clock) plan.search.seconds = clock() - begin;
-  return plan;
+  if (!found.best) return {};
+  std::vector<Candidate> candidates = {*found.best};
+  candidates.insert(candidates.end(), found.more.begin(), found.more.end());
+  std::vector<Plan> plans;
+  for (const Candidate& candidate : candidates) {
+    Plan& plan = plans.emplace_back(assemble(model, candidate, request.objective, numbers));
+    plan.optimal = found.optimal && plans.size() == 1;
+    plan.bound_ns =
+        plan.optimal ? plan.value_ns : plan.value_ns * found.bound_score_ns / candidate.score_ns;
+    plan.search = report_of(found, model);
+    plan.alternatives = list_alternatives(model, space, found, plan);
+    if (clock) plan.search.seconds = clock() - begin;
+  }
+  return plans;
 }
 
 std::vector<StageTimes> predicted_times(const Plan& plan, const Profile& profile,

@@ -20,6 +20,7 @@ struct SearchSpace {
   int max_stages = 0;
   StageLimits stage;
   std::optional<double> memory_bytes;
+  int forms = 1;                      ///< of how many forms the best plan is wanted
   std::int64_t most_work = 0;         ///< stages weighed before the search settles for a bound
   std::function<bool()> out_of_time;  ///< the same; absent: never
 };

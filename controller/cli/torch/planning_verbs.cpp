@@ -74,6 +74,20 @@ MeasuredProfile measure_for(const std::string& board, const Model& model, RunCon
   return measured;
 }
 
+/// The plan and what it was made for.
+std::pair<Plan, Profile> plan_here(const PlanCommand& command, const Model& model,
+                                   PlanRequest request) {
+  if (command.config.refine > 1) {
+    TrainSettings settings = train_settings(command.config, 0);
+    settings.reserved_bytes = 0;  // no data are decoded
+    settings = refined(model, settings, command.config);
+    return {*settings.given_plan, *settings.given_costs};
+  }
+  const MeasuredProfile measured = measure_for(command.board, model, command.config, true);
+  request.cpus = cpus_by_kind(measured.topology);
+  return {make_plan(measured.profile, command.config, request), measured.profile};
+}
+
 nlohmann::ordered_json to_json(const TimeEstimate& estimate) {
   return {{"expected_ns", estimate.expected_ns}, {"latest_ns", estimate.latest_ns}};
 }
@@ -114,13 +128,11 @@ int run_profile(const ProfileCommand& command, const Presentation& presentation)
 int run_plan(const PlanCommand& command, const Presentation& presentation) {
   require_folder_of(command.output);
   const Model model = costed_model(command.config);
-  PlanRequest request = plan_request(command.config);
+  const PlanRequest request = plan_request(command.config);
   if (command.config.plan_file.empty()) check_batching(model, request);
-  const MeasuredProfile measured = measure_for(command.board, model, command.config, true);
-  request.cpus = cpus_by_kind(measured.topology);
-  const Plan plan = make_plan(measured.profile, command.config, request);
+  const auto [plan, costs] = plan_here(command, model, request);
   if (!command.output.empty()) save(command.output, to_json(plan));
-  print(present_plan(plan, measured.profile, presentation.json, command.explain));
+  print(present_plan(plan, costs, presentation.json, command.explain));
   return 0;
 }
 
@@ -128,7 +140,8 @@ int run_estimate(const EstimateCommand& command, const Presentation& presentatio
   const RunConfig& config = command.config;
   TrainingData data = open_training_data(config);
   const Model model = prepare_model(config, static_cast<std::int64_t>(data.classes().size()));
-  const auto settings = train_settings(config, run_steps(config, data.split.train->size()));
+  const auto settings =
+      refined(model, train_settings(config, run_steps(config, data.split.train->size())), config);
   ModelSession session(model, settings, std::move(data), config);
   std::int64_t bytes = 0;
   for (const SessionTensor& tensor : session.state()) bytes += tensor.view.bytes;

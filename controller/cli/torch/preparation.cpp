@@ -1,5 +1,7 @@
 #include "controller/cli/torch/preparation.hpp"
 
+#include <ATen/ops/rand.h>
+#include <ATen/ops/randint.h>
 #include <fmt/format.h>
 
 #include <functional>
@@ -8,8 +10,11 @@
 #include "controller/cli/planning.hpp"
 #include "controller/cli/torch/profile_bar.hpp"
 #include "framework/base/file.hpp"
+#include "framework/planning.hpp"
+#include "framework/refine.hpp"
 #include "millrace/errors.hpp"
 #include "millrace/log.hpp"
+#include "millrace/units.hpp"
 #include "models/data/loader.hpp"
 #include "models/source.hpp"
 
@@ -23,6 +28,24 @@ ProfileRequest profile_request(const RunConfig& config, bool reuse) {
   request.reuse = reuse;
   request.progress = ProfileBar();
   return request;
+}
+
+Batch random_batch(const Model& model, std::int64_t samples) {
+  std::vector<std::int64_t> shape = model.sample_shape;
+  shape.insert(shape.begin(), samples);
+  return {at::rand(shape), at::randint(model.classes, {samples}, at::kLong)};
+}
+
+/// In a line, what sets it apart from plans of other forms.
+std::string form_of(const Plan& plan) {
+  std::string text = fmt::format("{} x {} samples", plan.micro_batches, plan.micro_batch);
+  if (plan.stages.size() > 1) text += ", " + plan.schedule;
+  for (const PlanStage& stage : plan.stages) {
+    text += fmt::format("{}{} core{} by {}", &stage == &plan.stages.front() ? ": " : " -> ",
+                        stage.devices.size(), stage.devices.size() == 1 ? "" : "s",
+                        to_string(stage.split));
+  }
+  return text;
 }
 
 /// Of the batches that are decoded ahead, and the one that is trained.
@@ -77,6 +100,21 @@ TrainSettings train_settings(const RunConfig& config, std::int64_t run_steps) {
     settings.given_costs =
         profile_from_json(read_file(config.costs_file, "run"), config.costs_file);
   }
+  return settings;
+}
+
+TrainSettings refined(const Model& model, TrainSettings settings, const RunConfig& config) {
+  if (config.refine < 2 || settings.given_plan) return settings;
+  const MeasuredProfile measured = chosen_profile(model, settings);
+  const RefinedPlan found = refine(model, measured, settings, static_cast<int>(config.refine),
+                                   random_batch(model, settings.plan.batch));
+  for (const TriedPlan& tried : found.tried) {
+    log_info("plan", fmt::format("tried: {} predicted, {} measured: {}",
+                                 format_duration(tried.predicted_ns),
+                                 format_duration(tried.measured_ns), form_of(tried.plan)));
+  }
+  settings.given_plan = found.plan;
+  settings.given_costs = found.costs;
   return settings;
 }
 

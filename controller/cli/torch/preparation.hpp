@@ -23,6 +23,10 @@ Model prepare_model(const RunConfig& config, std::int64_t classes);
 /// `run_steps`: the run's length for the cosine schedule, 0 where it is not known.
 TrainSettings train_settings(const RunConfig& config, std::int64_t run_steps);
 
+/// `settings` with the plan that was the fastest of the config.refine best ones, and its corrected
+/// costs; as they are where no plan is to be tried. Says what each plan took.
+TrainSettings refined(const Model& model, TrainSettings settings, const RunConfig& config);
+
 TrainingEnd end_of(const RunConfig& config);
 
 /// Steps of the whole run; 0 where it ends by time.

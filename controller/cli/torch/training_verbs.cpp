@@ -121,7 +121,8 @@ int train_in(const RunFolder& folder, const RunConfig& config, bool resume,
              const Presentation& presentation) {
   TrainingData data = open_training_data(config);
   const Model model = prepare_model(config, static_cast<std::int64_t>(data.classes().size()));
-  const TrainSettings step = train_settings(config, run_steps(config, data.split.train->size()));
+  const TrainSettings step =
+      refined(model, train_settings(config, run_steps(config, data.split.train->size())), config);
   TrainingSettings settings = training_settings(config, data, step);
   settings.resume = resume;
   ModelSession session(model, step, data, config);

@@ -142,6 +142,15 @@ using SecondsClock = std::function<double()>;
 std::variant<Plan, PlanFailure> search_plan(const Profile& profile, const PlanRequest& request,
                                             const SecondsClock& clock = {});
 
+/// Why search_plan finds none. Throws as search_plan.
+PlanFailure why_no_plan(const Profile& profile, const PlanRequest& request);
+
+/// The best plans, best first and at most `count`, of different forms: in devices and splits of the
+/// stages, recomputation, micro-batch or schedule, not only in cuts and shares. Empty where none is
+/// feasible. Else as search_plan.
+std::vector<Plan> search_plans(const Profile& profile, const PlanRequest& request, int count,
+                               const SecondsClock& clock = {});
+
 /// Checks a plan that was read or written by hand against the costs and fills what the costs say
 /// (times, parts of the update, memory, bound). Throws ConfigError (tag "plan") naming stage, both
 /// values and remedy: another model, layers missing, twice or out of order, a device twice or

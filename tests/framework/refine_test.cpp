@@ -1,0 +1,79 @@
+// The best few plans tried on the machine, with costs that say nothing true.
+
+#include "framework/refine.hpp"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+#include <torch/nn/modules/activation.h>
+#include <torch/nn/modules/batchnorm.h>
+#include <torch/nn/modules/linear.h>
+
+#include <algorithm>
+
+#include "millrace/plan.hpp"
+
+namespace millrace {
+namespace {
+
+Model small_model() {
+  Model model{.name = "small", .sample_shape = {6}, .classes = 4};
+  model.add("fc1", torch::nn::Linear(6, 12)).add("bn", torch::nn::BatchNorm1d(12));
+  model.add("relu", torch::nn::ReLU()).add("fc2", torch::nn::Linear(12, 4));
+  initialise(model, 3);
+  return model;
+}
+
+/// One core of this machine, named twice as fast as it is in anything.
+MeasuredProfile made_up(const Model& model) {
+  MeasuredProfile measured;
+  measured.topology = discover_topology({.list_gpus = false});
+  CoreKind kind = measured.topology.kinds.front();
+  kind.cpus.resize(1);
+  measured.topology.kinds = {kind};
+  Profile& profile = measured.profile;
+  profile.model = model.name;
+  profile.training = true;
+  profile.samples = {1, 8};
+  profile.kinds = {{kind.name, 1}};
+  for (const LayerFacts& facts : check_model(model)) {
+    LayerCosts layer;
+    layer.name = facts.name;
+    layer.splits = {"samples"};
+    layer.forward_ns = layer.backward_ns = {{kind.name, {100, 800}}};
+    if (!profile.layers.empty())
+      profile.tensors.push_back({profile.layers.back().name, {layer.name}, 4});
+    profile.layers.push_back(layer);
+  }
+  return measured;
+}
+
+std::vector<at::Tensor> copies(const Model& model) {
+  std::vector<at::Tensor> result;
+  for (const auto& [name, value] : named_parameters(model)) result.push_back(value.clone());
+  for (const auto& [name, value] : named_buffers(model)) result.push_back(value.clone());
+  return result;
+}
+
+TEST(Refine, TakesTheFastestAndLeavesTheModelAsItWas) {
+  const Model model = small_model();
+  const auto before = copies(model);
+  TrainSettings settings;
+  settings.plan.batch = 8;
+  settings.plan.statistics = BatchStatistics::micro_batch;
+  settings.optimizer.weight_decay = 0.1;
+  const RefinedPlan refined = refine(model, made_up(model), settings, 3,
+                                     {at::rand({8, 6}), at::randint(4, {8}, at::kLong)});
+  const auto after = copies(model);
+  for (std::size_t i = 0; i < before.size(); ++i) EXPECT_TRUE(at::equal(before[i], after[i])) << i;
+  ASSERT_EQ(refined.tried.size(), 3u);
+  EXPECT_EQ(refined.tried[0].predicted_ns, 8 * 800);
+  const auto fastest = std::min_element(
+      refined.tried.begin(), refined.tried.end(),
+      [](const TriedPlan& a, const TriedPlan& b) { return a.measured_ns < b.measured_ns; });
+  EXPECT_EQ(refined.plan.micro_batch, fastest->plan.micro_batch);
+  EXPECT_NEAR(refined.plan.value_ns, fastest->measured_ns, 1e-6 * fastest->measured_ns);
+  EXPECT_EQ(check_plan(refined.plan, refined.costs, settings.plan).value_ns, refined.plan.value_ns);
+}
+
+}  // namespace
+}  // namespace millrace
