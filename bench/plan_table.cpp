@@ -3,36 +3,29 @@
 
 #include <fmt/format.h>
 
-#include <chrono>
 #include <cstdio>
 #include <exception>
-#include <fstream>
-#include <sstream>
 #include <string>
+#include <utility>
 #include <variant>
 
 #include "bench/planners.hpp"
+#include "framework/base/file.hpp"
+#include "framework/clock.hpp"
+#include "millrace/errors.hpp"
 
 namespace millrace {
 namespace {
-
-Profile read_costs(const std::string& path) {
-  std::ifstream file(path);
-  std::stringstream text;
-  text << file.rdbuf();
-  return profile_from_json(text.str(), path);
-}
-
-double now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 Plan searched(const Profile& profile, std::int64_t batch, Objective objective) {
   PlanRequest request;
   request.batch = batch;
   request.objective = objective;
   request.statistics = BatchStatistics::micro_batch;  // as the other planners take them
-  return std::get<Plan>(search_plan(profile, request, now));
+  auto found = search_plan(profile, request, steady_seconds);
+  if (const auto* failure = std::get_if<PlanFailure>(&found))
+    throw NoPlanError("plan", failure->reason);
+  return std::get<Plan>(std::move(found));
 }
 
 void print_search(const std::string& path, const Plan& plan) {
@@ -67,7 +60,7 @@ int main(int argc, char** argv) {
     const std::int64_t batch = std::stoll(argv[1]);
     fmt::print("costs | objective | ideals | plans | states | search | memory | value | bound\n");
     for (int i = 2; i < argc; ++i) {
-      const Profile profile = read_costs(argv[i]);
+      const Profile profile = profile_from_json(read_file(argv[i], "costs"), argv[i]);
       const Plan plan = searched(profile, batch, Objective::makespan);
       print_search(argv[i], plan);
       print_search(argv[i], searched(profile, batch, Objective::period));

@@ -13,21 +13,23 @@
 namespace millrace {
 namespace {
 
+/// The layer with `classes` outputs, drawn afresh; empty where it is of another type.
 torch::nn::AnyModule fresh_head(const torch::nn::Module& old, std::int64_t classes) {
   namespace nn = torch::nn;
   if (const auto* linear = old.as<nn::LinearImpl>()) {
     auto options = linear->options;
     return nn::AnyModule(nn::Linear(options.out_features(classes)));
   }
-  if (const auto* conv = old.as<nn::Conv2dImpl>()) {
-    const auto& options = conv->options;
-    return nn::AnyModule(
-        nn::Conv2d(nn::Conv2dOptions(options.in_channels(), classes, options.kernel_size())
-                       .stride(options.stride())
-                       .padding(*c10::get_if<torch::ExpandingArray<2>>(&options.padding()))
-                       .bias(options.bias())));
-  }
-  return {};
+  const auto* conv = old.as<nn::Conv2dImpl>();
+  if (conv == nullptr || classes % conv->options.groups() != 0) return {};
+  const auto& options = conv->options;
+  return nn::AnyModule(
+      nn::Conv2d(nn::Conv2dOptions(options.in_channels(), classes, options.kernel_size())
+                     .stride(options.stride())
+                     .padding(*c10::get_if<torch::ExpandingArray<2>>(&options.padding()))
+                     .dilation(options.dilation())
+                     .groups(options.groups())
+                     .bias(options.bias())));
 }
 
 /// The last layer with weights is drawn afresh.
@@ -39,8 +41,8 @@ Model with_new_head(Model model, const std::string& file, std::int64_t classes) 
   if (head != model.layers.rend()) fresh = fresh_head(*head->module.ptr(), classes);
   if (fresh.is_empty()) {
     throw ConfigError("onnx", file +
-                                  ": its last layer with weights is neither linear nor a "
-                                  "convolution, so it has no new head: give data with as many "
+                                  ": its last layer with weights has no new head with that many "
+                                  "outputs: give data with as many "
                                   "classes as it has outputs");
   }
   head->module = fresh;
@@ -48,11 +50,13 @@ Model with_new_head(Model model, const std::string& file, std::int64_t classes) 
   return model;
 }
 
-Model from_file(const std::string& file, std::int64_t classes, Head head) {
+Model from_file(const std::string& file, std::int64_t classes, NewHead head) {
   Model model = import_onnx(file);
-  if (head == Head::keep)
-    return with_new_head(std::move(model), file, classes == 0 ? model.classes : classes);
-  if (classes == 0 || classes == model.classes) return model;
+  if (classes == 0) classes = model.classes;
+  const bool fits = classes == model.classes;
+  if (head == NewHead::always || (head == NewHead::where_needed && !fits))
+    return with_new_head(std::move(model), file, classes);
+  if (fits) return model;
   throw ConfigError("onnx", fmt::format("{} has {} outputs, the data have {} classes: start the "
                                         "last layer afresh with --new-head",
                                         file, model.classes, classes));
@@ -64,7 +68,8 @@ std::vector<std::int64_t> sample_shape_of(const std::string& source) {
   return is_model_file(source) ? onnx_sample_shape(source) : model_info(source).sample_shape;
 }
 
-Model open_model(const std::string& source, std::int64_t classes, std::uint64_t seed, Head head) {
+Model open_model(const std::string& source, std::int64_t classes, std::uint64_t seed,
+                 NewHead head) {
   if (!is_model_file(source)) return make_model(source, classes, seed);
   return make_seeded(seed, [&] { return from_file(source, classes, head); });
 }

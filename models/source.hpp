@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "millrace/model.hpp"
-#include "models/weights.hpp"
 #include "models/zoo/list.hpp"
 
 namespace millrace {
@@ -15,12 +14,13 @@ namespace millrace {
 /// Throws ConfigError (tag "model" or "onnx").
 std::vector<std::int64_t> sample_shape_of(const std::string& source);
 
-/// The model with `classes` outputs (0: as many as it has). Of the zoo with the initial weights of
-/// `seed`, of a file with the file's; Head::keep gives a file's network a new last layer, drawn
-/// from `seed`. Throws ConfigError (tag "model" or "onnx"); a file with another number of outputs
-/// names
-/// --new-head.
+/// When a file's network gets a new last layer with weights, drawn from the seed.
+enum class NewHead { never, where_needed, always };
+
+/// The model with `classes` outputs (0: as many as it has): of the zoo with the initial weights of
+/// `seed`, of a file with the file's. Throws ConfigError (tag "model" or "onnx"); a file with
+/// another number of outputs, and NewHead::never, names --new-head.
 Model open_model(const std::string& source, std::int64_t classes, std::uint64_t seed = 1,
-                 Head head = Head::load);
+                 NewHead head = NewHead::never);
 
 }  // namespace millrace

@@ -127,7 +127,7 @@ Plan even_plan(const Profile& profile, const PlanRequest& request) {
   }
   stage.shares = shares_of(std::vector<std::int64_t>(stage.devices.size(), 1), request.batch);
   plan.stages = {std::move(stage)};
-  return check_plan(plan, profile, request);
+  return check_plan(plan, profile, request, steady_seconds);
 }
 
 Profile select_kinds(Profile profile, const std::string& cores) {

@@ -33,33 +33,15 @@ LayerWork layer_work(const DeviceStates& states, int state, const double* weight
 
 }  // namespace
 
-LeastTimes::LeastTimes(const CostModel& model, std::int64_t batch, bool sole)
-    : model_(model), batch_(batch), sole_(sole), counts_(model.profile().samples) {
-  if (counts_.front() > 1) counts_.insert(counts_.begin(), 1);
-  const int kinds = model.states().kinds();
-  for (std::size_t i = 0; i < counts_.size(); ++i) {
-    const SamplePoint point = sample_point(model.profile().samples, double(counts_[i]));
-    for (int p = 0; p < model.layers(); ++p) {
-      for (int kind = 0; kind < kinds; ++kind) {
-        const double ns = model.least_ns(p, kind, point, sole) / double(counts_[i]);
-        const auto before = so_far_.size() - static_cast<std::size_t>(model.layers() * kinds);
-        so_far_.push_back(i == 0 ? ns : std::min(ns, so_far_[before]));
-        if (i == 0) update_ns_.push_back(model.least_update_ns(p, kind, sole));
-      }
+LeastWork least_work(const CostModel& model, std::int64_t batch, std::int64_t micro_batch,
+                     bool sole) {
+  LeastWork work{model.states().kinds(), {}, {}};
+  for (int p = 0; p < model.layers(); ++p) {
+    for (int kind = 0; kind < work.kinds; ++kind) {
+      work.compute_ns.push_back(double(batch) *
+                                model.least_ns_per_sample(p, kind, micro_batch, sole));
+      work.update_ns.push_back(model.least_update_ns(p, kind, sole));
     }
-  }
-}
-
-LeastWork LeastTimes::work(std::int64_t micro_batch) const {
-  const int kinds = model_.states().kinds();
-  const auto above = std::upper_bound(counts_.begin(), counts_.end(), micro_batch);
-  const std::size_t row = static_cast<std::size_t>(above - counts_.begin() - 1) * update_ns_.size();
-  const SamplePoint point = sample_point(model_.profile().samples, double(micro_batch));
-  LeastWork work{kinds, {}, update_ns_};
-  for (std::size_t i = 0; i < update_ns_.size(); ++i) {
-    const auto [position, kind] = std::div(static_cast<int>(i), kinds);
-    const double ns = model_.least_ns(position, kind, point, sole_) / double(micro_batch);
-    work.compute_ns.push_back(double(batch_) * std::min(ns, so_far_[row + i]));
   }
   return work;
 }
@@ -127,8 +109,8 @@ void BalanceBound::improve_weights(const CostModel& model, const LeastWork& work
 void BalanceBound::set_work(const CostModel& model, const LeastWork& work) {
   const DeviceStates& states = model.states();
   const Cuts& cuts = model.cuts();
-  stride_ = cuts.size();
-  const auto size = static_cast<std::size_t>(states.size() * stride_);
+  stride_ = static_cast<std::size_t>(cuts.size());
+  const auto size = static_cast<std::size_t>(states.size()) * stride_;
   compute_.assign(size, 0.0);
   total_.assign(size, 0.0);
   missing_.assign(size, 0);
@@ -138,9 +120,11 @@ void BalanceBound::set_work(const CostModel& model, const LeastWork& work) {
     for (int p = 0; p < model.layers(); ++p) {
       layers.push_back(layer_work(states, state, weight, work, p));
     }
-    for (int cut = 1; cut < stride_; ++cut) {
+    for (int cut = 1; cut < cuts.size(); ++cut) {
       const auto [compute, update] = layers[cuts.added(cut)];
-      const int i = state * stride_ + cut, before = state * stride_ + cuts.parent(cut);
+      const std::size_t row = static_cast<std::size_t>(state) * stride_;
+      const std::size_t i = row + static_cast<std::size_t>(cut);
+      const std::size_t before = row + static_cast<std::size_t>(cuts.parent(cut));
       const bool missing = std::isinf(compute);
       compute_[i] = compute_[before] + (missing ? 0 : compute);
       total_[i] = total_[before] + (missing ? 0 : compute + update);
@@ -151,7 +135,9 @@ void BalanceBound::set_work(const CostModel& model, const LeastWork& work) {
 
 double BalanceBound::range(const std::pmr::vector<double>& sums, int state, int first,
                            int last) const {
-  const int begin = state * stride_ + first, end = state * stride_ + last;
+  const std::size_t row = static_cast<std::size_t>(state) * stride_;
+  const std::size_t begin = row + static_cast<std::size_t>(first);
+  const std::size_t end = row + static_cast<std::size_t>(last);
   if (missing_[end] != missing_[begin]) return kInfinity;
   return sums[end] - sums[begin];
 }

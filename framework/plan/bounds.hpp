@@ -17,24 +17,10 @@ struct LeastWork {
   std::vector<double> update_ns;
 };
 
-/// What a layer takes per sample at the very least, whatever the split and the share. Between the
-/// measured counts time per sample only rises or only falls, so these and the ends are enough.
-class LeastTimes {
- public:
-  /// sole: for plans of one stage.
-  LeastTimes(const CostModel& model, std::int64_t batch, bool sole);
-
-  /// With micro-batches of `micro_batch` samples; shares are at most as large.
-  LeastWork work(std::int64_t micro_batch) const;
-
- private:
-  const CostModel& model_;
-  std::int64_t batch_;
-  bool sole_;
-  std::vector<std::int64_t> counts_;  // 1 and the measured ones
-  std::vector<double> so_far_;        // [count][layer and kind]: least per sample up to it
-  std::vector<double> update_ns_;
-};
+/// With micro-batches of `micro_batch` samples, whatever the split and the shares, which are at
+/// most as large; sole: in plans of one stage.
+LeastWork least_work(const CostModel& model, std::int64_t batch, std::int64_t micro_batch,
+                     bool sole);
 
 /// By duality: with weights w_k >= 0 and sum over the devices of w = 1, the latest device is busy
 /// at least as long as the weighted mean, so T >= sum over layers of min over kinds of w_k x work.
@@ -66,7 +52,8 @@ class BalanceBound {
   double range(const std::pmr::vector<double>& sums, int state, int first, int last) const;
   void improve_weights(const CostModel& model, const LeastWork& work, int state);
 
-  int kinds_ = 0, stride_ = 0;
+  int kinds_ = 0;
+  std::size_t stride_ = 0;
   std::pmr::vector<double> weights_;          // [state][kind]
   std::pmr::vector<double> compute_, total_;  // [state][cut], sums
   std::pmr::vector<int> missing_;             // [state][cut], layers that no kind can run

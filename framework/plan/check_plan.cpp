@@ -129,8 +129,7 @@ void compare(const CostModel& model, const PlanRequest& request, const SecondsCl
   const SearchResult found = search(model, space);
   const double scale =
       plan.objective == Objective::period ? double(plan.micro_batch) / double(plan.batch) : 1;
-  const double bound = found.best ? found.bound_score_ns * scale : plan.value_ns;
-  plan.bound_ns = std::min(bound, plan.value_ns);
+  plan.bound_ns = std::min(found.bound_score_ns * scale, plan.value_ns);
   plan.optimal = plan.bound_ns >= plan.value_ns * (1 - 1e-9);
   plan.search = report_of(found, model);
   plan.alternatives = list_alternatives(model, space, found, plan);

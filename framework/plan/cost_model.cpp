@@ -16,6 +16,9 @@ namespace {
 /// adding one more gradient to a sum is taken for a third of that.
 constexpr double kReducePart = 1.0 / 3;
 
+/// The search's tables have a row for each state and a column for each cut.
+constexpr int kMostPairs = 20'000'000;
+
 void take_slower(MicroBatchTimes& slowest, const MicroBatchTimes& other) {
   slowest.forward_ns = std::max(slowest.forward_ns, other.forward_ns);
   slowest.backward_ns = std::max(slowest.backward_ns, other.backward_ns);
@@ -45,8 +48,8 @@ std::vector<int> checked_counts(const Profile& profile, const std::vector<int>& 
 CostModel::CostModel(const Profile& profile, const std::vector<int>& counts, Objective objective)
     : profile_(profile),
       objective_(objective),
-      sums_(profile),
-      states_(checked_counts(profile, counts)) {}
+      states_(checked_counts(profile, counts)),
+      sums_(profile, std::min(Cuts::kMost, kMostPairs / states_.size())) {}
 
 bool CostModel::others_busy(const StageShape& shape, int team) const {
   return !shape.sole || states_.devices(shape.state) > team;
@@ -260,17 +263,17 @@ StageCost CostModel::cost(const StageShape& shape, const Batching& batching,
   return cost;
 }
 
-double CostModel::least_ns(int position, int kind, const SamplePoint& point, bool sole) const {
-  double least = std::numeric_limits<double>::infinity();
+double CostModel::least_ns_per_sample(int position, int kind, std::int64_t most, bool sole) const {
   const int first_cut = sums_.cuts.prefix(position), last_cut = sums_.cuts.prefix(position + 1);
+  double least = std::numeric_limits<double>::infinity();
   const auto take = [&](const LoadedSums& sums, int devices) {
     if (!sums.alone.covers(first_cut, last_cut)) return;
-    const auto ns = [&](const PassSums& passes) {
-      return devices * (passes.forward.ns(first_cut, last_cut, point) +
-                        passes.backward.ns(first_cut, last_cut, point));
+    const auto ns = [&](const CurveSums& curve) {
+      return curve.least_ns_per_sample(first_cut, last_cut, profile_.samples, most);
     };
-    least = std::min(least, ns(sums.loaded));
-    if (sole) least = std::min(least, ns(sums.alone));  // a pipeline always has another core busy
+    least = std::min(least, devices * (ns(sums.loaded.forward) + ns(sums.loaded.backward)));
+    if (!sole) return;  // a pipeline always has another core busy
+    least = std::min(least, devices * (ns(sums.alone.forward) + ns(sums.alone.backward)));
   };
   take(sums_.singles[kind], 1);
   const auto first = std::make_pair(kind, 0), end = std::make_pair(kind + 1, 0);

@@ -81,6 +81,7 @@ class CostModel {
   const Cuts& cuts() const { return sums_.cuts; }
   /// Memory that the sums of the costs take, about.
   std::int64_t bytes() const { return sums_.bytes(); }
+  const PlanGraph& graph() const { return sums_.graph; }
   int layers() const { return static_cast<int>(sums_.graph.order.size()); }
   const LayerCosts& layer(int position) const {
     return profile_.layers[sums_.graph.order[position]];
@@ -117,9 +118,10 @@ class CostModel {
   /// the same time. Equal parts where a kind's updates are not known.
   std::vector<double> update_parts(const StageShape& shape) const;
 
-  /// Device time that a layer takes at a sample count at the very least, in any split; infinity
-  /// where the kind cannot run it.
-  double least_ns(int position, int kind, const SamplePoint& point, bool sole) const;
+  /// Device time that a layer takes per sample with up to `most` samples at the very least, in any
+  /// split, its forward and backward part even with other samples; infinity where the kind cannot
+  /// run it.
+  double least_ns_per_sample(int position, int kind, std::int64_t most, bool sole) const;
   /// Device time of a layer's update at the very least.
   double least_update_ns(int position, int kind, bool sole) const;
 
@@ -147,8 +149,8 @@ class CostModel {
 
   const Profile& profile_;
   Objective objective_;
-  LayerSums sums_;
   DeviceStates states_;
+  LayerSums sums_;
 };
 
 }  // namespace millrace

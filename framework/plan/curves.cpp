@@ -24,6 +24,18 @@ CurveSums::CurveSums(const Cuts& cuts, const std::vector<const std::vector<doubl
   }
 }
 
+double CurveSums::least_ns_per_sample(int first, int last, const std::vector<std::int64_t>& samples,
+                                      std::int64_t most) const {
+  const auto per_sample = [&](std::int64_t count) {
+    return ns(first, last, sample_point(samples, double(count))) / double(count);
+  };
+  double least = std::min(per_sample(1), per_sample(most));
+  for (const std::int64_t count : samples) {
+    if (count < most) least = std::min(least, per_sample(count));
+  }
+  return least;
+}
+
 double Line::samples_within(double limit_ns) const {
   if (ns_per_sample > 0) return (limit_ns - constant_ns) / ns_per_sample;
   return constant_ns <= limit_ns ? kUnlimited : 0;

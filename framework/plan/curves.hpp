@@ -49,6 +49,11 @@ class CurveSums {
     return sums_[last * stride_ + i] - sums_[first * stride_ + i];
   }
 
+  /// Of 1 … most samples. Between two measured counts time per sample only rises or only falls, so
+  /// these and the ends are enough.
+  double least_ns_per_sample(int first, int last, const std::vector<std::int64_t>& samples,
+                             std::int64_t most) const;
+
   double ns(int first, int last, const SamplePoint& point) const {
     const double* begin = &sums_[first * stride_ + point.low];
     const double* end = &sums_[last * stride_ + point.low];

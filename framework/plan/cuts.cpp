@@ -51,39 +51,28 @@ bool Cuts::enumerate(const PlanGraph& graph, int most, std::size_t widest) {
   int begin = 0;
   for (std::size_t n = 0; n < graph.order.size(); ++n) {
     const int end = size();
-    add_level(ready, begin);
-    if (size() > most) return false;
+    if (!add_level(ready, begin, most)) return false;
     prefix[n / 64] |= Word{1} << n % 64;
     trim_level(graph, end, prefix, widest);
     prefixes_.push_back(find(prefix));
-    link_level(ready, begin);
     ready = ready_of_level(graph, ready, begin, end);
     begin = end;
   }
-  next_begin_.resize(steps_.size() + 1, static_cast<int>(next_.size()));
   return true;
 }
 
-/// Adds the cuts that have one layer more than those from `begin` on.
-void Cuts::add_level(const Ready& ready, int begin) {
+/// Adds the cuts that have one layer more than those from `begin` on; false once there are more
+/// than `most` in all.
+bool Cuts::add_level(const Ready& ready, int begin, int most) {
   for (std::size_t i = 0; i < ready.size(); ++i) {
     const int cut = begin + static_cast<int>(i);
     for (const int position : ready[i]) {
       const Set larger = larger_set(cut, position);
       if (find(larger) < 0) insert(larger, {cut, position});
+      if (size() > most) return false;
     }
   }
-}
-
-void Cuts::link_level(const Ready& ready, int begin) {
-  for (std::size_t i = 0; i < ready.size(); ++i) {
-    next_begin_.push_back(static_cast<int>(next_.size()));
-    for (const int position : ready[i]) {
-      const int larger = find(larger_set(begin + static_cast<int>(i), position));
-      if (larger >= 0) next_.push_back(larger);
-    }
-    std::sort(next_.begin() + next_begin_.back(), next_.end());
-  }
+  return true;
 }
 
 /// Of the cuts from `begin` on only the prefix and those that least crosses stay.
@@ -102,7 +91,7 @@ void Cuts::trim_level(const PlanGraph& graph, int begin, const Set& prefix, std:
     kept.emplace_back(Set(set(cut).begin(), set(cut).end()), steps_[static_cast<std::size_t>(cut)]);
   }
   forget_from(begin);
-  for (const auto& [set, step] : kept) insert(set, step);
+  for (const auto& [cut, step] : kept) insert(cut, step);
 }
 
 /// What may run after each cut from `begin` on: what could after its parent, and what was waiting
@@ -137,11 +126,6 @@ Border Cuts::crossing(const PlanGraph& graph, int cut) const {
   return border;
 }
 
-std::span<const int> Cuts::next(int cut) const {
-  const auto begin = next_.begin() + next_begin_[static_cast<std::size_t>(cut)];
-  return {begin, next_.begin() + next_begin_[static_cast<std::size_t>(cut) + 1]};
-}
-
 int Cuts::count(int cut) const {
   int result = 0;
   for (const Word word : set(cut)) result += std::popcount(word);
@@ -169,9 +153,9 @@ int Cuts::find(std::span<const Word> wanted) const {
   return -1;
 }
 
-void Cuts::insert(const Set& set, Step step) {
-  by_hash_.emplace(hash_of(set), size());
-  sets_.insert(sets_.end(), set.begin(), set.end());
+void Cuts::insert(const Set& cut, Step step) {
+  by_hash_.emplace(hash_of(cut), size());
+  sets_.insert(sets_.end(), cut.begin(), cut.end());
   steps_.push_back(step);
 }
 
@@ -179,17 +163,12 @@ void Cuts::forget_from(int begin) {
   std::erase_if(by_hash_, [&](const auto& entry) { return entry.second >= begin; });
   sets_.resize(static_cast<std::size_t>(begin) * words_);
   steps_.resize(static_cast<std::size_t>(begin));
-  if (begin > 0) return;
-  next_.clear();
-  next_begin_.clear();
 }
 
 std::int64_t Cuts::bytes() const {
   const std::size_t node = 4 * sizeof(void*);  // of the hash table, with its bucket
   return static_cast<std::int64_t>(sets_.size() * sizeof(Word) +
-                                   steps_.size() *
-                                       (sizeof(Step) + sizeof(Border) + sizeof(int) + node) +
-                                   next_.size() * sizeof(int));
+                                   steps_.size() * (sizeof(Step) + sizeof(Border) + node));
 }
 
 }  // namespace millrace

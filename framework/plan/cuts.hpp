@@ -42,8 +42,6 @@ class Cuts {
   /// A cut with one layer less than cut > 0, and the position of that layer.
   int parent(int cut) const { return steps_[static_cast<std::size_t>(cut)].parent; }
   int added(int cut) const { return steps_[static_cast<std::size_t>(cut)].added; }
-  /// The cuts with one layer more, ascending.
-  std::span<const int> next(int cut) const;
   /// Layers in a cut.
   int count(int cut) const;
   const Border& border(int cut) const { return borders_[static_cast<std::size_t>(cut)]; }
@@ -70,15 +68,14 @@ class Cuts {
     return {&sets_[static_cast<std::size_t>(cut) * words_], words_};
   }
   bool enumerate(const PlanGraph& graph, int most, std::size_t widest);
-  void add_level(const Ready& ready, int begin);
-  void link_level(const Ready& ready, int begin);
+  bool add_level(const Ready& ready, int begin, int most);
   void trim_level(const PlanGraph& graph, int begin, const Set& prefix, std::size_t widest);
   Ready ready_of_level(const PlanGraph& graph, const Ready& before, int before_begin,
                        int begin) const;
   Set larger_set(int cut, int position) const;
   Border crossing(const PlanGraph& graph, int cut) const;
   int find(std::span<const Word> set) const;
-  void insert(const Set& set, Step step);
+  void insert(const Set& cut, Step step);
   void forget_from(int begin);
 
   std::size_t words_;
@@ -86,7 +83,6 @@ class Cuts {
   std::vector<Word> sets_;  // [cut][word]
   std::vector<Step> steps_;
   std::vector<int> prefixes_;
-  std::vector<int> next_, next_begin_;
   std::vector<Border> borders_;
   std::unordered_multimap<std::uint64_t, int> by_hash_;
 };

@@ -151,6 +151,7 @@ std::string reason_of(double least, const std::optional<double>& budget) {
     return "no cut of the layers keeps within the kinds that can run them, their own memory and "
            "the stages allowed";
   }
+  if (!budget || least <= *budget) return "the search ended before it found a plan";
   return fmt::format("the smallest plan needs {}, the budget is {}", format_bytes(least),
                      format_bytes(budget.value_or(0)));
 }
@@ -185,6 +186,8 @@ PlanFailure explain_failure(const CostModel& model, const PlanRequest& request) 
   if (layer >= 0) return missing_device(model.layer(layer));
   const SearchSpace space = make_space(request, model.profile());
   const double least = least_bytes(model, space);
+  if (!space.memory_bytes && least < kInfinity)
+    return {reason_of(least, space.memory_bytes), "a longer --search-time"};
   return {reason_of(least, space.memory_bytes), nearest_request(model, request, least)};
 }
 

@@ -187,7 +187,8 @@ std::int64_t LayerSums::bytes() const {
   return bytes + (kPerKind * kinds + kOfAll) * weights_bytes.bytes();
 }
 
-LayerSums::LayerSums(const Profile& profile) : graph(plan_graph(profile)), cuts(graph) {
+LayerSums::LayerSums(const Profile& profile, int most_cuts)
+    : graph(plan_graph(profile)), cuts(graph, most_cuts) {
   Builder(profile, *this).build();
 }
 

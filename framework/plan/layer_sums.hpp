@@ -48,7 +48,7 @@ struct FeatureSums {
 struct LayerSums {
   using KindWidth = std::pair<int, int>;
 
-  explicit LayerSums(const Profile& profile);
+  LayerSums(const Profile& profile, int most_cuts);
 
   PlanGraph graph;
   Cuts cuts;

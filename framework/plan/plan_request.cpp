@@ -199,8 +199,7 @@ SearchSpace make_space(const PlanRequest& request, const Profile& profile,
   space.stage = stage_limits(request, profile);
   space.memory_bytes = memory_budget(request, profile);
   space.most_work = kMostWork;
-  if (request.search_seconds) {
-    MILLRACE_CHECK(clock != nullptr, "plan", "a limit of time needs a clock");
+  if (request.search_seconds && clock) {
     space.most_work = std::numeric_limits<std::int64_t>::max();
     const double end = clock() + *request.search_seconds;
     space.out_of_time = [clock, end] { return clock() >= end; };

@@ -89,18 +89,29 @@ class StageReader {
   /// The cut that the stage's layers make of `first`.
   int end(int first) const {
     if (stage_.layers.empty()) refuse("has no layers: leave the stage out");
-    int cut = first;
+    std::set<int> done;
+    model_.cuts().visit_members(0, first, [&](int position) { done.insert(position); });
+    std::vector<int> own;
     for (const std::string& name : stage_.layers) {
-      const int added = position(name);
-      const int larger = model_.cuts().with(cut, {&added, 1});
-      if (larger == cut) refuse(fmt::format("has layer \"{}\" for the second time", name));
-      if (larger < 0) {
+      own.push_back(position(name));
+      const std::vector<int>& inputs = model_.graph().inputs[own.back()];
+      const bool ready = std::all_of(inputs.begin(), inputs.end(),
+                                     [&](int input) { return done.contains(input); });
+      if (!ready) {
         refuse(
             fmt::format("has layer \"{}\" before one that it reads: every layer of the model, "
                         "once, in an order in which they can run",
                         name));
       }
-      cut = larger;
+      if (!done.insert(own.back()).second)
+        refuse(fmt::format("has layer \"{}\" for the second time", name));
+    }
+    const int cut = model_.cuts().with(first, own);
+    if (cut < 0) {
+      refuse(
+          fmt::format("ends where this graph of more than {} ideals is not cut: search a plan "
+                      "for these costs",
+                      model_.cuts().size()));
     }
     return cut;
   }

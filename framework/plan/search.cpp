@@ -57,7 +57,7 @@ class Search {
 
   void weigh_single_stages();
   void weigh_pipelines();
-  std::vector<BoundedMicroBatch> bounded_micro_batches(const LeastTimes& least) const;
+  std::vector<BoundedMicroBatch> bounded_micro_batches() const;
   std::vector<int> spread_cuts() const;
   std::vector<int> order_cuts() const;
   std::vector<int> all_cuts() const;
@@ -99,10 +99,10 @@ bool Search::stopped() {
 
 /// Micro-batch sizes are tried from the largest: of equal plans the one with fewer tasks stays.
 void Search::weigh_single_stages() {
-  const LeastTimes least(model_, space_.batch, true);
-  bound_.choose_weights(model_, least.work(space_.micro_batches.front()));
+  bound_.choose_weights(model_,
+                        least_work(model_, space_.batch, space_.micro_batches.front(), true));
   for (const std::int64_t micro_batch : space_.micro_batches) {
-    bound_.set_work(model_, least.work(micro_batch));
+    bound_.set_work(model_, least_work(model_, space_.batch, micro_batch, true));
     options_.reset(Batching(space_.batch, micro_batch), true);
     schedules_.clear();
     close({0, model_.states().all()});
@@ -110,11 +110,10 @@ void Search::weigh_single_stages() {
 }
 
 /// The most promising first.
-std::vector<Search::BoundedMicroBatch> Search::bounded_micro_batches(
-    const LeastTimes& least) const {
+std::vector<Search::BoundedMicroBatch> Search::bounded_micro_batches() const {
   std::vector<BoundedMicroBatch> result;
   for (const std::int64_t micro_batch : space_.micro_batches) {
-    LeastWork work = least.work(micro_batch);
+    LeastWork work = least_work(model_, space_.batch, micro_batch, false);
     const double bound = bound_.whole_ns(model_, work, !period());
     result.push_back({micro_batch, std::move(work), bound});
   }
@@ -131,9 +130,9 @@ void Search::weigh_pipelines() {
     return;
   }
   const std::vector<std::vector<int>> rounds = {spread_cuts(), order_cuts(), all_cuts()};
-  const LeastTimes least(model_, space_.batch, false);
-  bound_.choose_weights(model_, least.work(space_.micro_batches.front()));
-  const auto micro_batches = bounded_micro_batches(least);
+  bound_.choose_weights(model_,
+                        least_work(model_, space_.batch, space_.micro_batches.front(), false));
+  const auto micro_batches = bounded_micro_batches();
   std::int64_t share = 4;  // of the work: a quarter, a half, all
   for (const auto& cuts : rounds) {
     most_work_ = space_.most_work / share;
@@ -153,7 +152,8 @@ std::vector<int> Search::order_cuts() const {
   return result;
 }
 
-/// Some of these, about equal work apart, where they are many.
+/// Some of these, about equal work apart (by whatever the bound was last set for), where they are
+/// many.
 std::vector<int> Search::spread_cuts() const {
   constexpr int kPieces = 48;
   if (model_.layers() < 2 * kPieces) return order_cuts();
@@ -161,7 +161,7 @@ std::vector<int> Search::spread_cuts() const {
   const double piece_ns = bound_.compute_ns(all, 0, model_.cuts().all()) / kPieces;
   std::vector<int> result{0};
   for (const int cut : order_cuts()) {
-    if (bound_.compute_ns(all, result.back(), cut) >= piece_ns) result.push_back(cut);
+    if (cut > 0 && bound_.compute_ns(all, result.back(), cut) >= piece_ns) result.push_back(cut);
   }
   if (result.back() != model_.cuts().all()) result.push_back(model_.cuts().all());
   return result;
@@ -274,6 +274,7 @@ void Search::keep(const std::string& schedule, double value, double score) {
 void Search::finish() {
   result_.states = weighed_ + rests_.entries();
   result_.peak_bytes = memory_.peak_bytes();
+  result_.bound_score_ns = proved_;
   if (best_.all().empty()) return;
   const double best = best_.all().front().score_ns;
   result_.optimal = proved_ >= best * kSameScore;

@@ -15,7 +15,8 @@ struct SearchResult {
   std::optional<Candidate> best;
   std::vector<Candidate> more;         ///< the best of other forms, best first
   std::optional<Candidate> best_sole;  ///< the best of one stage
-  double bound_score_ns = 0;           ///< of every candidate, in the measure of score_ns
+  /// Of every candidate, in the measure of score_ns; infinity where there is none for sure.
+  double bound_score_ns = 0;
   bool optimal = false;
   std::int64_t candidates = 0;  ///< complete plans weighed
   std::int64_t states = 0;      ///< beginnings and rests of pipelines weighed

@@ -3,9 +3,7 @@
 #include <fmt/format.h>
 
 #include <cstring>
-#include <functional>
 #include <limits>
-#include <numeric>
 
 #include "framework/base/file.hpp"
 #include "millrace/errors.hpp"
@@ -52,24 +50,6 @@ torch::Tensor filled(const onnx::TensorProto& proto, const Field& field, torch::
   return tensor;
 }
 
-}  // namespace
-
-void refuse(const std::string& file, const std::string& problem) {
-  throw ConfigError("onnx", file + ": " + problem);
-}
-
-onnx::ModelProto read_proto(const std::string& file) {
-  const std::string bytes = read_file(file, "onnx");
-  onnx::ModelProto proto;
-  if (!proto.ParseFromString(bytes) || proto.graph().node_size() == 0)
-    refuse(file, "is no ONNX network: give a file of torch.onnx.export");
-  const std::int64_t opset = opset_of(proto, file);
-  if (opset < kOldest || opset > kNewest)
-    refuse(file, fmt::format("is of opset {}, {} to {} are read: export it with opset_version={}",
-                             opset, kOldest, kNewest, 17));
-  return proto;
-}
-
 torch::Tensor tensor_of(const onnx::TensorProto& proto, const std::string& file) {
   if (proto.data_location() == onnx::TensorProto::EXTERNAL)
     refuse(file, fmt::format("the values of '{}' are in another file: export with "
@@ -81,58 +61,109 @@ torch::Tensor tensor_of(const onnx::TensorProto& proto, const std::string& file)
     return filled<std::int64_t>(proto, proto.int64_data(), torch::kLong, file);
   if (proto.data_type() == onnx::TensorProto::BOOL && proto.has_raw_data())
     return filled<bool>(proto, proto.raw_data(), torch::kBool, file);
+  if (proto.data_type() == onnx::TensorProto::BOOL)
+    return filled<std::int32_t>(proto, proto.int32_data(), torch::kInt, file).to(torch::kBool);
   refuse(file, fmt::format("tensor '{}' is {}, FLOAT is trained: export a float32 model",
                            proto.name(), onnx::TensorProto::DataType_Name(proto.data_type())));
 }
 
-Constants constants_of(const onnx::GraphProto& graph, const std::string& file) {
-  Constants constants;
-  for (const auto& tensor : graph.initializer()) constants[tensor.name()] = tensor_of(tensor, file);
-  for (const auto& node : graph.node()) {
-    if (node.op_type() == "Identity" && node.input_size() == 1 && node.output_size() == 1) {
-      const auto same = constants.find(node.input(0));
-      if (same != constants.end()) constants[node.output(0)] = same->second;
-    }
-    if (node.op_type() != "Constant") continue;
-    const NodeReader reader(node, constants, file);
-    if (node.attribute_size() != 1 || !node.attribute(0).has_t() || node.output_size() != 1)
-      reader.refuse("is a constant that is no tensor");
-    constants[node.output(0)] = tensor_of(node.attribute(0).t(), file);
-  }
-  return constants;
+}  // namespace
+
+void refuse(const std::string& file, const std::string& problem) {
+  throw ConfigError("onnx", file + ": " + problem);
 }
 
-const onnx::ValueInfoProto& only_input(const onnx::GraphProto& graph, const std::string& file) {
+OnnxFile read_onnx(const std::string& path) {
+  OnnxFile file{path, {}, 0};
+  if (!file.proto.ParseFromString(read_file(path, "onnx")) || file.proto.graph().node_size() == 0)
+    refuse(path, "is no ONNX network: give a file of torch.onnx.export");
+  file.opset = opset_of(file.proto, path);
+  if (file.opset < kOldest || file.opset > kNewest)
+    refuse(path, fmt::format("is of opset {}, {} to {} are read: export it with opset_version=17",
+                             file.opset, kOldest, kNewest));
+  return file;
+}
+
+Constants::Constants(const OnnxFile& file) : file_(file.path) {
+  for (const auto& tensor : file.proto.graph().initializer())
+    if (!tensor.name().empty()) entries_[tensor.name()] = {&tensor, "", false};
+  for (const auto& node : file.proto.graph().node())
+    if (node.output_size() == 1) add(node);
+}
+
+/// Where the node makes one of others, or of nothing.
+void Constants::add(const onnx::NodeProto& node) {
+  const std::string& name = node.output(0);
+  if (node.op_type() == "Constant") {
+    const bool tensor = node.attribute_size() == 1 && node.attribute(0).has_t();
+    entries_[name] = {tensor ? &node.attribute(0).t() : nullptr, "", false};
+    return;
+  }
+  const bool transposes = node.op_type() == "Transpose";
+  if (node.input_size() != 1 || !contains(node.input(0))) return;
+  if (transposes || node.op_type() == "Identity")
+    entries_[name] = {nullptr, node.input(0), transposes};
+}
+
+torch::Tensor Constants::value(const std::string& name) const {
+  const Entry& entry = entries_.at(name);
+  if (!entry.of.empty()) {
+    const torch::Tensor made = value(entry.of);
+    if (!entry.transposed) return made;
+    if (made.dim() != 2)
+      refuse(file_,
+             fmt::format("'{}' turns a tensor of {} dimensions, 2 are read", name, made.dim()));
+    return made.t();
+  }
+  if (entry.tensor == nullptr)
+    refuse(file_,
+           fmt::format("constant '{}' is no tensor: export it with torch.onnx.export", name));
+  return tensor_of(*entry.tensor, file_);
+}
+
+std::string Constants::origin(const std::string& name) const {
+  const Entry& entry = entries_.at(name);
+  return entry.of.empty() ? name : origin(entry.of);
+}
+
+const onnx::ValueInfoProto& only_input(const OnnxFile& file) {
+  const Constants constants(file);
   const onnx::ValueInfoProto* found = nullptr;
-  for (const auto& input : graph.input()) {
-    bool constant = false;
-    for (const auto& tensor : graph.initializer()) constant |= tensor.name() == input.name();
-    if (constant) continue;
+  for (const auto& input : file.proto.graph().input()) {
+    if (constants.contains(input.name())) continue;
     if (found != nullptr)
-      refuse(file, fmt::format("has the inputs '{}' and '{}', one is trained: export a network of "
-                               "one input",
-                               found->name(), input.name()));
+      refuse(file.path, fmt::format("has the inputs '{}' and '{}', one is trained: export a "
+                                    "network of one input",
+                                    found->name(), input.name()));
     found = &input;
   }
-  if (found == nullptr) refuse(file, "has no input: export it with torch.onnx.export");
+  if (found == nullptr) refuse(file.path, "has no input: export it with torch.onnx.export");
   return *found;
 }
 
-std::vector<std::int64_t> sample_shape_of(const onnx::ValueInfoProto& input,
-                                          const std::string& file) {
+std::vector<std::int64_t> sample_shape_of(const OnnxFile& file) {
+  constexpr std::int64_t kMost = std::int64_t{1} << 28;  // numbers of a sample
+  const onnx::ValueInfoProto& input = only_input(file);
   std::vector<std::int64_t> shape;
+  std::int64_t numbers = 1;
   const auto& dims = input.type().tensor_type().shape().dim();
   for (int i = 1; i < dims.size(); ++i) {
-    if (dims[i].dim_value() < 1)
-      refuse(file, fmt::format("extent {} of the input '{}' is open: export it with dynamic_axes "
-                               "for the batch alone",
-                               i, input.name()));
-    shape.push_back(dims[i].dim_value());
+    const std::int64_t extent = dims[i].dim_value();
+    if (extent < 1)
+      refuse(file.path, fmt::format("extent {} of the input '{}' is open: export it with "
+                                    "dynamic_axes for the batch alone",
+                                    i, input.name()));
+    if (extent > kMost / numbers)
+      refuse(file.path, fmt::format("a sample of the input '{}' has more than {} numbers: is the "
+                                    "batch its first extent?",
+                                    input.name(), kMost));
+    numbers *= extent;
+    shape.push_back(extent);
   }
   if (shape.empty())
-    refuse(file, fmt::format("the input '{}' has no extent behind the batch: export it with the "
-                             "shape of its input",
-                             input.name()));
+    refuse(file.path, fmt::format("the input '{}' has no extent behind the batch: export it with "
+                                  "the shape of its input",
+                                  input.name()));
   return shape;
 }
 
@@ -172,16 +203,28 @@ void NodeReader::require(const std::string& attribute, std::int64_t value,
 }
 
 std::optional<torch::Tensor> NodeReader::constant(int i) const {
-  if (i >= node_.input_size()) return std::nullopt;
-  const auto found = constants_.find(node_.input(i));
-  return found == constants_.end() ? std::nullopt : std::optional(found->second);
+  if (weight_name(i).empty()) return std::nullopt;
+  return constants_.value(node_.input(i));
+}
+
+std::optional<double> NodeReader::constant_number(int i) const {
+  const auto given = constant(i);
+  if (!given) return std::nullopt;
+  if (given->numel() != 1)
+    refuse(fmt::format("has {} numbers as input {}, one is read", given->numel(), i));
+  return given->to(torch::kDouble).item<double>();
 }
 
 torch::Tensor NodeReader::weight(int i, const std::string& what) const {
-  auto tensor = constant(i);
-  if (!tensor || tensor->scalar_type() != torch::kFloat)
+  const auto tensor = constant(i);
+  if (!tensor || tensor->scalar_type() != torch::kFloat || tensor->numel() == 0)
     refuse(fmt::format("has no constant {}", what));
   return *tensor;
+}
+
+std::string NodeReader::weight_name(int i) const {
+  if (i >= node_.input_size() || !constants_.contains(node_.input(i))) return "";
+  return constants_.origin(node_.input(i));
 }
 
 std::vector<std::string> NodeReader::values() const {
@@ -189,6 +232,11 @@ std::vector<std::string> NodeReader::values() const {
   for (const std::string& input : node_.input())
     if (!input.empty() && !constants_.contains(input)) result.push_back(input);
   return result;
+}
+
+void NodeReader::require_values() const {
+  if (static_cast<int>(values().size()) != node_.input_size())
+    refuse("reads a constant, values alone are trained here");
 }
 
 std::string NodeReader::value() const {

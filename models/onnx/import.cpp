@@ -14,6 +14,7 @@
 #include <functional>
 #include <set>
 #include <sstream>
+#include <type_traits>
 #include <utility>
 
 #include "millrace/joins.hpp"
@@ -51,8 +52,11 @@ Pair padding_of(const NodeReader& node) {
   return {pads[0], pads[1]};
 }
 
-/// What is written becomes the module's parameter.
-void set(torch::Tensor& parameter, const torch::Tensor& value) {
+/// What is written becomes the module's parameter or statistic.
+void set(const NodeReader& node, torch::Tensor& parameter, const torch::Tensor& value) {
+  if (parameter.sizes() != value.sizes())
+    node.refuse(fmt::format("has weights of [{}] where [{}] are needed",
+                            fmt::join(value.sizes(), ", "), fmt::join(parameter.sizes(), ", ")));
   const torch::NoGradGuard no_gradients;
   parameter.copy_(value);
 }
@@ -74,10 +78,7 @@ std::string module_of(const std::string& node, const std::string& type) {
 
 class Importer {
  public:
-  Importer(const onnx::ModelProto& proto, std::string file)
-      : proto_(proto),
-        file_(std::move(file)),
-        constants_(onnx_import::constants_of(graph(), file_)) {}
+  explicit Importer(const onnx_import::OnnxFile& file) : file_(file), constants_(file) {}
 
   Model run();
 
@@ -88,18 +89,21 @@ class Importer {
   void add(const NodeReader& node, const std::string& name, Module module) {
     std::vector<std::string> inputs;
     for (const std::string& value : node.values()) inputs.push_back(producer(node, value));
+    constexpr bool kToRows =
+        std::is_same_v<Module, nn::Flatten> || std::is_same_v<Module, nn::Linear>;
+    if (kToRows || (!inputs.empty() && is_rows(inputs.front()))) rows_.insert(name);
     add_reading(node, name, std::move(module), std::move(inputs));
   }
   template <typename Module>
   void add(const NodeReader& node, Module module) {
     add(node, name_of(node), std::move(module));
   }
-  /// One that reads the last layer.
-  template <typename Module>
-  void add_behind(const NodeReader& node, const std::string& name, Module module) {
-    add_reading(node, name, std::move(module), {model_.layers.back().name});
+  /// One that makes rows of what the last layer made.
+  void flatten_last(const NodeReader& node) {
+    const std::string name = unused(model_.layers.back().name + ".flatten");
+    rows_.insert(name);
+    add_reading(node, name, nn::Flatten(), {model_.layers.back().name});
   }
-
   /// The node makes nothing new.
   void pass(const NodeReader& node) {
     made_[node.proto().output(0)] = producer(node, node.value());
@@ -107,29 +111,38 @@ class Importer {
 
   /// As the file calls the layer's weight `i`, else the node.
   std::string name_of(const NodeReader& node, int weight = -1) const;
-  /// The layer that made the node's value `i`.
-  Layer& layer_before(const NodeReader& node);
+  /// The layer that made the node's value, which nobody else reads.
+  Layer& own_layer_before(const NodeReader& node);
+  /// Whether the node's value has no extent but the batch and one more.
+  bool reads_rows(const NodeReader& node) const { return is_rows(producer(node, node.value())); }
+  /// The last layer's rows must come out with so many numbers.
+  void expect_width(std::int64_t width) { widths_[model_.layers.back().name] = width; }
   bool is_output(const NodeReader& node) const {
     return node.proto().output(0) == graph().output(0).name();
   }
-  std::int64_t opset() const;
+  std::int64_t opset() const { return file_.opset; }
   void saw_training() { for_training_ = true; }
 
  private:
-  const onnx::GraphProto& graph() const { return proto_.graph(); }
-  std::set<std::string> needed_values() const;
+  const onnx::GraphProto& graph() const { return file_.proto.graph(); }
+  std::set<std::string> needed_values();
+  void read(const onnx::NodeProto& proto);
   const std::string& producer(const NodeReader& node, const std::string& value) const;
+  bool is_rows(const std::string& layer) const;
   template <typename Module>
   void add_reading(const NodeReader& node, const std::string& name, Module module,
                    std::vector<std::string> inputs);
   std::string unused(const std::string& name) const;
+  void check_widths(const std::vector<LayerFacts>& layers) const;
   void warn() const;
 
-  const onnx::ModelProto& proto_;
-  std::string file_;
+  const onnx_import::OnnxFile& file_;
   Constants constants_;
   Model model_;
   std::map<std::string, std::string> made_;  ///< value -> layer; "": the sample
+  std::map<std::string, int> readers_;       ///< value -> nodes that read it
+  std::map<std::string, std::int64_t> widths_;
+  std::set<std::string> rows_;
   bool for_training_ = false;
 };
 
@@ -143,6 +156,8 @@ void read_conv(Importer& to, const NodeReader& node) {
     node.refuse(fmt::format("has weights of {} dimensions, images need 4", weight.dim()));
   const auto bias = node.constant(2);
   const std::int64_t groups = node.integer("group", 1);
+  if (groups < 1 || weight.size(0) % groups != 0)
+    node.refuse(fmt::format("has {} groups for {} outputs", groups, weight.size(0)));
   nn::Conv2d conv(
       nn::Conv2dOptions(weight.size(1) * groups, weight.size(0), {{weight.size(2), weight.size(3)}})
           .stride(expand(pair_of(node, "strides", {1, 1})))
@@ -150,9 +165,15 @@ void read_conv(Importer& to, const NodeReader& node) {
           .dilation(expand(pair_of(node, "dilations", {1, 1})))
           .groups(groups)
           .bias(bias.has_value()));
-  set(conv->weight, weight);
-  if (bias) set(conv->bias, *bias);
+  set(node, conv->weight, weight);
+  if (bias) set(node, conv->bias, *bias);
   to.add(node, to.name_of(node, 1), conv);
+}
+
+torch::Tensor transposed(const NodeReader& node, const torch::Tensor& weight) {
+  if (weight.dim() != 2)
+    node.refuse(fmt::format("has weights of {} dimensions, 2 are trained", weight.dim()));
+  return weight.t();
 }
 
 void add_linear(Importer& to, const NodeReader& node, const torch::Tensor& weight,
@@ -162,8 +183,8 @@ void add_linear(Importer& to, const NodeReader& node, const torch::Tensor& weigh
   if (bias && (bias->dim() != 1 || bias->size(0) != weight.size(0)))
     node.refuse("adds something else than a row to its product");
   nn::Linear linear(nn::LinearOptions(weight.size(1), weight.size(0)).bias(bias.has_value()));
-  set(linear->weight, weight);
-  if (bias) set(linear->bias, *bias);
+  set(node, linear->weight, weight);
+  if (bias) set(node, linear->bias, *bias);
   to.add(node, to.name_of(node, 1), linear);
 }
 
@@ -172,24 +193,31 @@ void read_gemm(Importer& to, const NodeReader& node) {
   if (node.number("alpha", 1) != 1 || node.number("beta", 1) != 1)
     node.refuse("scales its product: export a plain linear layer");
   const torch::Tensor weight = node.weight(1, "weight");
-  add_linear(to, node, node.integer("transB", 0) == 1 ? weight : weight.t(), node.constant(2));
+  const bool turned = node.integer("transB", 0) == 1;
+  add_linear(to, node, turned ? weight : transposed(node, weight), node.constant(2));
 }
 
 void read_matmul(Importer& to, const NodeReader& node) {
-  add_linear(to, node, node.weight(1, "weight").t(), std::nullopt);
+  add_linear(to, node, transposed(node, node.weight(1, "weight")), std::nullopt);
+}
+
+template <typename Norm>
+void add_norm(Importer& to, const NodeReader& node, const torch::Tensor& scale) {
+  Norm norm(nn::BatchNormOptions(scale.numel())
+                .eps(node.number("epsilon", 1e-5))
+                .momentum(1 - node.number("momentum", 0.9)));
+  set(node, norm->weight, scale);
+  set(node, norm->bias, node.weight(2, "bias"));
+  set(node, norm->running_mean, node.weight(3, "mean"));
+  set(node, norm->running_var, node.weight(4, "variance"));
+  to.add(node, to.name_of(node, 1), norm);
 }
 
 void read_batch_norm(Importer& to, const NodeReader& node) {
-  const torch::Tensor scale = node.weight(1, "scale");
-  nn::BatchNorm2d norm(nn::BatchNormOptions(scale.size(0))
-                           .eps(node.number("epsilon", 1e-5))
-                           .momentum(1 - node.number("momentum", 0.9)));
-  set(norm->weight, scale);
-  set(norm->bias, node.weight(2, "bias"));
-  norm->running_mean.copy_(node.weight(3, "mean"));
-  norm->running_var.copy_(node.weight(4, "variance"));
   if (node.integer("training_mode", 0) == 1 || node.proto().output_size() > 1) to.saw_training();
-  to.add(node, to.name_of(node, 1), norm);
+  const torch::Tensor scale = node.weight(1, "scale");
+  to.reads_rows(node) ? add_norm<nn::BatchNorm1d>(to, node, scale)
+                      : add_norm<nn::BatchNorm2d>(to, node, scale);
 }
 
 void read_max_pool(Importer& to, const NodeReader& node) {
@@ -227,9 +255,8 @@ void read_mean(Importer& to, const NodeReader& node) {
   if (axes != Pair{2, 3})
     node.refuse(fmt::format("has the axes [{}], the mean over pixels (2, 3) is trained",
                             fmt::join(axes, ", ")));
-  const std::string name = to.name_of(node);
-  to.add(node, name, nn::AdaptiveAvgPool2d(1));
-  if (node.integer("keepdims", 1) == 0) to.add_behind(node, name + ".flatten", nn::Flatten());
+  to.add(node, nn::AdaptiveAvgPool2d(1));
+  if (node.integer("keepdims", 1) == 0) to.flatten_last(node);
 }
 
 void read_flatten(Importer& to, const NodeReader& node) {
@@ -237,32 +264,34 @@ void read_flatten(Importer& to, const NodeReader& node) {
   to.add(node, nn::Flatten());
 }
 
-/// To rows: [N or 0, K] or [K, -1] of two extents.
+constexpr const char* kComputedShape =
+    "computes a shape, such as of x.view(x.size(0), -1): use torch.flatten(x, 1) and export again";
+
+/// To rows of all numbers: [N, K], either of which may be left open.
 void read_reshape(Importer& to, const NodeReader& node) {
   const auto shape = node.constant(1);
-  if (!shape || shape->scalar_type() != torch::kLong)
-    node.refuse("takes a shape that is computed: use torch.flatten(x, 1) and export again");
+  if (!shape || shape->scalar_type() != torch::kLong) node.refuse(kComputedShape);
   if (shape->numel() != 2)
     node.refuse(fmt::format("makes {} dimensions, rows of 2 are trained", shape->numel()));
   to.add(node, nn::Flatten());
+  const std::int64_t width = shape->flatten()[1].item<std::int64_t>();
+  if (width != -1) to.expect_width(width);
 }
 
+void refuse_shape(Importer&, const NodeReader& node) { node.refuse(kComputedShape); }
+
 void read_clip(Importer& to, const NodeReader& node) {
-  const auto bound = [&](int i, double absent) {
-    const auto given = node.constant(i);
-    return given ? given->item<double>() : absent;
-  };
-  const double low = bound(1, -1), high = bound(2, 1e30);
-  if (low != 0 || (high != 6 && high < 1e30))
-    node.refuse(fmt::format("clips to {} .. {}, 0 .. 6 (relu6) is trained", low, high));
-  high == 6 ? to.add(node, nn::ReLU6()) : to.add(node, nn::ReLU());
+  const auto low = node.constant_number(1), high = node.constant_number(2);
+  if (!low || *low != 0 || (high && *high != 6))
+    node.refuse("clips to something else than 0 .. 6 (relu6) or 0 and above (relu)");
+  if (high) return to.add(node, nn::ReLU6());
+  to.add(node, nn::ReLU());
 }
 
 void read_dropout(Importer& to, const NodeReader& node) {
-  const auto ratio = node.constant(1), training = node.constant(2);
-  const double p = ratio ? ratio->item<double>() : node.number("ratio", 0.5);
-  const bool marked = training && training->item<bool>();
-  if (marked || to.opset() < 12) to.saw_training();
+  const double p = node.constant_number(1).value_or(node.number("ratio", 0.5));
+  if (!(p >= 0 && p <= 1)) node.refuse(fmt::format("drops a share of {}, 0 to 1 are possible", p));
+  if (node.constant_number(2).value_or(0) != 0 || to.opset() < 12) to.saw_training();
   to.add(node, nn::Dropout(p));
 }
 
@@ -270,23 +299,27 @@ void read_dropout(Importer& to, const NodeReader& node) {
 void read_add(Importer& to, const NodeReader& node) {
   if (node.values().size() == 2) return to.add(node, Add());
   const auto first = node.constant(0), second = node.constant(1);
-  Layer& before = to.layer_before(node);
+  if (!first && !second) node.refuse("has one input, a sum needs two");
+  Layer& before = to.own_layer_before(node);
   const auto* linear = before.module.ptr()->as<nn::LinearImpl>();
   if (linear == nullptr || linear->bias.defined())
     node.refuse("adds a constant to something else than a product of rows");
-  const torch::Tensor bias = (first ? *first : *second).flatten();
-  if (bias.numel() != linear->weight.size(0)) node.refuse("adds a bias of another length");
   nn::Linear whole(nn::LinearOptions(linear->weight.size(1), linear->weight.size(0)));
-  set(whole->weight, linear->weight);
-  set(whole->bias, bias);
+  set(node, whole->weight, linear->weight);
+  set(node, whole->bias, (first ? *first : *second).flatten());
   before.module = nn::AnyModule(whole);
   to.pass(node);
 }
 
+void read_sum(Importer& to, const NodeReader& node) {
+  node.require_values();
+  node.values().size() == 1 ? to.pass(node) : to.add(node, Add());
+}
+
 void read_concat(Importer& to, const NodeReader& node) {
   node.require("axis", 1, 1);
-  if (node.values().size() == 1) return to.pass(node);
-  to.add(node, Concat());
+  node.require_values();
+  node.values().size() == 1 ? to.pass(node) : to.add(node, Concat());
 }
 
 /// Cross-entropy takes the scores themselves.
@@ -312,7 +345,8 @@ const std::map<std::string, Operator>& operators() {
       {"Clip", read_clip},
       {"Dropout", read_dropout},
       {"Add", read_add},
-      {"Sum", [](Importer& to, const NodeReader& node) { to.add(node, Add()); }},
+      {"Sum", read_sum},
+      {"Shape", refuse_shape},
       {"Concat", read_concat},
       {"Softmax", read_softmax},
       {"LogSoftmax", read_softmax},
@@ -320,29 +354,20 @@ const std::map<std::string, Operator>& operators() {
   return all;
 }
 
-std::int64_t Importer::opset() const {
-  std::int64_t version = 0;
-  for (const auto& opset : proto_.opset_import())
-    if (opset.domain().empty() || opset.domain() == "ai.onnx") version = opset.version();
-  return version;
-}
-
 std::string Importer::unused(const std::string& name) const {
   const auto taken = [&](const std::string& candidate) {
     return std::any_of(model_.layers.begin(), model_.layers.end(),
                        [&](const Layer& layer) { return layer.name == candidate; });
   };
-  std::string result = name;
+  std::string result = name.empty() ? "layer" : name;
   for (int i = 2; taken(result); ++i) result = fmt::format("{}_{}", name, i);
   return result;
 }
 
 std::string Importer::name_of(const NodeReader& node, int weight) const {
   const std::string ending = ".weight";
-  if (weight >= 0 && weight < node.proto().input_size()) {
-    const std::string& name = node.proto().input(weight);
-    if (name.ends_with(ending)) return unused(name.substr(0, name.size() - ending.size()));
-  }
+  const std::string tensor = weight < 0 ? "" : node.weight_name(weight);
+  if (tensor.ends_with(ending)) return unused(tensor.substr(0, tensor.size() - ending.size()));
   const std::string& name = node.proto().name();
   return unused(module_of(name.empty() ? node.proto().output(0) : name, node.type()));
 }
@@ -356,8 +381,14 @@ const std::string& Importer::producer(const NodeReader& node, const std::string&
   return found->second;
 }
 
-Layer& Importer::layer_before(const NodeReader& node) {
+bool Importer::is_rows(const std::string& layer) const {
+  return layer == kSampleName ? model_.sample_shape.size() == 1 : rows_.contains(layer);
+}
+
+Layer& Importer::own_layer_before(const NodeReader& node) {
   const std::string& name = producer(node, node.value());
+  if (readers_.at(node.value()) > 1)
+    node.refuse("adds a constant to a value that other nodes read, too");
   for (Layer& layer : model_.layers)
     if (layer.name == name) return layer;
   node.refuse("adds a constant to the sample: export what comes before the first layer apart");
@@ -367,19 +398,25 @@ template <typename Module>
 void Importer::add_reading(const NodeReader& node, const std::string& name, Module module,
                            std::vector<std::string> inputs) {
   if (inputs.empty()) node.refuse("reads constants alone");
-  std::erase(inputs, kSampleName);
+  const bool sample = inputs.front() == kSampleName;
+  if (sample && inputs.size() > 1) node.refuse("reads the sample twice, the first layer may once");
+  if (sample) inputs.clear();
   model_.add(name, std::move(module), std::move(inputs));
   made_[node.proto().output(0)] = name;
 }
 
-/// From the output back.
-std::set<std::string> Importer::needed_values() const {
+/// From the output back; counts who reads them.
+std::set<std::string> Importer::needed_values() {
   std::set<std::string> needed = {graph().output(0).name()};
   for (int i = graph().node_size(); i-- > 0;) {
     const auto& node = graph().node(i);
     const bool used = std::any_of(node.output().begin(), node.output().end(),
                                   [&](const auto& output) { return needed.contains(output); });
-    if (used) needed.insert(node.input().begin(), node.input().end());
+    if (!used) continue;
+    for (const std::string& input : node.input()) {
+      needed.insert(input);
+      ++readers_[input];
+    }
   }
   return needed;
 }
@@ -387,40 +424,57 @@ std::set<std::string> Importer::needed_values() const {
 void Importer::warn() const {
   if (graph().output_size() > 1)
     log_warning("onnx", fmt::format("{} has {} outputs: '{}' is trained, the others are left out",
-                                    file_, graph().output_size(), graph().output(0).name()));
-  if (!for_training_ && proto_.producer_name() != "millrace")
+                                    file_.path, graph().output_size(), graph().output(0).name()));
+  if (!for_training_ && file_.proto.producer_name() != "millrace")
     log_warning(
         "onnx",
         fmt::format("{} was exported for inference: it trains as it stands, without dropout "
                     "and batch normalisation that were folded away; export with "
                     "training=torch.onnx.TrainingMode.TRAINING to keep them",
-                    file_));
+                    file_.path));
+}
+
+void Importer::read(const onnx::NodeProto& proto) {
+  const NodeReader node(proto, constants_, file_.path);
+  const auto found = operators().find(proto.op_type());
+  if (found == operators().end() || (!proto.domain().empty() && proto.domain() != "ai.onnx"))
+    node.refuse(
+        "is no operator that is trained here: `millrace models` lists networks of those "
+        "that are");
+  try {
+    found->second(*this, node);
+  } catch (const c10::Error& error) {
+    node.refuse(std::string("is not as LibTorch needs it: ") + error.what_without_backtrace());
+  }
+}
+
+void Importer::check_widths(const std::vector<LayerFacts>& layers) const {
+  for (const LayerFacts& layer : layers) {
+    const auto expected = widths_.find(layer.name);
+    if (expected == widths_.end() || layer.output_shape.front() == expected->second) continue;
+    onnx_import::refuse(
+        file_.path, fmt::format("layer '{}' makes rows of {} numbers of {}: rows of all numbers "
+                                "of a sample are trained",
+                                layer.name, expected->second, layer.output_shape.front()));
+  }
 }
 
 Model Importer::run() {
-  if (graph().output_size() == 0) onnx_import::refuse(file_, "has no output: export it again");
-  const auto& input = onnx_import::only_input(graph(), file_);
-  model_.name = std::filesystem::path(file_).stem().string();
-  model_.sample_shape = onnx_import::sample_shape_of(input, file_);
-  made_[input.name()] = kSampleName;
+  if (graph().output_size() == 0) onnx_import::refuse(file_.path, "has no output: export it again");
+  model_.name = std::filesystem::path(file_.path).stem().string();
+  model_.sample_shape = onnx_import::sample_shape_of(file_);
+  made_[onnx_import::only_input(file_).name()] = kSampleName;
   const auto needed = needed_values();
   for (const auto& proto : graph().node()) {
     const bool used = proto.output_size() > 0 && needed.contains(proto.output(0));
-    if (!used || constants_.contains(proto.output(0))) continue;
-    const NodeReader node(proto, constants_, file_);
-    const auto found = operators().find(proto.op_type());
-    if (found == operators().end() || (!proto.domain().empty() && proto.domain() != "ai.onnx"))
-      node.refuse(
-          "is no operator that is trained here: `millrace models` lists networks of those "
-          "that are");
-    found->second(*this, node);
+    if (used && !constants_.contains(proto.output(0))) read(proto);
   }
-  if (model_.layers.empty()) onnx_import::refuse(file_, "has no layer between input and output");
-  const auto output = made_.find(graph().output(0).name());
-  if (output == made_.end())
-    onnx_import::refuse(file_,
-                        fmt::format("no node makes the output '{}'", graph().output(0).name()));
-  model_.classes = check_model(model_).back().output_shape.front();
+  if (model_.layers.empty() || !made_.contains(graph().output(0).name()))
+    onnx_import::refuse(file_.path,
+                        fmt::format("no layer makes the output '{}'", graph().output(0).name()));
+  const std::vector<LayerFacts> facts = check_model(model_);
+  check_widths(facts);
+  model_.classes = facts.back().output_shape.front();
   warn();
   return std::move(model_);
 }
@@ -428,12 +482,12 @@ Model Importer::run() {
 }  // namespace
 
 Model import_onnx(const std::string& file) {
-  return Importer(onnx_import::read_proto(file), file).run();
+  const onnx_import::OnnxFile opened = onnx_import::read_onnx(file);
+  return Importer(opened).run();
 }
 
 std::vector<std::int64_t> onnx_sample_shape(const std::string& file) {
-  const onnx::ModelProto proto = onnx_import::read_proto(file);
-  return onnx_import::sample_shape_of(onnx_import::only_input(proto.graph(), file), file);
+  return onnx_import::sample_shape_of(onnx_import::read_onnx(file));
 }
 
 }  // namespace millrace

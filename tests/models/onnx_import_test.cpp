@@ -9,8 +9,10 @@
 #include <gtest/gtest.h>
 #include <onnx/onnx_pb.h>
 #include <torch/nn/modules/batchnorm.h>
+#include <torch/nn/modules/conv.h>
 #include <torch/nn/modules/dropout.h>
 #include <torch/nn/modules/linear.h>
+#include <torch/nn/modules/pooling.h>
 
 #include "framework/base/file.hpp"
 #include "millrace/errors.hpp"
@@ -18,6 +20,7 @@
 #include "models/onnx/export.hpp"
 #include "models/onnx/import.hpp"
 #include "models/source.hpp"
+#include "models/weights.hpp"
 #include "models/zoo/zoo.hpp"
 #include "tests/models/data/image_files.hpp"
 
@@ -232,7 +235,7 @@ TEST(ImportOnnx, RefusesWithTheNode) {
   GraphFile computed({4});
   computed.node("Flatten", {"x"}, "shape");
   computed.node("Reshape", {"x", "shape"}, "y");
-  EXPECT_THAT(computed.refusal(), HasSubstr("a shape that is computed"));
+  EXPECT_THAT(computed.refusal(), HasSubstr("computes a shape"));
   GraphFile dangling({4});
   dangling.node("Relu", {"nothing"}, "y");
   EXPECT_THAT(dangling.refusal(), HasSubstr("reads 'nothing', which no node before it makes"));
@@ -242,6 +245,99 @@ TEST(ImportOnnx, RefusesWithTheNode) {
   alpha.set_name("alpha");
   alpha.set_f(2);
   EXPECT_THAT(scaled.refusal(), HasSubstr("scales its product"));
+}
+
+TEST(ImportOnnx, ATransposedWeightKeepsItsName) {
+  GraphFile file({6});
+  const at::Tensor weight = file.constant("f.weight", {4, 6});
+  file.node("Transpose", {"f.weight"}, "t");
+  file.node("MatMul", {"x", "t"}, "y");
+  const Model model = file.model();
+  EXPECT_THAT(names_of(model), ElementsAre("f"));
+  const at::Tensor inputs = inputs_of(model, 3);
+  EXPECT_TRUE(at::allclose(evaluated(model, inputs), inputs.mm(weight.t())));
+}
+
+TEST(ImportOnnx, NormalisationOfRowsIsOfRows) {
+  GraphFile file({6});
+  for (const char* name : {"w", "b", "m", "v"}) file.constant(name, {6});
+  file.node("BatchNormalization", {"x", "w", "b", "m", "v"}, "y");
+  const Model model = file.model();
+  EXPECT_NE(model.layers[0].module.ptr()->as<torch::nn::BatchNorm1dImpl>(), nullptr);
+}
+
+TEST(ImportOnnx, ConstantsThatNobodyReadsMayBeOfAnyType) {
+  GraphFile file({4});
+  file.constant("w", {4, 4});
+  file.graph().mutable_initializer(0)->set_data_type(onnx::TensorProto::DOUBLE);
+  file.node("Relu", {"x"}, "y");
+  EXPECT_THAT(names_of(file.model()), ElementsAre("y"));
+}
+
+TEST(ImportOnnx, RefusesWhatItWouldMakeOtherwise) {
+  const auto sum = [](const char* type) {
+    GraphFile file({4});
+    file.constant("c", {4});
+    set(file.node(type, {"x", "c"}, "y"), "axis", 1);
+    return file.refusal();
+  };
+  EXPECT_THAT(sum("Sum"), HasSubstr("reads a constant"));
+  EXPECT_THAT(sum("Concat"), HasSubstr("reads a constant"));
+  GraphFile shared({4});
+  shared.constant("w", {4, 4});
+  shared.constant("b", {4});
+  shared.node("MatMul", {"x", "w"}, "m");
+  shared.node("Add", {"m", "b"}, "s");
+  shared.node("Add", {"s", "m"}, "y");
+  EXPECT_THAT(shared.refusal(), HasSubstr("that other nodes read, too"));
+  GraphFile narrow({2, 3, 4});
+  narrow.numbers("shape", {-1, 12});
+  narrow.node("Reshape", {"x", "shape"}, "y");
+  EXPECT_THAT(narrow.refusal(), HasSubstr("makes rows of 12 numbers of 24"));
+  GraphFile doubled({4});
+  doubled.node("Add", {"x", "x"}, "y");
+  EXPECT_THAT(doubled.refusal(), HasSubstr("reads the sample twice"));
+  GraphFile shape({4});
+  shape.node("Shape", {"x"}, "s");
+  shape.node("Reshape", {"x", "s"}, "y");
+  EXPECT_THAT(shape.refusal(), HasSubstr("use torch.flatten(x, 1)"));
+}
+
+TEST(ImportOnnx, RefusesWeightsThatDoNotFit) {
+  const auto conv = [](const std::vector<std::int64_t>& weight,
+                       const std::vector<std::int64_t>& bias, std::int64_t groups) {
+    GraphFile file({3, 8, 8});
+    file.constant("w", weight);
+    file.constant("b", bias);
+    set(file.node("Conv", {"x", "w", "b"}, "y"), "group", groups);
+    return file.refusal();
+  };
+  EXPECT_THAT(conv({4, 3, 3, 3}, {4}, 0), HasSubstr("has 0 groups for 4 outputs"));
+  EXPECT_THAT(conv({4, 3, 3, 3}, {4}, 3), HasSubstr("has 3 groups for 4 outputs"));
+  EXPECT_THAT(conv({4, 3, 3, 3}, {1}, 1), HasSubstr("weights of [1] where [4] are needed"));
+  EXPECT_THAT(conv({4, 3, 3}, {4}, 1), HasSubstr("weights of 3 dimensions"));
+  EXPECT_THAT(conv({4, 3, 0, 3}, {4}, 1), HasSubstr("has no constant weight"));
+  GraphFile norm({3, 4, 4});
+  norm.constant("w", {3});
+  for (const char* name : {"b", "m", "v"}) norm.constant(name, {1});
+  norm.node("BatchNormalization", {"x", "w", "b", "m", "v"}, "y");
+  EXPECT_THAT(norm.refusal(), HasSubstr("weights of [1] where [3] are needed"));
+  GraphFile product({4});
+  product.constant("w", {2, 4, 4});
+  product.node("MatMul", {"x", "w"}, "y");
+  EXPECT_THAT(product.refusal(), HasSubstr("weights of 3 dimensions"));
+  GraphFile single({4});
+  single.constant("w", {4, 4});
+  single.node("MatMul", {"x", "w"}, "m");
+  single.node("Add", {"m"}, "y");
+  EXPECT_THAT(single.refusal(), HasSubstr("has one input"));
+  GraphFile clip({4});
+  clip.constant("low", {2});
+  clip.node("Clip", {"x", "low"}, "y");
+  EXPECT_THAT(clip.refusal(), HasSubstr("has 2 numbers as input 1"));
+  GraphFile huge({std::int64_t{1} << 40, std::int64_t{1} << 40});
+  huge.node("Relu", {"x"}, "y");
+  EXPECT_THAT(huge.refusal(), HasSubstr("is the batch its first extent"));
 }
 
 TEST(ImportOnnx, RefusesDamagedAndForeignFiles) {
@@ -267,6 +363,22 @@ TEST(ImportOnnx, RefusesDamagedAndForeignFiles) {
   EXPECT_THAT(half.refusal(), HasSubstr("'w' is FLOAT16"));
 }
 
+TEST(OpenModel, AHeadThatIsAConvolutionKeepsItsForm) {
+  const ScratchFolder folder;
+  Model model{.name = "own", .sample_shape = {2, 8, 8}, .classes = 4};
+  model.add("head", torch::nn::Conv2d(torch::nn::Conv2dOptions(2, 4, 3).dilation(2).groups(2)))
+      .add("pool", torch::nn::AdaptiveAvgPool2d(1))
+      .add("flatten", torch::nn::Flatten());
+  export_onnx(model, folder / "net.onnx");
+  EXPECT_EQ(open_model(folder / "net.onnx", 4, 1, NewHead::where_needed).classes, 4);
+  const Model fresh = open_model(folder / "net.onnx", 6, 1, NewHead::where_needed);
+  const auto& options = fresh.layers[0].module.ptr()->as<torch::nn::Conv2dImpl>()->options;
+  EXPECT_EQ(options.dilation()->at(0), 2);
+  EXPECT_EQ(options.groups(), 2);
+  EXPECT_THAT(message_of([&] { open_model(folder / "net.onnx", 5, 1, NewHead::always); }),
+              HasSubstr("no new head with that many outputs"));
+}
+
 TEST(OpenModel, AFilesHead) {
   const ScratchFolder folder;
   export_onnx(make_model("mlp", 10), folder / "net.onnx");
@@ -275,8 +387,8 @@ TEST(OpenModel, AFilesHead) {
   EXPECT_EQ(open_model(file, 0).classes, 10);
   EXPECT_THAT(message_of([&] { open_model(file, 7); }),
               AllOf(HasSubstr("has 10 outputs, the data have 7 classes"), HasSubstr("--new-head")));
-  const Model fresh = open_model(file, 7, 3, Head::keep),
-              again = open_model(file, 7, 3, Head::keep);
+  const Model fresh = open_model(file, 7, 3, NewHead::always),
+              again = open_model(file, 7, 3, NewHead::always);
   EXPECT_EQ(check_model(fresh).back().output_shape, (std::vector<std::int64_t>{7}));
   const auto a = named_parameters(fresh), b = named_parameters(again);
   for (std::size_t i = 0; i < a.size(); ++i) EXPECT_TRUE(at::equal(a[i].second, b[i].second));

@@ -48,8 +48,7 @@ std::string costs_table(const Profile& profile) {
 
 /// With as many outputs as the data have classes; the weights do not matter.
 Model costed_model(const RunConfig& config) {
-  return open_model(config.model, classes_of(config), 1,
-                    config.data.empty() ? Head::load : Head::keep);
+  return open_model(config.model, classes_of(config), 1, NewHead::where_needed);
 }
 
 /// Here, or where `board` is named what that says of the board.

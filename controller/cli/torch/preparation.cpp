@@ -17,6 +17,7 @@
 #include "millrace/units.hpp"
 #include "models/data/loader.hpp"
 #include "models/source.hpp"
+#include "models/weights.hpp"
 
 namespace millrace::cli {
 namespace {
@@ -68,9 +69,12 @@ MeasuredProfile measure(const Model& model, const RunConfig& config, bool reuse)
 }
 
 Model prepare_model(const RunConfig& config, std::int64_t classes) {
-  const Head head = config.new_head ? Head::keep : Head::load;
+  const bool weights = !config.weights.empty();
+  const NewHead head = weights           ? NewHead::where_needed
+                       : config.new_head ? NewHead::always
+                                         : NewHead::never;
   Model model = open_model(config.model, classes, config.seed, head);
-  if (!config.weights.empty()) load_weights(model, config.weights, head);
+  if (weights) load_weights(model, config.weights, config.new_head ? Head::keep : Head::load);
   return model;
 }
 

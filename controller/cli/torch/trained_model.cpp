@@ -62,8 +62,9 @@ TrainedModel open_trained(const std::string& folder, const std::string& checkpoi
   const TrainingFacts& facts = opened.info.facts;
   const auto classes = static_cast<std::int64_t>(facts.classes.size());
   // A file's network may have got a new head, and its weights are read below.
-  TrainedModel trained{open_model(source_in(folder, facts.model), classes, 1, Head::keep), facts,
-                       opened.info.step};
+  TrainedModel trained{
+      open_model(source_in(folder, facts.model), classes, 1, NewHead::where_needed), facts,
+      opened.info.step};
   read_weights(opened.file, trained.model, named_parameters(trained.model));
   read_weights(opened.file, trained.model, named_buffers(trained.model));
   for (Layer& layer : trained.model.layers) layer.module.ptr()->eval();

@@ -54,10 +54,10 @@ TrainingData open_training_data(const RunConfig& config, const TrainingFacts* fa
       open_data({.path = data.folder, .seed = config.seed, .skip_bad = config.skip_bad_images});
   if (facts != nullptr) require_classes(data, *facts);
   const auto shape = sample_shape_of(config.model);
-  data.format = sample_format(
-      shape, facts != nullptr
-                 ? normalisation_of(*facts)
-                 : millrace::normalisation_of(*data.split.train, static_cast<int>(shape.front())));
+  data.format = sample_format(shape, {});
+  data.format.normalisation =
+      facts != nullptr ? normalisation_of(*facts)
+                       : millrace::normalisation_of(*data.split.train, data.format.channels);
   log_info("data",
            fmt::format("{} ({}): {} images of {} classes to train, {} to validate", data.folder,
                        data.split.kind, data.split.train->size(), data.classes().size(),
@@ -100,7 +100,9 @@ TrainingFacts facts_of(const RunConfig& config, const TrainingData& data) {
   TrainingFacts facts;
   facts.model = kept_name(config.model);
   facts.seed = config.seed;
-  facts.configuration = to_toml(config);
+  RunConfig kept = config;
+  kept.model = facts.model;
+  facts.configuration = to_toml(kept);
   facts.classes = data.classes();
   const Normalisation& own = data.format.normalisation;
   facts.mean = {own.mean.begin(), own.mean.end()};

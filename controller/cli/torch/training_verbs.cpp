@@ -120,6 +120,7 @@ TrainingSettings training_settings(const RunConfig& config, const TrainingData& 
 int train_in(const RunFolder& folder, const RunConfig& config, bool resume,
              const Presentation& presentation) {
   TrainingData data = open_training_data(config);
+  const auto files = model_files(config);
   const Model model = prepare_model(config, static_cast<std::int64_t>(data.classes().size()));
   const TrainSettings step =
       refined(model, train_settings(config, run_steps(config, data.split.train->size())), config);
@@ -129,7 +130,7 @@ int train_in(const RunFolder& folder, const RunConfig& config, bool resume,
   log_debug("plan", explain(session.plan(), session.profile()));
   if (!resume)
     folder.begin(to_toml(lasting(config, data)), to_json(session.plan()),
-                 to_json(session.profile()), model_files(config));
+                 to_json(session.profile()), files);
   ProgressDisplay display;
   const TrainingResult result = run_training(session, folder, settings, display);
   print(presentation.json ? json_of(result, folder.path()) : text_of(result, folder.path()));

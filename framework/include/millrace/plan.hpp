@@ -120,8 +120,9 @@ struct PlanRequest {
   BatchStatistics statistics = BatchStatistics::batch;
   std::optional<std::int64_t> memory_bytes;      ///< lowers the profile's shared budget
   std::map<std::string, std::vector<int>> cpus;  ///< kind -> CPU numbers; absent: numbered 0, 1, …
-  /// When the search settles for the best plan so far and a bound; absent: after an amount of work
-  /// that takes a few seconds, so that the plan does not depend on the machine's speed.
+  /// When a search that is given a clock settles for the best plan so far and a bound; absent: after
+  /// an amount of work that takes a few seconds, so that the plan does not depend on the machine's
+  /// speed.
   std::optional<double> search_seconds;
 };
 
@@ -136,7 +137,7 @@ using SecondsClock = std::function<double()>;
 
 /// Searches the best plan for the measured costs. Deterministic without search_seconds: same
 /// inputs, same plan (but for SearchReport::seconds, which stays 0 without a clock). Pure: no
-/// threads, no torch. REQUIRES a clock where search_seconds is given. Throws ConfigError (tag
+/// threads, no torch. Throws ConfigError (tag
 /// "plan") for a request that cannot be satisfied (batch 0, micro-batches of layers that need the
 /// whole batch, …).
 std::variant<Plan, PlanFailure> search_plan(const Profile& profile, const PlanRequest& request,

@@ -279,13 +279,13 @@ TEST(CostModel, TooManyKindsAreRefused) {
   EXPECT_THROW(CostModel(profile, std::vector<int>(9, 1), Objective::makespan), ConfigError);
 }
 
-TEST(LeastTimes, AreAtMostWhatAnySplitTakes) {
+TEST(LeastWork, IsAtMostWhatAnySplitTakes) {
   const Model m;
-  const LeastWork work = LeastTimes(m.model, 8, false).work(4);
+  const LeastWork work = least_work(m.model, 8, 4, false);
   EXPECT_DOUBLE_EQ(work.compute_ns[0], 8 * 1.5 * 300);   // conv on a big core, loaded
   EXPECT_DOUBLE_EQ(work.compute_ns[1 * 3 + 2], 8 * 60);  // fc on the GPU
   EXPECT_DOUBLE_EQ(work.update_ns[1 * 3 + 1], 4 * 270);
-  const LeastWork sole = LeastTimes(m.model, 8, true).work(4);
+  const LeastWork sole = least_work(m.model, 8, 4, true);
   EXPECT_DOUBLE_EQ(sole.compute_ns[0], 8 * 300);
 }
 
@@ -293,7 +293,7 @@ TEST(BalanceBound, IsExactWhereSpeedsDifferByAFactorOnly) {
   const Profile profile = fixtures::plain_chain({10, 20, 30}, 4);
   const CostModel model(profile, {4}, Objective::makespan);
   BalanceBound bound(std::pmr::get_default_resource());
-  const LeastWork work = LeastTimes(model, 8, false).work(8);
+  const LeastWork work = least_work(model, 8, 8, false);
   bound.choose_weights(model, work);
   bound.set_work(model, work);
   EXPECT_DOUBLE_EQ(bound.compute_ns(4, 0, 3), 8 * 3 * 60 / 4.0);
@@ -311,7 +311,7 @@ TEST(BalanceBound, KindsThatAreGoodAtDifferentLayersShareThem) {
   }
   const CostModel model(profile, {1, 1}, Objective::makespan);
   BalanceBound bound(std::pmr::get_default_resource());
-  const LeastWork work = LeastTimes(model, 4, false).work(4);
+  const LeastWork work = least_work(model, 4, 4, false);
   bound.choose_weights(model, work);
   bound.set_work(model, work);
   // Each layer on its own device takes 120; no division can do better.
@@ -326,7 +326,7 @@ TEST(BalanceBound, IsInfiniteWhereNoDeviceCanRunALayer) {
   profile.layers[1].backward_ns = {{"other", {1}}};
   const CostModel model(profile, {1, 1}, Objective::makespan);
   BalanceBound bound(std::pmr::get_default_resource());
-  const LeastWork work = LeastTimes(model, 4, false).work(4);
+  const LeastWork work = least_work(model, 4, 4, false);
   bound.choose_weights(model, work);
   bound.set_work(model, work);
   const int core = model.states().state_of(0, 1);
