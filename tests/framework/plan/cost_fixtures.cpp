@@ -117,4 +117,20 @@ Profile plain_chain(const std::vector<double>& ns, int cores) {
   return profile;
 }
 
+Profile branches(int n, int m, int cores) {
+  Profile profile = plain_chain(std::vector<double>(static_cast<std::size_t>(n * m + 2), 1), cores);
+  profile.tensors.clear();
+  const std::string end = "l" + std::to_string(n * m + 1);
+  for (int b = 0; b < n; ++b) {
+    std::string before = "l0";
+    for (int i = 0; i < m; ++i) {
+      const std::string layer = "l" + std::to_string(1 + b * m + i);
+      profile.tensors.push_back({before, {layer}, 1});
+      before = layer;
+    }
+    profile.tensors.push_back({before, {end}, 1});
+  }
+  return profile;
+}
+
 }  // namespace millrace::fixtures

@@ -24,4 +24,8 @@ Profile alexnet(const std::vector<Core>& cores);
 /// A chain of layers "l0", "l1", … of one kind "core": forward = ns, backward = 2 ns per sample.
 Profile plain_chain(const std::vector<double>& ns, int cores);
 
+/// Such layers as a graph: l0, then n branches of m layers each, then one layer that reads them
+/// all.
+Profile branches(int n, int m, int cores = 1);
+
 }  // namespace millrace::fixtures

@@ -127,23 +127,6 @@ TEST(Cuts, SeveralLayersMayReadTheSample) {
   EXPECT_EQ(borders[2], (Border{8, 2, 8, 2}));
 }
 
-/// l0, then n branches of m layers each, then one layer that reads them all.
-Profile branches(int n, int m) {
-  Profile profile = fixtures::plain_chain(std::vector<double>(std::size_t(n * m + 2), 1), 1);
-  profile.tensors.clear();
-  const std::string end = "l" + std::to_string(n * m + 1);
-  for (int b = 0; b < n; ++b) {
-    std::string before = "l0";
-    for (int i = 0; i < m; ++i) {
-      const std::string layer = "l" + std::to_string(1 + b * m + i);
-      profile.tensors.push_back({before, {layer}, 1});
-      before = layer;
-    }
-    profile.tensors.push_back({before, {end}, 1});
-  }
-  return profile;
-}
-
 std::vector<int> members(const Cuts& cuts, int first, int last) {
   std::vector<int> result;
   cuts.visit_members(first, last, [&](int position) { result.push_back(position); });
@@ -151,7 +134,7 @@ std::vector<int> members(const Cuts& cuts, int first, int last) {
 }
 
 TEST(Cuts, AreAllIdealsOfAGraph) {
-  const Cuts cuts(plan_graph(branches(3, 4)));
+  const Cuts cuts(plan_graph(fixtures::branches(3, 4)));
   EXPECT_TRUE(cuts.complete());
   EXPECT_EQ(cuts.size(), 5 * 5 * 5 + 2);
   EXPECT_EQ(cuts.count(cuts.all()), 14);
@@ -168,7 +151,7 @@ TEST(Cuts, AreAllIdealsOfAGraph) {
 }
 
 TEST(Cuts, OfSetsThatAreNoIdealsThereAreNone) {
-  const Cuts cuts(plan_graph(branches(2, 2)));
+  const Cuts cuts(plan_graph(fixtures::branches(2, 2)));
   EXPECT_EQ(cuts.with(0, std::vector<int>{1}), -1);
   EXPECT_EQ(cuts.with(cuts.prefix(1), std::vector<int>{4}), -1);
   const int both = cuts.with(cuts.prefix(1), std::vector<int>{3, 1});
@@ -177,7 +160,7 @@ TEST(Cuts, OfSetsThatAreNoIdealsThereAreNone) {
 }
 
 TEST(Cuts, TooManyKeepTheOrderAndWhatLeastCrosses) {
-  const PlanGraph graph = plan_graph(branches(5, 3));
+  const PlanGraph graph = plan_graph(fixtures::branches(5, 3));
   ASSERT_EQ(Cuts(graph).size(), 1024 + 2);
   const Cuts few(graph, 100);
   EXPECT_FALSE(few.complete());

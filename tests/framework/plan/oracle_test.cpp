@@ -5,6 +5,7 @@
 #include <random>
 
 #include "millrace/schedule.hpp"
+#include "tests/framework/plan/cost_fixtures.hpp"
 #include "tests/framework/plan/exhaustive.hpp"
 #include "tests/framework/plan/random_costs.hpp"
 
@@ -73,6 +74,26 @@ TEST(SearchOracle, FindsTheBestOfAllPlansOn2000Graphs) {
   RecordProperty("plans", std::to_string(tally.plans));
   EXPECT_GT(tally.feasible, 1000);
   EXPECT_LT(tally.feasible, 2000);
+}
+
+/// Forward falls with more samples: the step's first forward and last backward are of micro-batches
+/// of different sizes.
+TEST(SearchOracle, FindsTheBestWhereCostsFallWithMoreSamples) {
+  std::mt19937 random(77);
+  for (int round = 0; round < 300; ++round) {
+    Profile profile = fixtures::plain_chain({1, 1, 1}, 3);
+    profile.samples = {1, 2, 3};
+    for (LayerCosts& layer : profile.layers) {
+      for (auto* pass : {&layer.forward_ns, &layer.backward_ns})
+        (*pass)["core"] = {double(random() % 20), double(random() % 20), double(random() % 20)};
+    }
+    PlanRequest request;
+    request.batch = 3;
+    request.max_replicas = 1;  // shares are for costs that rise
+    const Plan best = std::get<Plan>(search_plan(profile, request));
+    const oracle::Best all = oracle::exhaust(profile, request);
+    EXPECT_NEAR(best.value_ns, *all.score_ns, 1e-9) << round;
+  }
 }
 
 }  // namespace

@@ -302,5 +302,21 @@ TEST(Search, WithoutTimeToFinishReportsABound) {
   EXPECT_LT(part.candidates, whole.candidates);
 }
 
+/// 3^14 ideals: too many to keep.
+TEST(SearchPlan, OfAGraphWithTooManyIdealsIsNotCalledOptimal) {
+  const Profile profile = fixtures::branches(14, 2, 4);
+  PlanRequest request;
+  request.batch = 1;
+  request.objective = Objective::period;
+  const Plan plan = std::get<Plan>(search_plan(profile, request));
+  EXPECT_LE(plan.search.ideals, 100'000);
+  EXPECT_FALSE(plan.optimal);
+  EXPECT_LE(plan.bound_ns, plan.value_ns);
+  EXPECT_LE(plan.value_ns,
+            3 * 30 * 4 / 3.0 + 1e-9);  // all layers, forward and backward, on 3 cores
+  EXPECT_EQ(check_plan(plan, profile, request).stages, plan.stages);
+  EXPECT_FALSE(predicted_times(plan, profile, plan.batch).empty());
+}
+
 }  // namespace
 }  // namespace millrace
