@@ -8,14 +8,20 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <onnx/onnx_pb.h>
+#include <torch/nn/modules/activation.h>
 #include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/conv.h>
 #include <torch/nn/modules/dropout.h>
 #include <torch/nn/modules/linear.h>
 #include <torch/nn/modules/pooling.h>
 
+#include <fstream>
+#include <random>
+
 #include "framework/base/file.hpp"
 #include "millrace/errors.hpp"
+#include "millrace/joins.hpp"
+#include "millrace/log.hpp"
 #include "millrace/plain_forward.hpp"
 #include "models/onnx/export.hpp"
 #include "models/onnx/import.hpp"
@@ -361,6 +367,53 @@ TEST(ImportOnnx, RefusesDamagedAndForeignFiles) {
   half.graph().mutable_initializer(0)->set_data_type(onnx::TensorProto::FLOAT16);
   half.node("Gemm", {"x", "w"}, "y");
   EXPECT_THAT(half.refusal(), HasSubstr("'w' is FLOAT16"));
+}
+
+constexpr int kDamagedFiles = 3000;
+
+/// Small, and of every operator that is exported.
+std::string small_file() {
+  const ScratchFolder folder;
+  Model model{.name = "own", .sample_shape = {2, 8, 8}, .classes = 3};
+  model.add("conv", torch::nn::Conv2d(torch::nn::Conv2dOptions(2, 2, 3).padding(1)))
+      .add("bn", torch::nn::BatchNorm2d(2))
+      .add("relu", torch::nn::ReLU6())
+      .add("sum", Add(), {"relu", "conv"})
+      .add("both", Concat(), {"sum", "relu"})
+      .add("pool", torch::nn::MaxPool2d(2))
+      .add("mean", torch::nn::AvgPool2d(2))
+      .add("flatten", torch::nn::Flatten())
+      .add("drop", torch::nn::Dropout())
+      .add("fc", torch::nn::Linear(16, 3));
+  export_onnx(model, folder / "net.onnx");
+  return read_file(folder / "net.onnx", "test");
+}
+
+TEST(ImportOnnx, DamagedFilesAreErrorsOfTheUserOrNetworks) {
+  const std::string whole = small_file();
+  const ScratchFolder folder;
+  std::mt19937 random(11);
+  int errors = 0, networks = 0;
+  for (int round = 0; round < kDamagedFiles; ++round) {
+    std::string bytes = whole;
+    for (int n = 1 + int(random() % 4); n > 0; --n) {
+      const std::size_t at = random() % bytes.size();
+      if (random() % 8 == 0)
+        bytes.erase(at, random() % 16);
+      else
+        bytes[at] =
+            static_cast<char>(random() % 4 == 0 ? random() : bytes[at] ^ (1 << random() % 8));
+    }
+    std::ofstream(folder / "net.onnx", std::ios::binary) << bytes;
+    try {
+      import_onnx(folder / "net.onnx");
+      ++networks;
+    } catch (const ConfigError&) {
+      ++errors;
+    }
+  }
+  EXPECT_GT(errors, 100);
+  EXPECT_GT(networks, 100);
 }
 
 TEST(OpenModel, AHeadThatIsAConvolutionKeepsItsForm) {
