@@ -90,6 +90,27 @@ double layer_ns(const Profile& profile, const LayerCosts& layer, std::int64_t sa
   return ns(layer.forward_ns) + ns(layer.backward_ns);
 }
 
+/// The least over the schedules; infinity where a block has more devices than samples.
+double step_ns(const Profile& profile, const Planner& planner, int P, std::int64_t batch,
+               std::int64_t micro_batch) {
+  std::vector<double> costs;
+  for (const int layer : plan_graph(profile).order)
+    costs.push_back(
+        layer_ns(profile, profile.layers[static_cast<std::size_t>(layer)], micro_batch));
+  const std::vector<Block> blocks = planner.cut(costs, P);
+  double best = kInfinity;
+  for (const Block& block : blocks)
+    if (block.devices > micro_batch) return best;
+  for (const std::string& schedule : schedule_names()) {
+    const Plan plan = plan_of(profile, blocks, batch, micro_batch, schedule);
+    const auto times = predicted_times(plan, profile, batch);
+    const Schedule actions = make_schedule(schedule, static_cast<int>(blocks.size()),
+                                           static_cast<int>(plan.micro_batches));
+    best = std::min(best, simulate_makespan_ns(actions, times));
+  }
+  return best;
+}
+
 }  // namespace
 
 std::vector<Block> equal_split(int layers, int P) {
@@ -148,28 +169,15 @@ Plan plan_of(const Profile& profile, const std::vector<Block>& blocks, std::int6
 }
 
 double best_step_ns(const Profile& profile, const Planner& planner, std::int64_t batch) {
-  int devices = 0;
+  std::int64_t devices = 0;
   for (const DeviceKind& kind : profile.kinds) devices += kind.count;
-  const int P = std::min(devices, static_cast<int>(profile.layers.size()));
+  const auto all = std::min<std::int64_t>(devices, std::ssize(profile.layers));
   double best = kInfinity;
   for (std::int64_t count = 1; count <= batch; count *= 2) {
     const std::int64_t micro_batch = (batch + count - 1) / count;
-    std::vector<double> costs;
-    for (const int layer : plan_graph(profile).order)
-      costs.push_back(
-          layer_ns(profile, profile.layers[static_cast<std::size_t>(layer)], micro_batch));
-    const std::vector<Block> blocks = planner.cut(costs, P);
-    const bool enough = std::all_of(blocks.begin(), blocks.end(), [&](const Block& block) {
-      return block.devices <= micro_batch;
-    });
-    if (!enough) continue;
-    for (const std::string& schedule : schedule_names()) {
-      const Plan plan = plan_of(profile, blocks, batch, micro_batch, schedule);
-      const auto times = predicted_times(plan, profile, batch);
-      const Schedule actions = make_schedule(schedule, static_cast<int>(blocks.size()),
-                                             static_cast<int>(plan.micro_batches));
-      best = std::min(best, simulate_makespan_ns(actions, times));
-    }
+    // A block may get all devices, each of which needs a sample.
+    for (const std::int64_t P : {all, std::min(all, micro_batch)})
+      best = std::min(best, step_ns(profile, planner, static_cast<int>(P), batch, micro_batch));
   }
   return best;
 }
