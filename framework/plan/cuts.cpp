@@ -26,15 +26,52 @@ bool none_of_them(const std::vector<int>& positions, std::span<const std::uint64
                       [&](int p) { return (set[p / 64] >> p % 64) & 1; });
 }
 
+constexpr std::size_t kMostLooks = 2'000'000;
+
+/// Layers that may run next, at most, when they run in the graph's order.
+std::size_t most_ready(const PlanGraph& graph) {
+  std::vector<std::size_t> missing;
+  std::size_t ready = 0;
+  for (const auto& inputs : graph.inputs) {
+    missing.push_back(inputs.size());
+    ready += inputs.empty() ? 1 : 0;
+  }
+  std::size_t most = ready;
+  for (const auto& readers : graph.readers) {
+    --ready;
+    for (const int reader : readers) ready += --missing[reader] == 0 ? 1 : 0;
+    most = std::max(most, ready);
+  }
+  return std::max<std::size_t>(1, most);
+}
+
 }  // namespace
 
 Cuts::Cuts(const PlanGraph& graph, int most) : words_((graph.order.size() + 63) / 64) {
   complete_ = enumerate(graph, most, std::numeric_limits<std::size_t>::max());
   if (!complete_) {
-    enumerate(graph, std::numeric_limits<int>::max(),
-              std::max<std::size_t>(1, std::size_t(most) / (graph.order.size() + 1)));
+    // Each cut that is kept is looked at with every layer that may run next.
+    const std::size_t levels = graph.order.size() + 1;
+    const std::size_t looks = kMostLooks / levels / most_ready(graph);
+    const std::size_t widest = std::min(static_cast<std::size_t>(most) / levels, looks);
+    widest > 1 ? void(enumerate(graph, std::numeric_limits<int>::max(), widest))
+               : keep_prefixes(graph);
   }
   for (int cut = 0; cut < size(); ++cut) borders_.push_back(crossing(graph, cut));
+}
+
+/// Of the order alone.
+void Cuts::keep_prefixes(const PlanGraph& graph) {
+  forget_from(0);
+  prefixes_.clear();
+  Set prefix(words_, 0);
+  insert(prefix, {});
+  prefixes_.push_back(0);
+  for (int p = 0; p < static_cast<int>(graph.order.size()); ++p) {
+    prefix[p / 64] |= Word{1} << p % 64;
+    insert(prefix, {p, p});
+    prefixes_.push_back(p + 1);
+  }
 }
 
 /// Level by level: all cuts of n layers before those of n + 1. Gives up, and returns false, once

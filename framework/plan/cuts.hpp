@@ -68,6 +68,7 @@ class Cuts {
     return {&sets_[static_cast<std::size_t>(cut) * words_], words_};
   }
   bool enumerate(const PlanGraph& graph, int most, std::size_t widest);
+  void keep_prefixes(const PlanGraph& graph);
   bool add_level(const Ready& ready, int begin, int most);
   void trim_level(const PlanGraph& graph, int begin, const Set& prefix, std::size_t widest);
   Ready ready_of_level(const PlanGraph& graph, const Ready& before, int before_begin,

@@ -5,6 +5,9 @@
 namespace millrace {
 namespace {
 
+/// To find one that is made takes about as long as so many looks at the table.
+constexpr std::int64_t kOfAnOption = 64;
+
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 /// Before its own last backward, once its micro-batches arrive.
@@ -31,6 +34,7 @@ bool RestTable::fill(std::span<const int> cuts, double limit_ns,
   limit_ns_ = limit_ns;
   const int states = model_.states().size();
   places_.assign(static_cast<std::size_t>(states) * cuts_, -1);
+  looked_at_ += static_cast<std::int64_t>(places_.size());
   rests_.clear();
   found_.resize(static_cast<std::size_t>(states));
   for (int state = 0; state < states; ++state) {
@@ -82,6 +86,7 @@ void RestTable::find_rest(int state, int cut) {
   const int used = model_.states().all() - state;
   const RoundTrip before = cut == 0 || period() ? RoundTrip{} : trip(used, 0, cut);
   Rest least{kInfinity, kInfinity, {kInfinity, kInfinity}};
+  looked_at_ += state;
   for (int part = 1; part <= state; ++part) {
     if (!model_.states().contains(state, part)) continue;
     const int left = state - part;
@@ -102,8 +107,11 @@ void RestTable::find_rest(int state, int cut) {
         continue;
       const int layers_behind = model_.layers() - cuts.count(last);
       const int most_behind = std::min(layers_behind, model_.states().devices(left));
-      for (const StageOption& option : options_.get(cut, last, part))
+      looked_at_ += kOfAnOption;
+      for (const StageOption& option : options_.get(cut, last, part)) {
+        looked_at_ += kOfAnOption;
         take_makespan(option, behind, most_behind, before, least);
+      }
     }
   }
   if (least.end_ns < limit_ns_) add(state, cut, least);

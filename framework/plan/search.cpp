@@ -201,6 +201,7 @@ void Search::weigh_below_limit(const BoundedMicroBatch& micro_batch) {
 void Search::extend(const Prefix& prefix) {
   const DeviceStates& states = model_.states();
   for (int part = 1; part < prefix.state_left; ++part) {
+    if (stopped()) return;
     if (!states.contains(prefix.state_left, part)) continue;
     for (const int last : rests_.cuts(prefix.state_left - part)) {
       if (stopped()) return;

@@ -79,7 +79,8 @@ OnnxFile read_onnx(const std::string& path) {
     refuse(path, "is no ONNX network: give a file of torch.onnx.export");
   file.opset = opset_of(file.proto, path);
   if (file.opset < kOldest || file.opset > kNewest)
-    refuse(path, fmt::format("is of opset {}, {} to {} are read: export it with opset_version=17",
+    refuse(path, fmt::format("is of opset {}, {} to {} are read: export it with opset_version=17 "
+                             "(and external_data=False)",
                              file.opset, kOldest, kNewest));
   return file;
 }

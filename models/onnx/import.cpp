@@ -110,7 +110,7 @@ class Importer {
   }
 
   /// As the file calls the layer's weight `i`, else the node.
-  std::string name_of(const NodeReader& node, int weight = -1) const;
+  std::string name_of(const NodeReader& node, int weight = -1);
   /// The layer that made the node's value, which nobody else reads.
   Layer& own_layer_before(const NodeReader& node);
   /// Whether the node's value has no extent but the batch and one more.
@@ -142,6 +142,7 @@ class Importer {
   std::map<std::string, std::string> made_;  ///< value -> layer; "": the sample
   std::map<std::string, int> readers_;       ///< value -> nodes that read it
   std::map<std::string, std::int64_t> widths_;
+  std::map<std::string, std::string> owners_;  ///< weights -> the node that trains them
   std::set<std::string> rows_;
   bool for_training_ = false;
 };
@@ -364,9 +365,15 @@ std::string Importer::unused(const std::string& name) const {
   return result;
 }
 
-std::string Importer::name_of(const NodeReader& node, int weight) const {
+std::string Importer::name_of(const NodeReader& node, int weight) {
   const std::string ending = ".weight";
   const std::string tensor = weight < 0 ? "" : node.weight_name(weight);
+  const auto [owner, is_new] = owners_.try_emplace(tensor, node.proto().name());
+  if (!tensor.empty() && !is_new)
+    node.refuse(
+        fmt::format("shares the weights '{}' with node '{}': each layer trains its own, give "
+                    "each call a module of its own",
+                    tensor, owner->second));
   if (tensor.ends_with(ending)) return unused(tensor.substr(0, tensor.size() - ending.size()));
   const std::string& name = node.proto().name();
   return unused(module_of(name.empty() ? node.proto().output(0) : name, node.type()));
@@ -426,12 +433,12 @@ void Importer::warn() const {
     log_warning("onnx", fmt::format("{} has {} outputs: '{}' is trained, the others are left out",
                                     file_.path, graph().output_size(), graph().output(0).name()));
   if (!for_training_ && file_.proto.producer_name() != "millrace")
-    log_warning(
-        "onnx",
-        fmt::format("{} was exported for inference: it trains as it stands, without dropout "
-                    "and batch normalisation that were folded away; export with "
-                    "training=torch.onnx.TrainingMode.TRAINING to keep them",
-                    file_.path));
+    log_warning("onnx",
+                fmt::format("{} was exported for inference, unless its network has neither dropout "
+                            "nor batch normalisation: it trains as it stands, without dropout "
+                            "and batch normalisation that were folded away; export with "
+                            "training=torch.onnx.TrainingMode.TRAINING to keep them",
+                            file_.path));
 }
 
 void Importer::read(const onnx::NodeProto& proto) {

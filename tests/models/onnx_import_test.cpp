@@ -309,6 +309,16 @@ TEST(ImportOnnx, RefusesWhatItWouldMakeOtherwise) {
   EXPECT_THAT(shape.refusal(), HasSubstr("use torch.flatten(x, 1)"));
 }
 
+TEST(ImportOnnx, RefusesSharedWeights) {
+  GraphFile file({4});
+  file.constant("w", {4, 4});
+  file.node("Gemm", {"x", "w"}, "first");
+  file.node("Identity", {"w"}, "same");
+  file.node("Gemm", {"first", "same"}, "y");
+  EXPECT_THAT(file.refusal(), AllOf(HasSubstr("node '/y/Gemm'"), HasSubstr("the weights 'w'"),
+                                    HasSubstr("node '/first/Gemm'")));
+}
+
 TEST(ImportOnnx, RefusesWeightsThatDoNotFit) {
   const auto conv = [](const std::vector<std::int64_t>& weight,
                        const std::vector<std::int64_t>& bias, std::int64_t groups) {

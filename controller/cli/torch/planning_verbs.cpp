@@ -83,6 +83,11 @@ std::pair<Plan, Profile> plan_here(const PlanCommand& command, const Model& mode
     return {*settings.given_plan, *settings.given_costs};
   }
   const MeasuredProfile measured = measure_for(command.board, model, command.config, true);
+  if (!command.config.plan_file.empty() && command.board.empty()) {
+    TrainSettings settings = train_settings(command.config, 0);
+    settings.reserved_bytes = 0;
+    return {chosen_plan(measured, settings), measured.profile};
+  }
   request.cpus = cpus_by_kind(measured.topology);
   return {make_plan(measured.profile, command.config, request), measured.profile};
 }

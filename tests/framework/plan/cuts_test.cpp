@@ -169,6 +169,17 @@ TEST(Cuts, TooManyKeepTheOrderAndWhatLeastCrosses) {
   EXPECT_EQ(few.all(), few.prefix(17));
 }
 
+TEST(Cuts, OfVeryManyLayersThatWaitForNobodyAreTheOrdersOwn) {
+  const Cuts cuts(plan_graph(fixtures::branches(2000, 1)));
+  EXPECT_FALSE(cuts.complete());
+  EXPECT_EQ(cuts.size(), 2003);
+  for (int p = 0; p <= 2002; p += 77) {
+    EXPECT_EQ(cuts.count(cuts.prefix(p)), p);
+    EXPECT_TRUE(cuts.within(cuts.prefix(p), cuts.all()));
+  }
+  EXPECT_EQ(cuts.border(cuts.prefix(1)).forward_tensors, 2000);
+}
+
 TEST(DeviceStates, CountEverySet) {
   const DeviceStates states({4, 4, 1});
   EXPECT_EQ(states.size(), 50);
