@@ -1,65 +1,21 @@
 #include "models/onnx/import.hpp"
 
+#include <c10/util/Exception.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <torch/nn/modules/activation.h>
-#include <torch/nn/modules/batchnorm.h>
-#include <torch/nn/modules/conv.h>
-#include <torch/nn/modules/dropout.h>
-#include <torch/nn/modules/linear.h>
-#include <torch/nn/modules/pooling.h>
 
 #include <algorithm>
 #include <filesystem>
-#include <functional>
-#include <set>
 #include <sstream>
-#include <type_traits>
-#include <utility>
 
-#include "millrace/joins.hpp"
 #include "millrace/log.hpp"
-#include "models/onnx/graph_reader.hpp"
+#include "models/onnx/importer.hpp"
 
 namespace millrace {
+namespace onnx_import {
 namespace {
 
-namespace nn = torch::nn;
-using onnx_import::Constants;
-using onnx_import::NodeReader;
-
-using Pair = std::vector<std::int64_t>;
-
-torch::ExpandingArray<2> expand(const Pair& pair) { return {{pair.at(0), pair.at(1)}}; }
-
-/// Of a window over images: rows, columns.
-Pair pair_of(const NodeReader& node, const std::string& attribute, Pair absent) {
-  const Pair pair = node.integers(attribute, std::move(absent));
-  if (pair.size() != 2)
-    node.refuse(fmt::format("has {} of {} dimensions, images have 2", attribute, pair.size()));
-  return pair;
-}
-
-/// Begins, then ends; LibTorch pads both sides alike.
-Pair padding_of(const NodeReader& node) {
-  const std::string automatic = node.text("auto_pad");
-  if (!automatic.empty() && automatic != "NOTSET" && automatic != "VALID")
-    node.refuse("pads by auto_pad: export it with numbers");
-  const Pair pads = node.integers("pads", {0, 0, 0, 0});
-  if (pads.size() != 4 || pads[0] != pads[2] || pads[1] != pads[3])
-    node.refuse(
-        fmt::format("has the pads [{}], both sides alike are trained", fmt::join(pads, ", ")));
-  return {pads[0], pads[1]};
-}
-
-/// What is written becomes the module's parameter or statistic.
-void set(const NodeReader& node, torch::Tensor& parameter, const torch::Tensor& value) {
-  if (parameter.sizes() != value.sizes())
-    node.refuse(fmt::format("has weights of [{}] where [{}] are needed",
-                            fmt::join(value.sizes(), ", "), fmt::join(parameter.sizes(), ", ")));
-  const torch::NoGradGuard no_gradients;
-  parameter.copy_(value);
-}
+const std::string kSampleName;  // of no layer
 
 /// PyTorch calls a node by the modules that it is in: "/layer1/layer1.0/conv1/Conv" is of
 /// "layer1.0.conv1".
@@ -76,284 +32,7 @@ std::string module_of(const std::string& node, const std::string& type) {
   return fmt::format("{}", fmt::join(modules, "."));
 }
 
-class Importer {
- public:
-  explicit Importer(const onnx_import::OnnxFile& file) : file_(file), constants_(file) {}
-
-  Model run();
-
-  // Below: what the operators' functions use.
-
-  /// A layer that reads the node's values and makes its first output.
-  template <typename Module>
-  void add(const NodeReader& node, const std::string& name, Module module) {
-    std::vector<std::string> inputs;
-    for (const std::string& value : node.values()) inputs.push_back(producer(node, value));
-    constexpr bool kToRows =
-        std::is_same_v<Module, nn::Flatten> || std::is_same_v<Module, nn::Linear>;
-    if (kToRows || (!inputs.empty() && is_rows(inputs.front()))) rows_.insert(name);
-    add_reading(node, name, std::move(module), std::move(inputs));
-  }
-  template <typename Module>
-  void add(const NodeReader& node, Module module) {
-    add(node, name_of(node), std::move(module));
-  }
-  /// One that makes rows of what the last layer made.
-  void flatten_last(const NodeReader& node) {
-    const std::string name = unused(model_.layers.back().name + ".flatten");
-    rows_.insert(name);
-    add_reading(node, name, nn::Flatten(), {model_.layers.back().name});
-  }
-  /// The node makes nothing new.
-  void pass(const NodeReader& node) {
-    made_[node.proto().output(0)] = producer(node, node.value());
-  }
-
-  /// As the file calls the layer's weight `i`, else the node.
-  std::string name_of(const NodeReader& node, int weight = -1);
-  /// The layer that made the node's value, which nobody else reads.
-  Layer& own_layer_before(const NodeReader& node);
-  /// Whether the node's value has no extent but the batch and one more.
-  bool reads_rows(const NodeReader& node) const { return is_rows(producer(node, node.value())); }
-  /// The last layer's rows must come out with so many numbers.
-  void expect_width(std::int64_t width) { widths_[model_.layers.back().name] = width; }
-  bool is_output(const NodeReader& node) const {
-    return node.proto().output(0) == graph().output(0).name();
-  }
-  std::int64_t opset() const { return file_.opset; }
-  void saw_training() { for_training_ = true; }
-
- private:
-  const onnx::GraphProto& graph() const { return file_.proto.graph(); }
-  std::set<std::string> needed_values();
-  void read(const onnx::NodeProto& proto);
-  const std::string& producer(const NodeReader& node, const std::string& value) const;
-  bool is_rows(const std::string& layer) const;
-  template <typename Module>
-  void add_reading(const NodeReader& node, const std::string& name, Module module,
-                   std::vector<std::string> inputs);
-  std::string unused(const std::string& name) const;
-  void check_widths(const std::vector<LayerFacts>& layers) const;
-  void warn() const;
-
-  const onnx_import::OnnxFile& file_;
-  Constants constants_;
-  Model model_;
-  std::map<std::string, std::string> made_;  ///< value -> layer; "": the sample
-  std::map<std::string, int> readers_;       ///< value -> nodes that read it
-  std::map<std::string, std::int64_t> widths_;
-  std::map<std::string, std::string> owners_;  ///< weights -> the node that trains them
-  std::set<std::string> rows_;
-  bool for_training_ = false;
-};
-
-const std::string kSampleName;  // of no layer
-
-using Operator = std::function<void(Importer&, const NodeReader&)>;
-
-void read_conv(Importer& to, const NodeReader& node) {
-  const torch::Tensor weight = node.weight(1, "weight");
-  if (weight.dim() != 4)
-    node.refuse(fmt::format("has weights of {} dimensions, images need 4", weight.dim()));
-  const auto bias = node.constant(2);
-  const std::int64_t groups = node.integer("group", 1);
-  if (groups < 1 || weight.size(0) % groups != 0)
-    node.refuse(fmt::format("has {} groups for {} outputs", groups, weight.size(0)));
-  nn::Conv2d conv(
-      nn::Conv2dOptions(weight.size(1) * groups, weight.size(0), {{weight.size(2), weight.size(3)}})
-          .stride(expand(pair_of(node, "strides", {1, 1})))
-          .padding(expand(padding_of(node)))
-          .dilation(expand(pair_of(node, "dilations", {1, 1})))
-          .groups(groups)
-          .bias(bias.has_value()));
-  set(node, conv->weight, weight);
-  if (bias) set(node, conv->bias, *bias);
-  to.add(node, to.name_of(node, 1), conv);
-}
-
-torch::Tensor transposed(const NodeReader& node, const torch::Tensor& weight) {
-  if (weight.dim() != 2)
-    node.refuse(fmt::format("has weights of {} dimensions, 2 are trained", weight.dim()));
-  return weight.t();
-}
-
-void add_linear(Importer& to, const NodeReader& node, const torch::Tensor& weight,
-                const std::optional<torch::Tensor>& bias) {
-  if (weight.dim() != 2)
-    node.refuse(fmt::format("has weights of {} dimensions, 2 are trained", weight.dim()));
-  if (bias && (bias->dim() != 1 || bias->size(0) != weight.size(0)))
-    node.refuse("adds something else than a row to its product");
-  nn::Linear linear(nn::LinearOptions(weight.size(1), weight.size(0)).bias(bias.has_value()));
-  set(node, linear->weight, weight);
-  if (bias) set(node, linear->bias, *bias);
-  to.add(node, to.name_of(node, 1), linear);
-}
-
-void read_gemm(Importer& to, const NodeReader& node) {
-  node.require("transA", 0, 0);
-  if (node.number("alpha", 1) != 1 || node.number("beta", 1) != 1)
-    node.refuse("scales its product: export a plain linear layer");
-  const torch::Tensor weight = node.weight(1, "weight");
-  const bool turned = node.integer("transB", 0) == 1;
-  add_linear(to, node, turned ? weight : transposed(node, weight), node.constant(2));
-}
-
-void read_matmul(Importer& to, const NodeReader& node) {
-  add_linear(to, node, transposed(node, node.weight(1, "weight")), std::nullopt);
-}
-
-template <typename Norm>
-void add_norm(Importer& to, const NodeReader& node, const torch::Tensor& scale) {
-  Norm norm(nn::BatchNormOptions(scale.numel())
-                .eps(node.number("epsilon", 1e-5))
-                .momentum(1 - node.number("momentum", 0.9)));
-  set(node, norm->weight, scale);
-  set(node, norm->bias, node.weight(2, "bias"));
-  set(node, norm->running_mean, node.weight(3, "mean"));
-  set(node, norm->running_var, node.weight(4, "variance"));
-  to.add(node, to.name_of(node, 1), norm);
-}
-
-void read_batch_norm(Importer& to, const NodeReader& node) {
-  if (node.integer("training_mode", 0) == 1 || node.proto().output_size() > 1) to.saw_training();
-  const torch::Tensor scale = node.weight(1, "scale");
-  to.reads_rows(node) ? add_norm<nn::BatchNorm1d>(to, node, scale)
-                      : add_norm<nn::BatchNorm2d>(to, node, scale);
-}
-
-void read_max_pool(Importer& to, const NodeReader& node) {
-  if (node.proto().output_size() > 1) node.refuse("hands on indices, which nothing trains here");
-  const Pair kernel = pair_of(node, "kernel_shape", {});
-  to.add(node, nn::MaxPool2d(nn::MaxPool2dOptions(expand(kernel))
-                                 .stride(expand(pair_of(node, "strides", {1, 1})))
-                                 .padding(expand(padding_of(node)))
-                                 .dilation(expand(pair_of(node, "dilations", {1, 1})))
-                                 .ceil_mode(node.integer("ceil_mode", 0) != 0)));
-}
-
-void read_average_pool(Importer& to, const NodeReader& node) {
-  const Pair kernel = pair_of(node, "kernel_shape", {});
-  to.add(node, nn::AvgPool2d(nn::AvgPool2dOptions(expand(kernel))
-                                 .stride(expand(pair_of(node, "strides", {1, 1})))
-                                 .padding(expand(padding_of(node)))
-                                 .ceil_mode(node.integer("ceil_mode", 0) != 0)
-                                 .count_include_pad(node.integer("count_include_pad", 0) != 0)));
-}
-
-void read_global_pool(Importer& to, const NodeReader& node) {
-  to.add(node, nn::AdaptiveAvgPool2d(1));
-}
-
-/// Over the pixels. The axes are an input from opset 18 on.
-void read_mean(Importer& to, const NodeReader& node) {
-  Pair axes = node.integers("axes", {});
-  if (const auto given = node.constant(1)) {
-    const torch::Tensor flat = given->to(torch::kLong).flatten();
-    axes.assign(flat.data_ptr<std::int64_t>(), flat.data_ptr<std::int64_t>() + flat.numel());
-  }
-  for (std::int64_t& axis : axes) axis += axis < 0 ? 4 : 0;
-  std::sort(axes.begin(), axes.end());
-  if (axes != Pair{2, 3})
-    node.refuse(fmt::format("has the axes [{}], the mean over pixels (2, 3) is trained",
-                            fmt::join(axes, ", ")));
-  to.add(node, nn::AdaptiveAvgPool2d(1));
-  if (node.integer("keepdims", 1) == 0) to.flatten_last(node);
-}
-
-void read_flatten(Importer& to, const NodeReader& node) {
-  node.require("axis", 1, 1);
-  to.add(node, nn::Flatten());
-}
-
-constexpr const char* kComputedShape =
-    "computes a shape, such as of x.view(x.size(0), -1): use torch.flatten(x, 1) and export again";
-
-/// To rows of all numbers: [N, K], either of which may be left open.
-void read_reshape(Importer& to, const NodeReader& node) {
-  const auto shape = node.constant(1);
-  if (!shape || shape->scalar_type() != torch::kLong) node.refuse(kComputedShape);
-  if (shape->numel() != 2)
-    node.refuse(fmt::format("makes {} dimensions, rows of 2 are trained", shape->numel()));
-  to.add(node, nn::Flatten());
-  const std::int64_t width = shape->flatten()[1].item<std::int64_t>();
-  if (width != -1) to.expect_width(width);
-}
-
-void refuse_shape(Importer&, const NodeReader& node) { node.refuse(kComputedShape); }
-
-void read_clip(Importer& to, const NodeReader& node) {
-  const auto low = node.constant_number(1), high = node.constant_number(2);
-  if (!low || *low != 0 || (high && *high != 6))
-    node.refuse("clips to something else than 0 .. 6 (relu6) or 0 and above (relu)");
-  if (high) return to.add(node, nn::ReLU6());
-  to.add(node, nn::ReLU());
-}
-
-void read_dropout(Importer& to, const NodeReader& node) {
-  const double p = node.constant_number(1).value_or(node.number("ratio", 0.5));
-  if (!(p >= 0 && p <= 1)) node.refuse(fmt::format("drops a share of {}, 0 to 1 are possible", p));
-  if (node.constant_number(2).value_or(0) != 0 || to.opset() < 12) to.saw_training();
-  to.add(node, nn::Dropout(p));
-}
-
-/// Two values, or the bias of the product before.
-void read_add(Importer& to, const NodeReader& node) {
-  if (node.values().size() == 2) return to.add(node, Add());
-  const auto first = node.constant(0), second = node.constant(1);
-  if (!first && !second) node.refuse("has one input, a sum needs two");
-  Layer& before = to.own_layer_before(node);
-  const auto* linear = before.module.ptr()->as<nn::LinearImpl>();
-  if (linear == nullptr || linear->bias.defined())
-    node.refuse("adds a constant to something else than a product of rows");
-  nn::Linear whole(nn::LinearOptions(linear->weight.size(1), linear->weight.size(0)));
-  set(node, whole->weight, linear->weight);
-  set(node, whole->bias, (first ? *first : *second).flatten());
-  before.module = nn::AnyModule(whole);
-  to.pass(node);
-}
-
-void read_sum(Importer& to, const NodeReader& node) {
-  node.require_values();
-  node.values().size() == 1 ? to.pass(node) : to.add(node, Add());
-}
-
-void read_concat(Importer& to, const NodeReader& node) {
-  node.require("axis", 1, 1);
-  node.require_values();
-  node.values().size() == 1 ? to.pass(node) : to.add(node, Concat());
-}
-
-/// Cross-entropy takes the scores themselves.
-void read_softmax(Importer& to, const NodeReader& node) {
-  if (!to.is_output(node)) node.refuse("stands inside the network, the loss has one at the end");
-  log_info("onnx", fmt::format("the {} at the end is left out: the loss has it", node.type()));
-  to.pass(node);
-}
-
-const std::map<std::string, Operator>& operators() {
-  static const std::map<std::string, Operator> all = {
-      {"Conv", read_conv},
-      {"Gemm", read_gemm},
-      {"MatMul", read_matmul},
-      {"BatchNormalization", read_batch_norm},
-      {"MaxPool", read_max_pool},
-      {"AveragePool", read_average_pool},
-      {"GlobalAveragePool", read_global_pool},
-      {"ReduceMean", read_mean},
-      {"Flatten", read_flatten},
-      {"Reshape", read_reshape},
-      {"Relu", [](Importer& to, const NodeReader& node) { to.add(node, nn::ReLU()); }},
-      {"Clip", read_clip},
-      {"Dropout", read_dropout},
-      {"Add", read_add},
-      {"Sum", read_sum},
-      {"Shape", refuse_shape},
-      {"Concat", read_concat},
-      {"Softmax", read_softmax},
-      {"LogSoftmax", read_softmax},
-      {"Identity", [](Importer& to, const NodeReader& node) { to.pass(node); }}};
-  return all;
-}
+}  // namespace
 
 std::string Importer::unused(const std::string& name) const {
   const auto taken = [&](const std::string& candidate) {
@@ -401,15 +80,12 @@ Layer& Importer::own_layer_before(const NodeReader& node) {
   node.refuse("adds a constant to the sample: export what comes before the first layer apart");
 }
 
-template <typename Module>
-void Importer::add_reading(const NodeReader& node, const std::string& name, Module module,
-                           std::vector<std::string> inputs) {
+/// The first layer reads the sample without naming it.
+void Importer::checked_inputs(const NodeReader& node, std::vector<std::string>& inputs) const {
   if (inputs.empty()) node.refuse("reads constants alone");
   const bool sample = inputs.front() == kSampleName;
   if (sample && inputs.size() > 1) node.refuse("reads the sample twice, the first layer may once");
   if (sample) inputs.clear();
-  model_.add(name, std::move(module), std::move(inputs));
-  made_[node.proto().output(0)] = name;
 }
 
 /// From the output back; counts who reads them.
@@ -459,26 +135,24 @@ void Importer::check_widths(const std::vector<LayerFacts>& layers) const {
   for (const LayerFacts& layer : layers) {
     const auto expected = widths_.find(layer.name);
     if (expected == widths_.end() || layer.output_shape.front() == expected->second) continue;
-    onnx_import::refuse(
-        file_.path, fmt::format("layer '{}' makes rows of {} numbers of {}: rows of all numbers "
-                                "of a sample are trained",
-                                layer.name, expected->second, layer.output_shape.front()));
+    refuse(file_.path, fmt::format("layer '{}' makes rows of {} numbers of {}: rows of all numbers "
+                                   "of a sample are trained",
+                                   layer.name, expected->second, layer.output_shape.front()));
   }
 }
 
 Model Importer::run() {
-  if (graph().output_size() == 0) onnx_import::refuse(file_.path, "has no output: export it again");
+  if (graph().output_size() == 0) refuse(file_.path, "has no output: export it again");
   model_.name = std::filesystem::path(file_.path).stem().string();
-  model_.sample_shape = onnx_import::sample_shape_of(file_);
-  made_[onnx_import::only_input(file_).name()] = kSampleName;
+  model_.sample_shape = sample_shape_of(file_);
+  made_[only_input(file_).name()] = kSampleName;
   const auto needed = needed_values();
   for (const auto& proto : graph().node()) {
     const bool used = proto.output_size() > 0 && needed.contains(proto.output(0));
     if (used && !constants_.contains(proto.output(0))) read(proto);
   }
   if (model_.layers.empty() || !made_.contains(graph().output(0).name()))
-    onnx_import::refuse(file_.path,
-                        fmt::format("no layer makes the output '{}'", graph().output(0).name()));
+    refuse(file_.path, fmt::format("no layer makes the output '{}'", graph().output(0).name()));
   const std::vector<LayerFacts> facts = check_model(model_);
   check_widths(facts);
   model_.classes = facts.back().output_shape.front();
@@ -486,11 +160,11 @@ Model Importer::run() {
   return std::move(model_);
 }
 
-}  // namespace
+}  // namespace onnx_import
 
 Model import_onnx(const std::string& file) {
   const onnx_import::OnnxFile opened = onnx_import::read_onnx(file);
-  return Importer(opened).run();
+  return onnx_import::Importer(opened).run();
 }
 
 std::vector<std::int64_t> onnx_sample_shape(const std::string& file) {

@@ -1,0 +1,100 @@
+#pragma once
+// Makes a model of an ONNX graph, node by node; operators.cpp has what each operator becomes.
+
+#include <torch/nn/modules/linear.h>
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "millrace/model.hpp"
+#include "models/onnx/graph_reader.hpp"
+
+namespace millrace::onnx_import {
+
+class Importer {
+ public:
+  explicit Importer(const OnnxFile& file) : file_(file), constants_(file) {}
+
+  Model run();
+
+  // Below: what the operators' functions use.
+
+  /// A layer that reads the node's values and makes its first output.
+  template <typename Module>
+  void add(const NodeReader& node, const std::string& name, Module module) {
+    std::vector<std::string> inputs;
+    for (const std::string& value : node.values()) inputs.push_back(producer(node, value));
+    constexpr bool kToRows =
+        std::is_same_v<Module, torch::nn::Flatten> || std::is_same_v<Module, torch::nn::Linear>;
+    if (kToRows || (!inputs.empty() && is_rows(inputs.front()))) rows_.insert(name);
+    add_reading(node, name, std::move(module), std::move(inputs));
+  }
+  template <typename Module>
+  void add(const NodeReader& node, Module module) {
+    add(node, name_of(node), std::move(module));
+  }
+  /// One that makes rows of what the last layer made.
+  void flatten_last(const NodeReader& node) {
+    const std::string name = unused(model_.layers.back().name + ".flatten");
+    rows_.insert(name);
+    add_reading(node, name, torch::nn::Flatten(), {model_.layers.back().name});
+  }
+  /// The node makes nothing new.
+  void pass(const NodeReader& node) {
+    made_[node.proto().output(0)] = producer(node, node.value());
+  }
+
+  /// As the file calls the layer's weight `i`, else the node.
+  std::string name_of(const NodeReader& node, int weight = -1);
+  /// The layer that made the node's value, which nobody else reads.
+  Layer& own_layer_before(const NodeReader& node);
+  /// Whether the node's value has no extent but the batch and one more.
+  bool reads_rows(const NodeReader& node) const { return is_rows(producer(node, node.value())); }
+  /// The last layer's rows must come out with so many numbers.
+  void expect_width(std::int64_t width) { widths_[model_.layers.back().name] = width; }
+  bool is_output(const NodeReader& node) const {
+    return node.proto().output(0) == graph().output(0).name();
+  }
+  std::int64_t opset() const { return file_.opset; }
+  void saw_training() { for_training_ = true; }
+
+ private:
+  const onnx::GraphProto& graph() const { return file_.proto.graph(); }
+  std::set<std::string> needed_values();
+  void read(const onnx::NodeProto& proto);
+  const std::string& producer(const NodeReader& node, const std::string& value) const;
+  bool is_rows(const std::string& layer) const;
+  template <typename Module>
+  void add_reading(const NodeReader& node, const std::string& name, Module module,
+                   std::vector<std::string> inputs) {
+    checked_inputs(node, inputs);
+    model_.add(name, std::move(module), std::move(inputs));
+    made_[node.proto().output(0)] = name;
+  }
+  void checked_inputs(const NodeReader& node, std::vector<std::string>& inputs) const;
+  std::string unused(const std::string& name) const;
+  void check_widths(const std::vector<LayerFacts>& layers) const;
+  void warn() const;
+
+  const OnnxFile& file_;
+  Constants constants_;
+  Model model_;
+  std::map<std::string, std::string> made_;  ///< value -> layer; "": the sample
+  std::map<std::string, int> readers_;       ///< value -> nodes that read it
+  std::map<std::string, std::int64_t> widths_;
+  std::map<std::string, std::string> owners_;  ///< weights -> the node that trains them
+  std::set<std::string> rows_;
+  bool for_training_ = false;
+};
+
+/// What an operator becomes: a layer, a part of one, nothing, or a refusal.
+using Operator = std::function<void(Importer&, const NodeReader&)>;
+const std::map<std::string, Operator>& operators();
+
+}  // namespace millrace::onnx_import
