@@ -24,6 +24,7 @@
 #include "models/weights.hpp"
 #include "models/zoo/zoo.hpp"
 #include "tests/models/data/image_files.hpp"
+#include "tests/models/onnx_networks.hpp"
 
 namespace millrace {
 namespace {
@@ -66,15 +67,7 @@ TEST_P(EveryNetworkBack, HasTheSameWeightsAndOutputs) {
   EXPECT_TRUE(at::equal(evaluated(model, inputs), evaluated(back, inputs)));
 }
 
-INSTANTIATE_TEST_SUITE_P(Zoo, EveryNetworkBack,
-                         ::testing::Values("alexnet-32", "lenet5", "mlp", "resnet18", "resnet20",
-                                           "squeezenet1_1", "mobilenet_v2", "googlenet",
-                                           "inception_v3", "densenet121"),
-                         [](const auto& each) {
-                           std::string name = each.param;
-                           std::erase(name, '-');
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(Zoo, EveryNetworkBack, every_network(), test_name);
 
 /// A graph written node by node.
 struct GraphFile {

@@ -15,6 +15,7 @@
 #include "models/onnx/export.hpp"
 #include "models/zoo/zoo.hpp"
 #include "tests/models/data/image_files.hpp"
+#include "tests/models/onnx_networks.hpp"
 
 namespace millrace {
 namespace {
@@ -72,15 +73,7 @@ TEST_P(EveryNetwork, IsValidAndKeepsTheShapes) {
   EXPECT_EQ(found, weights);
 }
 
-INSTANTIATE_TEST_SUITE_P(Zoo, EveryNetwork,
-                         ::testing::Values("alexnet-32", "lenet5", "mlp", "resnet18", "resnet20",
-                                           "squeezenet1_1", "mobilenet_v2", "googlenet",
-                                           "inception_v3", "densenet121"),
-                         [](const auto& each) {
-                           std::string name = each.param;
-                           std::erase(name, '-');
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(Zoo, EveryNetwork, every_network(), test_name);
 
 TEST(ExportOnnx, KeepsWhatOperatorsAreTold) {
   const onnx::ModelProto proto = exported(make_model("resnet18", 10));
