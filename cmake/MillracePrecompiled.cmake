@@ -30,5 +30,12 @@ if(MILLRACE_TORCH)
     LIBS millrace_torch)
 endif()
 if(MILLRACE_TESTS)
+  # What a test itself does is little: compiling it faster is worth more. Headers that are compiled
+  # once need the level of those who use them, where it is 0.
+  set(MILLRACE_TEST_OPTIMISATION -O1)
+  if(MILLRACE_SANITIZE)
+    set(MILLRACE_TEST_OPTIMISATION -O0)
+  endif()
   millrace_precompile(test <gmock/gmock.h> <gtest/gtest.h> LIBS GTest::gtest GTest::gmock)
+  target_compile_options(millrace_test_headers PRIVATE ${MILLRACE_TEST_OPTIMISATION})
 endif()
