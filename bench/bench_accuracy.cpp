@@ -14,6 +14,7 @@
 
 #include "bench/arguments.hpp"
 #include "bench/plain_models.hpp"
+#include "models/data/image_samples.hpp"
 #include "models/data/loader.hpp"
 
 namespace millrace::bench {
@@ -21,23 +22,18 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-LoaderSettings loader_settings(const DataSplit& data, const PlainModel& plain, int batch) {
-  LoaderSettings settings;
-  const int channels = static_cast<int>(plain.sample_shape().front());
-  settings.format = sample_format(plain.sample_shape(), normalisation_of(*data.train, channels));
-  settings.batch = batch;
-  settings.seed = 1;
-  return settings;
+SampleFormat format_of(const DataSplit& data, const Model& model) {
+  const int channels = static_cast<int>(model.sample_shape.front());
+  return sample_format(model.sample_shape, normalisation_of(*data.train, channels));
 }
 
 torch::Tensor outputs_of(PlainModel& plain, const Batch& batch) {
   return plain.forward(batch.inputs.contiguous(at::MemoryFormat::ChannelsLast));
 }
 
-double accuracy_of(PlainModel& plain, const DataSplit& data, const LoaderSettings& settings) {
+double accuracy_of(PlainModel& plain, Loader& loader) {
   const torch::NoGradGuard no_gradients;
   plain.train(false);
-  Loader loader(data.validation, settings);
   std::int64_t correct = 0, samples = 0;
   while (const auto batch = loader.next()) {
     correct += (outputs_of(plain, *batch).argmax(1) == batch->targets).sum().item<std::int64_t>();
@@ -72,16 +68,16 @@ int run(const Arguments& arguments) {
     if (parameter.dim() != 4) continue;
     parameter.set_data(parameter.detach().contiguous(at::MemoryFormat::ChannelsLast));
   }
-  const LoaderSettings validation = loader_settings(data, plain, arguments.positive("--batch"));
-  LoaderSettings training = validation;
-  training.augmentation = default_augmentation(*data.train, training.format);
-  Loader loader(data.train, training);
+  const SampleFormat format = format_of(data, plain.model());
+  const std::int64_t batch = arguments.positive("--batch");
+  Loader loader(std::make_shared<ImageSamples>(data.train, format),
+                {.batch = batch, .training = true});
+  Loader validation(std::make_shared<ImageSamples>(data.validation, format), {.batch = batch});
   const double learning_rate = std::strtod(arguments.text("--lr").c_str(), nullptr);
   const int seconds = arguments.positive("--seconds");
   const std::int64_t steps = train(plain, loader, learning_rate, seconds);
   fmt::print("{{\"steps\": {}, \"images_per_second\": {:.1f}, \"accuracy\": {:.4f}}}\n", steps,
-             static_cast<double>(steps * validation.batch) / seconds,
-             accuracy_of(plain, data, validation));
+             static_cast<double>(steps * batch) / seconds, accuracy_of(plain, validation));
   return 0;
 }
 

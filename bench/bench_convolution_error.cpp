@@ -15,6 +15,7 @@
 #include "bench/arguments.hpp"
 #include "framework/layers/layer_op.hpp"
 #include "millrace/model.hpp"
+#include "models/data/image_samples.hpp"
 #include "models/data/loader.hpp"
 #include "models/weights.hpp"
 #include "models/zoo/zoo.hpp"
@@ -32,12 +33,12 @@ using Results = std::array<torch::Tensor, 3>;
 constexpr std::array<const char*, 3> kPasses = {"forward", "input gradient", "weight gradient"};
 
 Batch first_batch(const DataSplit& data, const Model& model, int batch) {
-  LoaderSettings settings;
   const int channels = static_cast<int>(model.sample_shape.front());
-  settings.format = sample_format(model.sample_shape, normalisation_of(*data.train, channels));
-  settings.batch = batch;
-  settings.augmentation = default_augmentation(*data.train, settings.format);
-  return *Loader(data.train, settings).next();
+  const SampleFormat format =
+      sample_format(model.sample_shape, normalisation_of(*data.train, channels));
+  return *Loader(std::make_shared<ImageSamples>(data.train, format),
+                 {.batch = batch, .training = true})
+              .next();
 }
 
 std::vector<Taken> taken_by_layers(const Model& model, const std::vector<LayerFacts>& facts,

@@ -29,19 +29,20 @@ int run(const Arguments& arguments) {
   at::set_num_threads(arguments.positive("--threads"));
   torch::manual_seed(1);
   PlainModel network(arguments.text("--model"), classes);
-  std::vector<std::int64_t> shape = network.sample_shape();
-  shape.insert(shape.begin(), batch);
   const auto layout = layout_of(arguments);
   for (at::Tensor& parameter : network.parameters()) {
     if (parameter.dim() == 4) parameter.set_data(parameter.detach().contiguous(layout));
   }
-  const torch::Tensor images = torch::randn(shape).contiguous(layout);
-  const torch::Tensor labels = torch::randint(classes, {batch}, torch::kLong);
+  const Model& model = network.model();
+  torch::Tensor inputs = random_inputs(model, batch);
+  if (inputs.dim() == 4) inputs = inputs.contiguous(layout);
+  const torch::Tensor labels = random_labels(model, check_model(model).back(), batch).flatten();
   torch::optim::SGD optimizer(network.parameters(), torch::optim::SGDOptions(0.01).momentum(0.9));
 
   const auto step = [&] {
     optimizer.zero_grad();
-    const auto loss = torch::nn::functional::cross_entropy(network.forward(images), labels);
+    const auto outputs = network.forward(inputs).flatten(0, -2);  // [samples x positions, classes]
+    const auto loss = torch::nn::functional::cross_entropy(outputs, labels);
     loss.backward();
     optimizer.step();
   };

@@ -1,8 +1,6 @@
 // Entries "plan" and "even data parallel": training through the plan of a file. Prints one JSON
 // line with the estimate that was made before the timed steps.
 
-#include <ATen/ops/randint.h>
-#include <ATen/ops/randn.h>
 #include <fmt/format.h>
 #include <torch/types.h>
 
@@ -37,9 +35,8 @@ int run(const Arguments& arguments) {
   const Estimate estimate = estimate_run(training.profile(), training.plan(), shape);
 
   torch::manual_seed(1);
-  std::vector<std::int64_t> sizes = model.sample_shape;
-  sizes.insert(sizes.begin(), batch);
-  const Batch data{torch::randn(sizes), torch::randint(classes, {batch}, torch::kLong)};
+  const Batch data{random_inputs(model, batch),
+                   random_labels(model, check_model(model).back(), batch)};
   const StepTimes times = time_steps([&] { training.step(data); }, arguments);
   fmt::print(
       "{{\"images_per_second\": {:.6g}, \"expected_ns\": {:.0f}, \"latest_ns\": {:.0f}, "

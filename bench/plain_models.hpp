@@ -18,7 +18,7 @@ class PlainModel {
 
   at::Tensor forward(const at::Tensor& inputs) const;
   std::vector<at::Tensor> parameters() const;
-  const std::vector<std::int64_t>& sample_shape() const { return model_.sample_shape; }
+  const Model& model() const { return model_; }
   void train(bool on);
 
  private:

@@ -24,9 +24,9 @@ std::string step_text(const TrainingProgress& progress) {
                             : fmt::format("step {}", progress.step);
 }
 
-std::string speed_text(const TrainingProgress& progress) {
-  return fmt::format("{:.{}f} img/s", progress.images_per_second,
-                     progress.images_per_second < 10 ? 2 : 0);
+std::string speed_text(const TrainingProgress& progress, const std::string& unit) {
+  return fmt::format("{:.{}f} {}", progress.images_per_second,
+                     progress.images_per_second < 10 ? 2 : 0, unit);
 }
 
 std::string loss_text(const TrainingProgress& progress) {
@@ -56,15 +56,15 @@ std::string bar_text(double fraction, int inner) {
 
 }  // namespace
 
-std::string progress_line(const TrainingProgress& progress) {
+std::string progress_line(const TrainingProgress& progress, const std::string& unit) {
   return joined({step_text(progress), fmt::format("epoch {}", progress.epoch + 1),
-                 speed_text(progress), loss_text(progress), left_text(progress),
+                 speed_text(progress, unit), loss_text(progress), left_text(progress),
                  latest_text(progress)});
 }
 
-std::string progress_bar(const TrainingProgress& progress, int width) {
+std::string progress_bar(const TrainingProgress& progress, int width, const std::string& unit) {
   const std::string percent = fmt::format("{:3.0f} %", std::floor(100 * progress.fraction));
-  std::vector<std::string> parts = {percent, speed_text(progress), loss_text(progress),
+  std::vector<std::string> parts = {percent, speed_text(progress, unit), loss_text(progress),
                                     left_text(progress), step_text(progress)};
   // In order of what is missed least: the last part goes first.
   const auto columns = static_cast<std::size_t>(std::max(width, 1));
@@ -96,7 +96,8 @@ ProgressDisplay::Output ProgressDisplay::standard_error() {
           [](const std::string& line) { log_info("train", line); }};
 }
 
-ProgressDisplay::ProgressDisplay(Output output) : output_(std::move(output)) {}
+ProgressDisplay::ProgressDisplay(Output output, std::string unit)
+    : output_(std::move(output)), unit_(std::move(unit)) {}
 
 ProgressDisplay::~ProgressDisplay() { wipe(); }
 
@@ -112,9 +113,9 @@ void ProgressDisplay::stepped(const TrainingProgress& progress) {
   const std::int64_t interval = output_.terminal ? kTerminalInterval_ns : kLogInterval_ns;
   if (progress.elapsed_ns - shown_ns_ < interval) return;
   shown_ns_ = progress.elapsed_ns;
-  if (!output_.terminal) return print(progress_line(progress));
+  if (!output_.terminal) return print(progress_line(progress, unit_));
   // One column stays free: some terminals break the line when the last one is written.
-  output_.draw(fmt::format("\r{}\x1b[K", progress_bar(progress, output_.columns() - 1)));
+  output_.draw(fmt::format("\r{}\x1b[K", progress_bar(progress, output_.columns() - 1, unit_)));
   drawn_ = true;
 }
 

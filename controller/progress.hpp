@@ -10,10 +10,12 @@ namespace millrace {
 
 /// "[=====>      ]  42 %  step 420/1000  118 img/s  loss 1.234  left 1 m 20 s (latest 1 m 31 s)",
 /// fitted to `width` columns: first the latest time, then the bar, then other parts are left out.
-std::string progress_bar(const TrainingProgress& progress, int width);
+/// `unit`: of the speed.
+std::string progress_bar(const TrainingProgress& progress, int width,
+                         const std::string& unit = "img/s");
 
 /// The same without a bar, whole: for logs.
-std::string progress_line(const TrainingProgress& progress);
+std::string progress_line(const TrainingProgress& progress, const std::string& unit = "img/s");
 
 /// Draws on standard error; silent under Verbosity::quiet. Not thread-safe.
 class ProgressDisplay : public TrainingObserver {
@@ -27,7 +29,7 @@ class ProgressDisplay : public TrainingObserver {
   };
   static Output standard_error();
 
-  explicit ProgressDisplay(Output output = standard_error());
+  explicit ProgressDisplay(Output output = standard_error(), std::string unit = "img/s");
   /// Wipes a line that is still drawn (the run ended, or threw).
   ~ProgressDisplay() override;
 
@@ -41,6 +43,7 @@ class ProgressDisplay : public TrainingObserver {
   void wipe();
 
   Output output_;
+  std::string unit_;  ///< of the speed
   std::int64_t shown_ns_ = 0;
   bool drawn_ = false;
 };

@@ -24,6 +24,7 @@ struct TrainStep::Parts {
     const StepResults results = stages.results();
     report.samples = results.samples;
     report.loss = results.loss;
+    report.answers = results.answers;
     report.correct = results.correct;
     report.gradient_norm = results.gradient_norm;
     report.step = next_step;

@@ -55,8 +55,10 @@ struct EvalCommand {
 
 struct PredictCommand {
   std::string source, checkpoint;
-  std::vector<std::string> images;
-  bool skip_bad_images = false;  ///< warn of them instead of stopping
+  std::vector<std::string> inputs;  ///< images, or beginnings of texts
+  bool skip_bad_images = false;     ///< warn of them instead of stopping
+  std::int64_t length = 200;        ///< characters that a text goes on for
+  std::uint64_t seed = 1;           ///< of their draws
 };
 
 struct ExportCommand {

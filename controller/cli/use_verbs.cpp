@@ -17,7 +17,7 @@ void add_checkpoint(CLI::App& app, std::string& checkpoint) {
 
 void add_eval(CLI::App& program, Action& action) {
   const auto command = std::make_shared<EvalCommand>();
-  Verb verb(program, action, "eval", "loss and accuracy on the validation images of a data set");
+  Verb verb(program, action, "eval", "loss and accuracy on the validation part of a data set");
   verb.app()
       .add_option("source", command->source, "folder of a run, or a file of weights")
       ->type_name("DIR|FILE")
@@ -35,16 +35,27 @@ void add_eval(CLI::App& program, Action& action) {
 
 void add_predict(CLI::App& program, Action& action) {
   const auto command = std::make_shared<PredictCommand>();
-  Verb verb(program, action, "predict", "names what a trained model sees in images");
+  Verb verb(program, action, "predict",
+            "names what a trained model sees in images, or goes on with texts");
   verb.app().add_option("folder", command->source, "folder of a run")->type_name("DIR")->required();
   verb.app()
-      .add_option("image", command->images, "JPEG or PNG files")
-      ->type_name("IMAGE")
+      .add_option("input", command->inputs,
+                  "JPEG or PNG files; of a model of text, beginnings to go on with")
+      ->type_name("IMAGE|TEXT")
       ->required();
   verb.app().add_flag("--skip-bad-images", command->skip_bad_images,
                       "leave out images that cannot be read instead of stopping");
+  verb.app()
+      .add_option("--length", command->length, "characters that a text goes on for")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1'000'000));
+  verb.app()
+      .add_option("--seed", command->seed, "seed of the characters that are drawn")
+      ->capture_default_str();
   add_checkpoint(verb.app(), command->checkpoint);
-  verb.examples("  millrace predict run cat.jpg dog.png --json");
+  verb.examples(
+      "  millrace predict run cat.jpg dog.png --json\n"
+      "  millrace predict tales-run \"On Monday \" --length 80");
   verb.runs([command](const SettingLayers&, const Presentation& presentation) {
     return torch_verbs().predict(*command, presentation);
   });

@@ -52,6 +52,11 @@ const std::map<std::string, std::vector<Candidate>>& candidates() {
       {"batch_norm", {{kOwn, make_batch_norm_op}}},
       {"add", {{kContiguous, make_add_op}}},
       {"concat", {{kContiguous, make_concat_op}}},
+      {"embedding", {{kContiguous, make_embedding_op}}},
+      {"place_embedding", {{kContiguous, make_place_embedding_op}}},
+      {"layer_norm", {{kContiguous, make_layer_norm_op}}},
+      {"gelu", {{kContiguous, make_gelu_op}}},
+      {"attention", {{kContiguous, make_attention_op}}},
   };
   return all;
 }
@@ -92,7 +97,8 @@ bool follows_batch_norm(const std::vector<LayerFacts>& layers, std::size_t l) {
 
 /// Some layer that reads the output keeps it.
 bool input_is_kept(const std::vector<LayerFacts>& layers, std::size_t l) {
-  static const std::set<std::string> drop = {"add", "concat", "relu", "relu6", "dropout"};
+  static const std::set<std::string> drop = {"add",   "concat",  "relu",
+                                             "relu6", "dropout", "place_embedding"};
   for (const int reader : layers[l].readers) {
     const auto r = static_cast<std::size_t>(reader);
     const bool view = layers[r].type == "flatten" || layers[r].type == "identity";
@@ -150,7 +156,8 @@ double saved_bytes_per_sample(const std::vector<LayerFacts>& layers, std::size_t
   const LayerFacts& facts = layers[l];
   if (deferred_bytes_per_sample(facts, implementation) > 0) return 0;
   const double x = elements(facts.input_shape), y = elements(facts.output_shape);
-  static const std::set<std::string> keep_nothing = {"flatten", "identity", "add", "concat"};
+  static const std::set<std::string> keep_nothing = {"flatten", "identity", "add", "concat",
+                                                     "place_embedding"};
   if (keep_nothing.contains(facts.type)) return 0;
   if (facts.type == "relu")
     return follows_batch_norm(layers, l) || input_is_kept(layers, l) ? 0 : 4 * y;
@@ -158,6 +165,9 @@ double saved_bytes_per_sample(const std::vector<LayerFacts>& layers, std::size_t
   if (facts.type == "dropout") return x;
   if (facts.type == "max_pool2d") return implementation == kOwn ? y : 4 * x + 8 * y;
   if (facts.type == "module") return 4 * (input_elements(layers, l) + y);
+  if (facts.type == "embedding") return 8 * x;
+  if (facts.type == "attention") return 4 * (x + facts.inner_elements);
+  if (facts.type == "lstm") return 4 * (x + y + facts.inner_elements);
   return 4 * x;
 }
 

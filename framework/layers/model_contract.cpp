@@ -2,6 +2,8 @@
 
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/randint.h>
+#include <ATen/ops/randn.h>
 #include <ATen/ops/zeros.h>
 #include <c10/util/Exception.h>
 
@@ -175,7 +177,8 @@ void check_output(const Model& model, const Layer& layer, const at::Tensor& outp
 
 void check_classes(const Model& model, const Shape& output) {
   if (model.loss) return;  // the user's own loss knows its shapes
-  if (output.size() == 1 && (model.classes == 0 || output[0] == model.classes)) return;
+  const bool rows = output.size() == 1 || output.size() == 2;
+  if (rows && (model.classes == 0 || output.back() == model.classes)) return;
   const std::string wanted =
       model.classes == 0 ? "one number per class" : std::to_string(model.classes) + " classes";
   refuse(model, "the last layer's output is " + text(output) + ", softmax cross-entropy takes " +
@@ -191,6 +194,7 @@ void add_facts(LayerFacts& facts, const Layer& layer, const at::Tensor& input,
     facts.weights_bytes += static_cast<std::int64_t>(value.nbytes());
   }
   facts.forward_flops = forward_flops(*layer.module.ptr(), facts.output_shape);
+  facts.inner_elements = inner_elements(*layer.module.ptr(), facts.output_shape);
 }
 
 /// The weight gradient costs what forward costs, and so does the input gradient, which is needed
@@ -204,6 +208,11 @@ void add_backward_flops(std::vector<LayerFacts>& layers) {
     facts.backward_flops = facts.forward_flops * (before ? 2 : 1);
     learns.push_back(before || facts.weights_bytes > 0);
   }
+}
+
+Shape batch_of(std::int64_t samples, Shape shape) {
+  shape.insert(shape.begin(), samples);
+  return shape;
 }
 
 }  // namespace
@@ -221,9 +230,8 @@ std::vector<LayerFacts> check_model(const Model& model) {
   check_parameters(model);
 
   const at::NoGradGuard no_gradients;
-  Shape shape = model.sample_shape;
-  shape.insert(shape.begin(), 1);
-  const at::Tensor sample = at::zeros(shape);
+  const at::Tensor sample =
+      at::zeros(batch_of(1, model.sample_shape), model.vocabulary > 0 ? at::kLong : at::kFloat);
   std::vector<at::Tensor> outputs;
   for (std::size_t l = 0; l < result.size(); ++l) {
     const Layer& layer = model.layers[l];
@@ -241,6 +249,17 @@ std::vector<LayerFacts> check_model(const Model& model) {
   check_classes(model, result.back().output_shape);
   add_backward_flops(result);
   return result;
+}
+
+torch::Tensor random_inputs(const Model& model, std::int64_t samples) {
+  const Shape shape = batch_of(samples, model.sample_shape);
+  return model.vocabulary > 0 ? at::randint(model.vocabulary, shape, at::kLong) : at::randn(shape);
+}
+
+torch::Tensor random_labels(const Model& model, const LayerFacts& last, std::int64_t samples) {
+  Shape positions = last.output_shape;
+  positions.pop_back();
+  return at::randint(model.classes, batch_of(samples, positions), at::kLong);
 }
 
 std::vector<std::pair<std::string, torch::Tensor>> named_parameters(const Model& model) {

@@ -9,11 +9,13 @@
 #include <torch/nn/modules/instancenorm.h>
 #include <torch/nn/modules/linear.h>
 #include <torch/nn/modules/normalization.h>
+#include <torch/nn/modules/rnn.h>
 
 #include <mutex>
 
 #include "millrace/log.hpp"
 #include "millrace/model.hpp"
+#include "millrace/sequence.hpp"
 
 namespace millrace {
 namespace {
@@ -59,7 +61,8 @@ bool reset(nn::Module& module) {
                       nn::BilinearImpl, nn::EmbeddingImpl, nn::EmbeddingBagImpl, nn::LayerNormImpl,
                       nn::GroupNormImpl, nn::BatchNorm1dImpl, nn::BatchNorm2dImpl,
                       nn::BatchNorm3dImpl, nn::InstanceNorm1dImpl, nn::InstanceNorm2dImpl,
-                      nn::InstanceNorm3dImpl>(module);
+                      nn::InstanceNorm3dImpl, nn::RNNImpl, nn::LSTMImpl, nn::GRUImpl,
+                      PlaceEmbeddingImpl>(module);
 }
 
 void reset_tree(nn::Module& module, const std::string& name) {

@@ -5,14 +5,17 @@
 #include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/conv.h>
 #include <torch/nn/modules/dropout.h>
+#include <torch/nn/modules/embedding.h>
 #include <torch/nn/modules/instancenorm.h>
 #include <torch/nn/modules/linear.h>
+#include <torch/nn/modules/normalization.h>
 #include <torch/nn/modules/pooling.h>
 
 #include <functional>
 #include <numeric>
 
 #include "millrace/joins.hpp"
+#include "millrace/sequence.hpp"
 
 namespace millrace {
 namespace {
@@ -100,6 +103,12 @@ std::string module_type(const nn::Module& module) {
   if (is_any<nn::BatchNorm1dImpl, nn::BatchNorm2dImpl>(module)) return "batch_norm";
   if (module.as<AddImpl>()) return "add";
   if (module.as<ConcatImpl>()) return "concat";
+  if (module.as<nn::EmbeddingImpl>()) return "embedding";
+  if (module.as<nn::LayerNormImpl>()) return "layer_norm";
+  if (module.as<nn::GELUImpl>()) return "gelu";
+  if (module.as<PlaceEmbeddingImpl>()) return "place_embedding";
+  if (module.as<CausalAttentionImpl>()) return "attention";
+  if (module.as<SequenceLSTMImpl>()) return "lstm";
   return "module";
 }
 
@@ -154,6 +163,19 @@ double forward_flops(const nn::Module& module, const std::vector<std::int64_t>& 
   if (const auto* linear = module.as<nn::LinearImpl>()) {
     return 2 * static_cast<double>(linear->options.in_features()) * elements(output);
   }
+  if (module.as<CausalAttentionImpl>())  // queries by keys, weights by values
+    return 4 * static_cast<double>(output.front()) * elements(output);
+  if (const auto* lstm = module.as<SequenceLSTMImpl>()) {
+    const auto& options = lstm->options_base;
+    return 8 * static_cast<double>(options.input_size() + options.hidden_size()) * elements(output);
+  }
+  return 0;
+}
+
+double inner_elements(const nn::Module& module, const std::vector<std::int64_t>& output) {
+  if (const auto* attention = module.as<CausalAttentionImpl>())
+    return static_cast<double>(attention->heads() * output.front() * output.front());
+  if (module.as<SequenceLSTMImpl>()) return 12 * elements(output);
   return 0;
 }
 

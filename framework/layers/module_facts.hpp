@@ -10,7 +10,8 @@
 namespace millrace {
 
 /// "conv2d", "linear", "relu", "relu6", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d",
-/// "dropout", "flatten", "identity", "batch_norm", "add", "concat"; "module" for every other one.
+/// "dropout", "flatten", "identity", "batch_norm", "add", "concat", "embedding", "layer_norm",
+/// "gelu", "place_embedding", "attention", "lstm"; "module" for every other one.
 std::string module_type(const torch::nn::Module& module);
 
 /// Writes its output over its input.
@@ -30,7 +31,11 @@ std::string unmet_input(const torch::nn::Module& module, const std::vector<std::
 /// Floating-point operations of one sample's forward pass, multiply and add counted apart, bias and
 /// elementwise work left out:
 ///   conv2d: 2 * (Cin / groups) * Kh * Kw per output element;  linear: 2 * in per output element
+///   attention: 4 * positions, lstm (one layer): 8 * (in + out) per output element
 /// and 0 for every other type. `output` is one sample's shape.
 double forward_flops(const torch::nn::Module& module, const std::vector<std::int64_t>& output);
+
+/// LayerFacts::inner_elements.
+double inner_elements(const torch::nn::Module& module, const std::vector<std::int64_t>& output);
 
 }  // namespace millrace

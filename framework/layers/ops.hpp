@@ -123,6 +123,11 @@ std::unique_ptr<LayerOp> make_identity_op(const OpRequest&);
 std::unique_ptr<LayerOp> make_batch_norm_op(const OpRequest&);
 std::unique_ptr<LayerOp> make_add_op(const OpRequest&);
 std::unique_ptr<LayerOp> make_concat_op(const OpRequest&);
+std::unique_ptr<LayerOp> make_embedding_op(const OpRequest&);
+std::unique_ptr<LayerOp> make_place_embedding_op(const OpRequest&);
+std::unique_ptr<LayerOp> make_layer_norm_op(const OpRequest&);
+std::unique_ptr<LayerOp> make_gelu_op(const OpRequest&);
+std::unique_ptr<LayerOp> make_attention_op(const OpRequest&);
 
 /// Whether the implementation of our own serves the layer.
 bool has_direct(const Layer& layer, const LayerFacts& facts);

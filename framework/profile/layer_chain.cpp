@@ -99,7 +99,7 @@ std::size_t ScratchWeights::bytes() const {
 
 LayerChain::LayerChain(const Model& model, const std::vector<LayerFacts>& facts,
                        const ChainChoice& choice, ScratchWeights& weights, Replicas* replicas)
-    : sample_shape_(model.sample_shape),
+    : model_(model),
       last_reader_(facts.size() + 1, 0),
       input_gradients_(input_gradients(facts)),
       weights_(weights),
@@ -121,11 +121,7 @@ LayerChain::LayerChain(const Model& model, const std::vector<LayerFacts>& facts,
 }
 
 const at::Tensor& LayerChain::input(std::int64_t samples) {
-  if (!input_.defined() || input_.size(0) != samples) {
-    std::vector<std::int64_t> shape = sample_shape_;
-    shape.insert(shape.begin(), samples);
-    input_ = at::randn(shape);
-  }
+  if (!input_.defined() || input_.size(0) != samples) input_ = random_inputs(model_, samples);
   return input_;
 }
 

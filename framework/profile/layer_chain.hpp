@@ -38,7 +38,7 @@ class ScratchWeights {
 /// Not thread-safe; runs on the calling thread and its OpenMP team.
 class LayerChain {
  public:
-  /// `weights` must outlive the chain, and `replicas`: the other chains that compute parts of the
+  /// `model` and `weights` must outlive the chain, and `replicas`: the other chains that compute parts of the
   /// same batch at the same time; null: there is none.
   LayerChain(const Model& model, const std::vector<LayerFacts>& facts, const ChainChoice& choice,
              ScratchWeights& weights, Replicas* replicas = nullptr);
@@ -70,7 +70,7 @@ class LayerChain {
   std::vector<at::Tensor> inputs_of(std::size_t l, Values& values) const;
   double backward_ns(std::size_t l, Saved& saved, Gradients& gradients);
 
-  std::vector<std::int64_t> sample_shape_;
+  const Model& model_;
   std::vector<std::unique_ptr<LayerOp>> ops_;
   std::vector<std::vector<int>> producers_;  // by layer
   std::vector<int> last_reader_;             // by producer + 1

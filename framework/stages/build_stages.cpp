@@ -53,7 +53,7 @@ class Cutter {
         design.layers[static_cast<std::size_t>(worker)].push_back(
             make(layer, plan, worker, *design.team));
     }
-    design.last = count() == cut_.size();
+    design.last = static_cast<std::size_t>(count()) == cut_.size();
     design.borders.outputs = crossing();
     for (const int value : design.borders.inputs)
       design.borders.input_gradients.push_back(learns(value));
@@ -169,13 +169,6 @@ class Cutter {
 void check_model_fits(const Model& model, const std::vector<LayerFacts>& facts) {
   MILLRACE_CHECK(model.layers.size() == facts.size() && !facts.empty(), "stages",
                  "facts are needed for every layer");
-  const auto& output = facts.back().output_shape;
-  if (!model.loss && output.size() != 1) {
-    throw ConfigError("model", fmt::format("the output of a sample is [{}], softmax cross-entropy "
-                                           "needs one row of class scores: add a Flatten layer, or "
-                                           "give the model a loss of its own",
-                                           fmt::join(output, ", ")));
-  }
   std::set<const void*> seen;
   for (const Layer& layer : model.layers)
     for (const at::Tensor& value : parameters_of(layer))
@@ -221,13 +214,14 @@ struct StageSet::Parts {
 };
 
 void StageSet::Parts::check_inputs(const at::Tensor& inputs) const {
-  const bool fits = inputs.defined() && inputs.dim() > 0 && inputs.scalar_type() == at::kFloat &&
+  const at::ScalarType type = model.vocabulary > 0 ? at::kLong : at::kFloat;
+  const bool fits = inputs.defined() && inputs.dim() > 0 && inputs.scalar_type() == type &&
                     inputs.sizes().slice(1) == at::IntArrayRef(model.sample_shape);
   if (!fits) {
     throw ConfigError(
-        "batch", fmt::format("the inputs are {} {}, the model {} takes Float [n, {}]",
+        "batch", fmt::format("the inputs are {} {}, the model {} takes {} [n, {}]",
                              c10::toString(inputs.scalar_type()), text(inputs.sizes()), model.name,
-                             fmt::join(model.sample_shape, ", ")));
+                             c10::toString(type), fmt::join(model.sample_shape, ", ")));
   }
   if (inputs.size(0) < 1 || inputs.size(0) > batch) {
     throw ConfigError("batch", fmt::format("the batch has {} samples, the plan is for 1 to {}: "
@@ -242,11 +236,15 @@ void StageSet::Parts::check_targets(const at::Tensor& targets, std::int64_t samp
                                            "target per sample",
                                            samples, text(targets.sizes())));
   }
-  if (!model.loss && (targets.scalar_type() != at::kLong || targets.dim() != 1)) {
-    throw ConfigError("batch",
-                      fmt::format("the targets are {} {}, softmax cross-entropy takes "
-                                  "Long [n]: convert them, or give the model its own loss",
-                                  c10::toString(targets.scalar_type()), text(targets.sizes())));
+  if (model.loss) return;
+  std::vector<std::int64_t> shape = facts.back().output_shape;  // without the classes, one label
+  shape.pop_back();
+  shape.insert(shape.begin(), samples);
+  if (targets.scalar_type() != at::kLong || targets.sizes() != at::IntArrayRef(shape)) {
+    throw ConfigError("batch", fmt::format("the targets are {} {}, softmax cross-entropy takes "
+                                           "Long {}: convert them, or give the model its own loss",
+                                           c10::toString(targets.scalar_type()),
+                                           text(targets.sizes()), text(shape)));
   }
 }
 
@@ -298,7 +296,9 @@ void StageSet::begin_prediction(const at::Tensor& inputs) {
 StepResults StageSet::results() const {
   const TorchStage& last = *parts_->stages.back();
   const std::int64_t samples = parts_->context.samples;
-  return {samples, last.loss_sum() / static_cast<double>(samples), last.correct(),
+  const at::Tensor& targets = parts_->context.targets;
+  const std::int64_t answers = targets.defined() ? targets.numel() : 0;
+  return {samples, last.loss_sum() / static_cast<double>(samples), answers, last.correct(),
           parts_->gradient_norm};
 }
 

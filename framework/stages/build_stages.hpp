@@ -20,7 +20,8 @@ namespace millrace {
 struct StepResults {
   std::int64_t samples = 0;
   double loss = 0;           ///< mean over the samples
-  std::int64_t correct = 0;  ///< samples whose largest output is the label; 0 with an own loss
+  std::int64_t answers = 0;  ///< as StepReport's
+  std::int64_t correct = 0;
   double gradient_norm = 0;  ///< global norm before clipping; 0 where clipping is off
 };
 

@@ -14,19 +14,21 @@ namespace {
 RowsLoss softmax_loss(const at::Tensor& outputs, const at::Tensor& targets, double scale,
                       bool with_gradient) {
   const at::Tensor logits = outputs.contiguous(), labels = targets.contiguous();
-  const std::int64_t classes = logits.size(1);
+  const std::int64_t classes = logits.size(-1), answers = labels.numel();
+  const double positions = double(answers) / double(logits.size(0));
   RowsLoss loss;
   if (with_gradient) loss.gradient = at::empty_like(logits);
-  const auto result = kernels::softmax_cross_entropy_cpu(
-      logits.data_ptr<float>(), labels.data_ptr<std::int64_t>(), logits.size(0), classes,
-      static_cast<float>(scale), with_gradient ? loss.gradient.data_ptr<float>() : nullptr);
+  const auto result =
+      kernels::softmax_cross_entropy_cpu(logits.data_ptr<float>(), labels.data_ptr<std::int64_t>(),
+                                         answers, classes, static_cast<float>(scale / positions),
+                                         with_gradient ? loss.gradient.data_ptr<float>() : nullptr);
   if (result.bad_row >= 0) {
     throw ConfigError("loss",
                       fmt::format("a label is {}, the model has the classes 0 to {}: use "
                                   "data of as many classes, or a model for them",
-                                  labels[result.bad_row].item<std::int64_t>(), classes - 1));
+                                  labels.data_ptr<std::int64_t>()[result.bad_row], classes - 1));
   }
-  loss.sum = result.loss_sum;
+  loss.sum = result.loss_sum / positions;
   loss.correct = result.correct;
   return loss;
 }

@@ -5,6 +5,7 @@
 
 #include "models/data/dataset.hpp"
 #include "models/data/image.hpp"
+#include "models/data/samples.hpp"
 
 namespace millrace {
 
@@ -40,13 +41,6 @@ struct Crop {
   double x = 0, y = 0, width = 0, height = 0;
   bool mirrored = false;
   bool operator==(const Crop&) const = default;
-};
-
-/// Identifies a draw: all random choices for a sample are a function of it alone.
-struct SampleKey {
-  std::uint64_t seed = 0;
-  std::int64_t epoch = 0;
-  std::int64_t index = 0;  ///< in the data set
 };
 
 Crop draw_crop(const Augmentation& augmentation, const SampleFormat& format, const SampleKey& key,

@@ -20,7 +20,8 @@
 #include "millrace/errors.hpp"
 #include "millrace/log.hpp"
 #include "models/data/draws.hpp"
-#include "models/data/sample.hpp"
+#include "models/data/image.hpp"
+#include "models/data/image_file.hpp"
 
 namespace millrace {
 namespace {
@@ -33,7 +34,7 @@ struct Slot {
   std::int64_t epoch = 0;
   std::vector<std::int64_t> indices;  ///< in the data set, one per row
   Batch batch;
-  float* inputs = nullptr;
+  std::byte* inputs = nullptr;
   std::int64_t* targets = nullptr;
   std::size_t left = 0;              ///< rows not done yet
   std::vector<std::int64_t> broken;  ///< rows without an image (validation)
@@ -56,12 +57,12 @@ void require(bool fits, const std::string& what, std::int64_t value, const std::
   if (!fits) throw ConfigError("data", what + " " + std::to_string(value) + ": " + rule);
 }
 
-void check(const Dataset& dataset, const LoaderSettings& settings) {
+void check(const Samples& samples, const LoaderSettings& settings) {
   require(settings.batch >= 1, "batch", settings.batch, "it must be at least 1");
   require(settings.look_ahead >= 0, "look-ahead", settings.look_ahead, "it must be at least 0");
   require(settings.threads >= 0, "decoding threads", settings.threads,
           "it must be at least 1, or 0 for as many as fit");
-  require(dataset.size() >= 1, "samples", dataset.size(), "the data set is empty");
+  require(samples.size() >= 1, "samples", samples.size(), "the data set is empty");
 }
 
 int decoding_threads(const LoaderSettings& settings) {
@@ -90,6 +91,11 @@ class ArenaBinding : public tbb::task_scheduler_observer {
   std::vector<int> cpus_;
 };
 
+std::vector<std::int64_t> batch_of(std::int64_t rows, std::vector<std::int64_t> extents) {
+  extents.insert(extents.begin(), rows);
+  return extents;
+}
+
 /// Rows that were decoded, where some were not.
 Batch without_rows(const Batch& batch, std::vector<std::int64_t> broken) {
   std::vector<std::int64_t> kept(static_cast<std::size_t>(batch.targets.size(0)));
@@ -102,8 +108,9 @@ Batch without_rows(const Batch& batch, std::vector<std::int64_t> broken) {
 }  // namespace
 
 struct Loader::Parts {
-  Parts(std::shared_ptr<const Dataset> set, LoaderSettings with)
-      : dataset(std::move(set)),
+  Parts(std::shared_ptr<const Samples> set, LoaderSettings with)
+      : samples(std::move(set)),
+        layout(samples->layout()),
         settings(std::move(with)),
         pool(tbb::global_control::max_allowed_parallelism,
              static_cast<std::size_t>(decoding_threads(settings)) + 1),
@@ -113,15 +120,15 @@ struct Loader::Parts {
   // ---- called by the owner of the Loader ----
 
   std::int64_t steps_per_epoch() const {
-    return (dataset->size() + settings.batch - 1) / settings.batch;
+    return (samples->size() + settings.batch - 1) / settings.batch;
   }
-  bool is_training() const { return settings.augmentation.has_value(); }
+  bool is_training() const { return settings.training; }
   bool is_past_end(std::int64_t step) const { return !is_training() && step >= steps_per_epoch(); }
 
   /// Samples of the epoch in their order: Fisher-Yates with draws of (seed, epoch).
   const std::vector<std::int64_t>& order(std::int64_t epoch) {
     if (epoch == order_epoch) return order_of_epoch;
-    order_of_epoch.resize(static_cast<std::size_t>(dataset->size()));
+    order_of_epoch.resize(static_cast<std::size_t>(samples->size()));
     std::iota(order_of_epoch.begin(), order_of_epoch.end(), 0);
     order_epoch = epoch;
     if (!is_training()) return order_of_epoch;
@@ -136,7 +143,7 @@ struct Loader::Parts {
   std::vector<std::int64_t> samples_of(std::int64_t step) {
     const auto& all = order(step / steps_per_epoch());
     const std::int64_t begin = step % steps_per_epoch() * settings.batch;
-    const std::int64_t end = std::min(begin + settings.batch, dataset->size());
+    const std::int64_t end = std::min(begin + settings.batch, samples->size());
     return {all.begin() + begin, all.begin() + end};
   }
 
@@ -144,11 +151,10 @@ struct Loader::Parts {
     auto slot = std::make_shared<Slot>();
     slot->epoch = step / steps_per_epoch();
     slot->indices = samples_of(step);
-    const auto& format = settings.format;
     const auto rows = static_cast<std::int64_t>(slot->indices.size());
-    slot->batch = {at::empty({rows, format.channels, format.height, format.width}),
-                   at::empty({rows}, at::kLong)};
-    slot->inputs = slot->batch.inputs.data_ptr<float>();
+    slot->batch = {at::empty(batch_of(rows, layout.inputs), layout.tokens ? at::kLong : at::kFloat),
+                   at::empty(batch_of(rows, layout.labels), at::kLong)};
+    slot->inputs = static_cast<std::byte*>(slot->batch.inputs.data_ptr());
     slot->targets = slot->batch.targets.data_ptr<std::int64_t>();
     slot->left = slot->indices.size();
     return slot;
@@ -178,8 +184,8 @@ struct Loader::Parts {
       const std::scoped_lock lock(mutex);
       ++tickets;
     }
-    arena.enqueue([this, samples = samples_of(step)] {
-      for (const std::int64_t index : samples) dataset->will_need(index);
+    arena.enqueue([this, indices = samples_of(step)] {
+      for (const std::int64_t index : indices) samples->will_need(index);
       const std::scoped_lock lock(mutex);
       --tickets;
       changed.notify_all();
@@ -254,9 +260,9 @@ struct Loader::Parts {
 
   Outcome fill_row(Slot& slot, std::size_t row) noexcept {
     Outcome outcome;
-    const std::int64_t attempts = settings.skip_bad && is_training() ? dataset->size() : 1;
+    const std::int64_t attempts = settings.skip_bad && is_training() ? samples->size() : 1;
     for (std::int64_t attempt = 0; attempt < attempts; ++attempt) {
-      const std::int64_t index = (slot.indices[row] + attempt) % dataset->size();
+      const std::int64_t index = (slot.indices[row] + attempt) % samples->size();
       try {
         decode_row(slot, row, index);
         return {};
@@ -271,10 +277,9 @@ struct Loader::Parts {
   }
 
   void decode_row(const Slot& slot, std::size_t row, std::int64_t index) const {
-    const auto& format = settings.format;
-    const auto elements = static_cast<std::size_t>(format.channels * format.height * format.width);
-    decode_sample(*dataset, settings, slot.epoch, index, slot.inputs + row * elements);
-    slot.targets[row] = dataset->label(index);
+    samples->fill({settings.seed, slot.epoch, index}, is_training(),
+                  slot.inputs + row * static_cast<std::size_t>(layout.input_bytes()),
+                  slot.targets + row * static_cast<std::size_t>(layout.label_count()));
   }
 
   void count_broken(std::int64_t index, const ConfigError& error) {
@@ -282,7 +287,8 @@ struct Loader::Parts {
     if (broken.insert(index).second) log_warning("data", std::string(error.what()) + " (left out)");
   }
 
-  const std::shared_ptr<const Dataset> dataset;
+  const std::shared_ptr<const Samples> samples;
+  const SampleLayout layout;
   const LoaderSettings settings;
   std::int64_t position = 0, waits = 0, wait_ns = 0;
   std::deque<std::shared_ptr<Slot>> slots;  ///< of position, position + 1, …
@@ -301,9 +307,9 @@ struct Loader::Parts {
   ArenaBinding binding;
 };
 
-Loader::Loader(std::shared_ptr<const Dataset> dataset, LoaderSettings settings) {
-  check(*dataset, settings);
-  parts_ = std::make_unique<Parts>(std::move(dataset), std::move(settings));
+Loader::Loader(std::shared_ptr<const Samples> samples, LoaderSettings settings) {
+  check(*samples, settings);
+  parts_ = std::make_unique<Parts>(std::move(samples), std::move(settings));
   parts_->fill(parts_->settings.look_ahead);
   parts_->read_ahead();
 }
@@ -319,6 +325,16 @@ void Loader::seek(std::int64_t step) {
   parts_->position = step;
   parts_->fill(parts_->settings.look_ahead);
   parts_->read_ahead();
+}
+
+at::Tensor load_image(const std::string& file, const SampleFormat& format) {
+  const Image image = read_image(file, format.channels, [&](int full_width, int full_height) {
+    return shrink_limit(centre_crop(format, full_width, full_height), format);
+  });
+  at::Tensor result = at::empty({1, format.channels, format.height, format.width});
+  render_sample(image, centre_crop(format, image.full_width, image.full_height), format,
+                result.data_ptr<float>());
+  return result;
 }
 
 std::int64_t Loader::position() const { return parts_->position; }

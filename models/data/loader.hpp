@@ -9,18 +9,16 @@
 
 #include "millrace/train_step.hpp"
 #include "models/data/augment.hpp"
-#include "models/data/dataset.hpp"
 #include "models/data/image_file.hpp"
+#include "models/data/samples.hpp"
 
 namespace millrace {
 
 struct LoaderSettings {
-  SampleFormat format;
   std::int64_t batch = 64;
   std::uint64_t seed = 1;
-  /// Training: shuffled and augmented, without end. Absent: the whole set once, in order, middle
-  /// crops.
-  std::optional<Augmentation> augmentation;
+  /// Shuffled, with what is drawn for each sample, without end; else the whole set once, in order.
+  bool training = false;
   /// Batches decoded before they are asked for. 0: decoded when asked for, and only read ahead:
   /// where the stages keep every CPU busy, decoding beside them slows all of them at once.
   int look_ahead = 2;
@@ -39,13 +37,13 @@ class Loader {
  public:
   /// Throws ConfigError (tag "data"): a batch, look-ahead or thread count out of range, an empty
   /// set. Decoding begins at once.
-  Loader(std::shared_ptr<const Dataset> dataset, LoaderSettings settings);
+  Loader(std::shared_ptr<const Samples> samples, LoaderSettings settings);
   ~Loader();
   Loader(const Loader&) = delete;
   Loader& operator=(const Loader&) = delete;
 
-  /// The batch of position(): inputs [n, C, H, W] float32, targets [n] int64; n is `batch`, less at
-  /// the end of an epoch. Waits for it. Absent at the end of validation data; training never ends.
+  /// The batch of position(): n samples as the set's layout has them; n is `batch`, less at the end
+  /// of an epoch. Waits for it. Absent at the end of validation data; training never ends.
   /// Rethrows what decoding threw (ConfigError naming the image); a later call throws it again.
   std::optional<Batch> next();
 
@@ -64,11 +62,6 @@ class Loader {
   struct Parts;
   std::unique_ptr<Parts> parts_;
 };
-
-/// CPU time of decoding and augmenting one sample on one thread: median of `samples`, spread
-/// evenly. Broken images are left out; throws the last one's error where all are.
-double loader_ns_per_sample(const Dataset& dataset, const LoaderSettings& settings,
-                            int samples = 16);
 
 /// One image file as a batch of one, as validation sees it. Throws as read_image does.
 at::Tensor load_image(const std::string& file, const SampleFormat& format);

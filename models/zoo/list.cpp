@@ -26,7 +26,9 @@ const std::vector<ModelInfo>& zoo() {
       {"densenet121", {3, 224, 224}, 1000, 7'978'856, "DenseNet with growth rate 32, for photos"},
       {"googlenet", {3, 224, 224}, 1000, 6'624'904, "GoogLeNet, no auxiliary heads"},
       {"mobilenet_v2", {3, 224, 224}, 1000, 3'504'872, "MobileNet v2, for photos"},
+      {"char-gpt", {128}, 96, 2'731'008, "GPT-2 with 6 blocks, for text by characters", true},
       {"squeezenet1_1", {3, 224, 224}, 1000, 1'235'496, "SqueezeNet 1.1, for photos"},
+      {"char-lstm", {128}, 96, 958'560, "two LSTM layers, for text by characters", true},
       {"resnet56", {3, 32, 32}, 10, 855'770, "ResNet for 32 px images such as CIFAR-10"},
       {"resnet20", {3, 32, 32}, 10, 272'474, "ResNet for 32 px images such as CIFAR-10"},
       {"mlp", {1, 28, 28}, 10, 266'610, "784-300-100 perceptron, for digits such as MNIST"},
@@ -35,6 +37,14 @@ const std::vector<ModelInfo>& zoo() {
 }
 
 bool is_model_file(const std::string& source) { return source.ends_with(".onnx"); }
+
+bool reads_text(const std::string& source) {
+  return !is_model_file(source) && model_info(source).is_text;
+}
+
+const char* rate_unit(const std::string& source) {
+  return reads_text(source) ? "samples/s" : "img/s";
+}
 
 std::string model_title(const std::string& source) {
   return is_model_file(source) ? std::filesystem::path(source).stem().string() : source;

@@ -9,10 +9,12 @@ namespace millrace {
 
 struct ModelInfo {
   std::string name;
-  std::vector<std::int64_t> sample_shape;  ///< C x H x W
+  std::vector<std::int64_t> sample_shape;  ///< C x H x W, or of text its characters
   std::int64_t default_classes = 0;
   std::int64_t parameters = 0;  ///< with default_classes outputs
   std::string description;
+  /// Reads characters and says which one follows each: its classes are the characters.
+  bool is_text = false;
 };
 
 /// Every model of the zoo, the largest first.
@@ -20,6 +22,12 @@ const std::vector<ModelInfo>& zoo();
 
 /// Whether MODEL on a command line is a file rather than a name of the zoo: it ends with ".onnx".
 bool is_model_file(const std::string& source);
+
+/// Whether it reads text. Throws as model_info.
+bool reads_text(const std::string& source);
+
+/// How its speed is called: "img/s", of text "samples/s".
+const char* rate_unit(const std::string& source);
 
 /// What plans and costs call the model: the name, or the file's without folder and ending.
 std::string model_title(const std::string& source);

@@ -51,8 +51,9 @@ inline nn::AdaptiveAvgPool2d mean_pool() { return nn::AdaptiveAvgPool2d(1); }
 void add_basic_conv(Model& model, const std::string& name, nn::Conv2d convolution,
                     std::vector<std::string> inputs = {});
 
-/// A network as torchvision.models has it: parameters of the same names and shapes, in its order.
-/// Each is given a Model with sample shape and classes, and appends the layers.
+/// Networks of images as torchvision.models has them: parameters of the same names and shapes, in
+/// its order; of text as text.cpp says. Each is given a Model with sample shape and classes, and
+/// appends the layers.
 void add_alexnet(Model& model);
 void add_alexnet_32(Model& model);
 void add_lenet5(Model& model);
@@ -68,5 +69,7 @@ void add_mobilenet_v2(Model& model);
 void add_googlenet(Model& model);
 void add_inception_v3(Model& model);
 void add_densenet121(Model& model);
+void add_char_gpt(Model& model);
+void add_char_lstm(Model& model);
 
 }  // namespace millrace::zoo_parts

@@ -12,6 +12,8 @@ Model make_model(const std::string& name, std::int64_t classes, std::uint64_t se
   static const std::map<std::string, void (*)(Model&)> builders = {
       {"alexnet", add_alexnet},
       {"alexnet-32", add_alexnet_32},
+      {"char-gpt", add_char_gpt},
+      {"char-lstm", add_char_lstm},
       {"lenet5", add_lenet5},
       {"mlp", add_mlp},
       {"vgg11", add_vgg11},
@@ -35,6 +37,7 @@ Model make_model(const std::string& name, std::int64_t classes, std::uint64_t se
     model.name = name;
     model.sample_shape = info.sample_shape;
     model.classes = classes == 0 ? info.default_classes : classes;
+    if (info.is_text) model.vocabulary = model.classes;
     builders.at(name)(model);
     return model;
   });

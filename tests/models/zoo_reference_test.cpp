@@ -1,5 +1,6 @@
-// The networks are those of torchvision: outputs, loss, gradients of every parameter and running
-// statistics of one step in double precision (reference/make.py made the expected ones).
+// The networks are those of torchvision (of text: of PyTorch's modules): outputs, loss, gradients
+// of every parameter and running statistics of one step in double precision (reference/make.py made
+// the expected ones).
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
@@ -43,20 +44,35 @@ void expect_near(double actual, double expected, double scale, const std::string
   EXPECT_NEAR(actual, expected, kTolerance * (std::fabs(expected) + scale)) << what;
 }
 
+struct Step {
+  at::Tensor inputs, labels;
+};
+
+at::Tensor ids(const std::string& name, std::int64_t rows, std::int64_t columns) {
+  return ((numbers(name, rows * columns) + 1) / 2 * 10).to(at::kLong).reshape({rows, columns});
+}
+
+Step step_of(const Model& model, const nlohmann::json& expected) {
+  if (model.vocabulary > 0) return {ids("input", 2, 128), ids("label", 2, 128)};
+  const std::int64_t side = expected.at("side");
+  return {numbers("input", 2 * 3 * side * side).reshape({2, 3, side, side}) * 1.7,
+          at::tensor({1, 3}, at::kLong)};
+}
+
 class Reference : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(Reference, OneStepIsThatOfPyTorch) {
   const nlohmann::json expected = reference(GetParam());
   const Model model = in_double(GetParam());
-  const std::int64_t side = expected.at("side");
-  const at::Tensor inputs = numbers("input", 2 * 3 * side * side).reshape({2, 3, side, side}) * 1.7;
-  const at::Tensor outputs = test::run_graph(model, inputs);
-  const at::Tensor loss = at::cross_entropy_loss(outputs, at::tensor({1, 3}, at::kLong));
+  const Step step = step_of(model, expected);
+  const at::Tensor outputs = test::run_graph(model, step.inputs);
+  const at::Tensor loss = at::cross_entropy_loss(outputs.flatten(0, -2), step.labels.flatten());
   loss.backward();
 
+  const at::Tensor last = model.vocabulary > 0 ? outputs.select(1, -1) : outputs;
   for (std::int64_t sample = 0; sample < 2; ++sample)
     for (std::int64_t c = 0; c < 10; ++c)
-      expect_near(outputs[sample][c].item<double>(), expected["outputs"][sample][c], 1, "output");
+      expect_near(last[sample][c].item<double>(), expected["outputs"][sample][c], 1, "output");
   expect_near(loss.item<double>(), expected["loss"], 0, "loss");
   const auto parameters = named_parameters(model);
   ASSERT_EQ(parameters.size(), expected["gradients"].size());
@@ -80,8 +96,13 @@ TEST_P(Reference, OneStepIsThatOfPyTorch) {
 INSTANTIATE_TEST_SUITE_P(Zoo, Reference,
                          ::testing::Values("alexnet", "vgg11", "vgg16", "resnet18", "resnet50",
                                            "resnet20", "resnet56", "squeezenet1_1", "mobilenet_v2",
-                                           "googlenet", "inception_v3", "densenet121"),
-                         [](const auto& each) { return each.param; });
+                                           "googlenet", "inception_v3", "densenet121", "char-gpt",
+                                           "char-lstm"),
+                         [](const auto& each) {
+                           std::string name = each.param;
+                           std::erase(name, '-');
+                           return name;
+                         });
 
 }  // namespace
 }  // namespace millrace

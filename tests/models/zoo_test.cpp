@@ -34,7 +34,9 @@ TEST_P(EveryModel, KeepsTheContractAndItsListEntry) {
   ASSERT_EQ(facts.size(), model.layers.size());
   EXPECT_EQ(model.sample_shape, GetParam().sample_shape);
   EXPECT_EQ(facts.front().input_shape, GetParam().sample_shape);
-  EXPECT_EQ(facts.back().output_shape, std::vector<std::int64_t>{GetParam().default_classes});
+  EXPECT_EQ(facts.back().output_shape.back(), GetParam().default_classes);
+  EXPECT_EQ(facts.back().output_shape.size(), GetParam().is_text ? 2u : 1u);
+  EXPECT_EQ(model.vocabulary, GetParam().is_text ? GetParam().default_classes : 0);
   std::int64_t parameters = 0;
   for (const auto& [name, value] : named_parameters(model)) parameters += value.numel();
   EXPECT_EQ(parameters, GetParam().parameters);
@@ -43,7 +45,7 @@ TEST_P(EveryModel, KeepsTheContractAndItsListEntry) {
 
 /// Mean loss of a batch in the modules' own modes.
 at::Tensor loss_of(const Model& model, const at::Tensor& inputs, const at::Tensor& targets) {
-  return at::cross_entropy_loss(test::run_graph(model, inputs), targets);
+  return at::cross_entropy_loss(test::run_graph(model, inputs).flatten(0, -2), targets.flatten());
 }
 
 INSTANTIATE_TEST_SUITE_P(Zoo, EveryModel, ::testing::ValuesIn(zoo()), [](const auto& each) {

@@ -73,6 +73,7 @@ const std::map<std::string, std::string>& public_headers() {
                                                            {"step_report", "framework/execute"},
                                                            {"model", "framework/layers"},
                                                            {"joins", "framework/layers"},
+                                                           {"sequence", "framework/layers"},
                                                            {"plain_forward", "framework/layers"},
                                                            {"train_step", "framework"},
                                                            {"estimate", "controller/estimate"}};

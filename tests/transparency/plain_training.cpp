@@ -11,6 +11,7 @@
 
 #include "framework/layers/layer_op.hpp"
 #include "millrace/joins.hpp"
+#include "millrace/sequence.hpp"
 #include "tests/plain_graph.hpp"
 
 namespace millrace::test {
@@ -64,16 +65,21 @@ at::Tensor add_gradients(const Model& model, const Batch& batch, DrawKey key, co
   const std::int64_t samples = batch.inputs.size(0);
   at::Generator generator = at::detail::createCPUGenerator(key.seed);
   const at::Tensor noisy =
-      batch.inputs * (1 + order.noise * at::randn(batch.inputs.sizes(), generator));
+      model.vocabulary > 0
+          ? batch.inputs
+          : batch.inputs * (1 + order.noise * at::randn(batch.inputs.sizes(), generator));
   for (std::int64_t first = 0; first < samples; first += order.piece) {
     const std::int64_t count = std::min(order.piece, samples - first);
     at::Tensor inputs = noisy.narrow(0, first, count);
-    if (order.channels_last) inputs = inputs.contiguous(at::MemoryFormat::ChannelsLast);
+    if (order.channels_last && inputs.dim() == 4)
+      inputs = inputs.contiguous(at::MemoryFormat::ChannelsLast);
     const at::Tensor targets = batch.targets.narrow(0, first, count);
     key.first_sample = first;
     const at::Tensor outputs = forward(model, inputs, key, true);
-    const at::Tensor sum = model.loss ? model.loss(outputs, targets)
-                                      : nn::functional::cross_entropy(outputs, targets) * count;
+    const at::Tensor sum =
+        model.loss
+            ? model.loss(outputs, targets)
+            : nn::functional::cross_entropy(outputs.flatten(0, -2), targets.flatten()) * count;
     const at::Tensor part = sum / samples;
     part.backward();
     mean += part.detach();
@@ -155,6 +161,33 @@ Model small_residual() {
   return model;
 }
 
+Model small_gpt() {
+  Model model;
+  model.name = "small-gpt";
+  model.sample_shape = {9};
+  model.classes = model.vocabulary = 11;
+  const auto norm = [] { return nn::LayerNorm(nn::LayerNormOptions({12})); };
+  model.add("embedding", nn::Embedding(11, 12)).add("places", PlaceEmbedding(9, 12));
+  model.add("drop", nn::Dropout(0.2));
+  model.add("norm1", norm()).add("in", nn::Linear(12, 36)).add("attention", CausalAttention(3));
+  model.add("out", nn::Linear(12, 12)).add("sum1", Add(), {"drop", "out"});
+  model.add("norm2", norm()).add("fc1", nn::Linear(12, 20)).add("gelu", nn::GELU());
+  model.add("fc2", nn::Linear(20, 12)).add("drop2", nn::Dropout(0.3));
+  model.add("sum2", Add(), {"sum1", "drop2"}).add("norm3", norm()).add("head", nn::Linear(12, 11));
+  return model;
+}
+
+Model small_lstm() {
+  Model model;
+  model.name = "small-lstm";
+  model.sample_shape = {7};
+  model.classes = model.vocabulary = 11;
+  model.add("embedding", nn::Embedding(11, 8)).add("lstm1", SequenceLSTM(8, 10));
+  model.add("drop", nn::Dropout(0.2)).add("lstm2", SequenceLSTM(10, 9));
+  model.add("head", nn::Linear(9, 11));
+  return model;
+}
+
 std::vector<Batch> random_batches(const Model& model, const std::vector<std::int64_t>& samples,
                                   std::uint64_t data_seed) {
   at::Generator generator = at::detail::createCPUGenerator(data_seed);
@@ -162,8 +195,11 @@ std::vector<Batch> random_batches(const Model& model, const std::vector<std::int
   for (std::int64_t n : samples) {
     std::vector<std::int64_t> shape = model.sample_shape;
     shape.insert(shape.begin(), n);
-    batches.push_back(
-        {at::randn(shape, generator), at::randint(model.classes, {n}, generator, at::kLong)});
+    const auto ids = [&](at::IntArrayRef sizes) {
+      return at::randint(model.classes, sizes, generator, at::kLong);
+    };
+    batches.push_back(model.vocabulary > 0 ? Batch{ids(shape), ids(shape)}
+                                           : Batch{at::randn(shape, generator), ids({n})});
   }
   return batches;
 }

@@ -30,6 +30,9 @@ Model narrow_alexnet();
 Model small_graph();
 /// Two residual blocks with batch normalisation, and one of rows before the last layer; 9 x 9 px.
 Model small_residual();
+/// Token ids through attention with two residual connections: loss and dropout by position.
+Model small_gpt();
+Model small_lstm();
 
 std::vector<Batch> random_batches(const Model& model, const std::vector<std::int64_t>& samples,
                                   std::uint64_t data_seed);

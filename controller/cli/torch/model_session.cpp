@@ -18,15 +18,15 @@ ModelSession::ModelSession(const Model& model, const TrainSettings& settings, Tr
     : data_(std::move(data)),
       config_(config),
       step_(TrainStep::prepare(model, settings)),
-      profile_(with_decoding(step_.profile(), decoding_ns(data_, config_))),
-      loader_(data_.split.train, training_loader(data_, config_, step_)) {}
+      profile_(with_decoding(step_.profile(), ns_per_sample(*data_.train, config_.seed))),
+      loader_(data_.train, training_loader(config_, step_)) {}
 
 StepReport ModelSession::train_next() { return step_.step(*loader_.next()); }
 
 Evaluation ModelSession::evaluate() { return evaluate_all(step_, data_, config_); }
 
 std::int64_t ModelSession::validation_samples() const {
-  return data_.split.validation ? data_.split.validation->size() : 0;
+  return data_.validation ? data_.validation->size() : 0;
 }
 
 void ModelSession::seek(std::int64_t step) {
@@ -46,20 +46,21 @@ std::vector<SessionTensor> ModelSession::state() {
 
 Evaluation evaluate_all(TrainStep& step, const TrainingData& data, const RunConfig& config) {
   Evaluation total;
-  if (!data.split.validation) return total;
+  if (!data.validation) return total;
   const auto begin = std::chrono::steady_clock::now();
-  Loader loader(data.split.validation, validation_loader(data, config, step));
+  Loader loader(data.validation, validation_loader(config, step));
   double loss_sum = 0;
-  std::int64_t correct = 0;
+  std::int64_t correct = 0, answers = 0;
   while (const auto batch = loader.next()) {
     const StepReport report = step.evaluate(*batch);
     loss_sum += report.loss * static_cast<double>(report.samples);
     correct += report.correct;
+    answers += report.answers;
     total.samples += report.samples;
   }
   if (total.samples > 0) {
     total.loss = loss_sum / static_cast<double>(total.samples);
-    total.accuracy = static_cast<double>(correct) / static_cast<double>(total.samples);
+    total.accuracy = static_cast<double>(correct) / static_cast<double>(answers);
   }
   total.wall_ns =
       std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - begin)

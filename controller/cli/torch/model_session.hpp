@@ -24,7 +24,7 @@ class ModelSession : public TrainingSession {
   const Profile& profile() const override { return profile_; }
 
   std::int64_t steps_per_epoch() const override { return loader_.steps_per_epoch(); }
-  std::int64_t training_samples() const override { return data_.split.train->size(); }
+  std::int64_t training_samples() const override { return data_.train->size(); }
   std::int64_t validation_samples() const override;
   void seek(std::int64_t step) override;
 

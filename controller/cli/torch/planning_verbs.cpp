@@ -41,7 +41,7 @@ std::string costs_table(const Profile& profile) {
     text += '\n';
   }
   if (profile.loader_ns_per_sample) {
-    text += fmt::format("decoding an image: {}\n", format_duration(*profile.loader_ns_per_sample));
+    text += fmt::format("decoding a sample: {}\n", format_duration(*profile.loader_ns_per_sample));
   }
   return text;
 }
@@ -96,7 +96,7 @@ nlohmann::ordered_json to_json(const TimeEstimate& estimate) {
   return {{"expected_ns", estimate.expected_ns}, {"latest_ns", estimate.latest_ns}};
 }
 
-std::string present(const Estimate& estimate, bool json) {
+std::string present(const Estimate& estimate, const std::string& model, bool json) {
   if (json) {
     return json_text({{"step", to_json(estimate.step)},
                       {"run", to_json(estimate.run)},
@@ -104,10 +104,10 @@ std::string present(const Estimate& estimate, bool json) {
                       {"images_per_second", estimate.images_per_second}});
   }
   return fmt::format(
-      "a step takes {} (latest {}), {:.1f} img/s\nthe run takes {} (latest {}, with "
+      "a step takes {} (latest {}), {:.1f} {}\nthe run takes {} (latest {}, with "
       "{:g} % confidence)",
       format_duration(estimate.step.expected_ns), format_duration(estimate.step.latest_ns),
-      estimate.images_per_second, format_duration(estimate.run.expected_ns),
+      estimate.images_per_second, rate_unit(model), format_duration(estimate.run.expected_ns),
       format_duration(estimate.run.latest_ns), 100 * estimate.confidence);
 }
 
@@ -121,7 +121,7 @@ int run_profile(const ProfileCommand& command, const Presentation& presentation)
                                       : "measured; kept in " + measured.file);
   if (!command.config.data.empty()) {
     measured.profile.loader_ns_per_sample =
-        decoding_ns(open_training_data(command.config), command.config);
+        ns_per_sample(*open_training_data(command.config).train, command.config.seed);
   }
   const std::string json = to_json(measured.profile);
   if (!command.output.empty()) save(command.output, json);
@@ -143,9 +143,9 @@ int run_plan(const PlanCommand& command, const Presentation& presentation) {
 int run_estimate(const EstimateCommand& command, const Presentation& presentation) {
   const RunConfig& config = command.config;
   TrainingData data = open_training_data(config);
-  const Model model = prepare_model(config, static_cast<std::int64_t>(data.classes().size()));
+  const Model model = prepare_model(config, static_cast<std::int64_t>(data.classes.size()));
   const auto settings =
-      refined(model, train_settings(config, run_steps(config, data.split.train->size())), config);
+      refined(model, train_settings(config, run_steps(config, data.train->size())), config);
   ModelSession session(model, settings, std::move(data), config);
   std::int64_t bytes = 0;
   for (const SessionTensor& tensor : session.state()) bytes += tensor.view.bytes;
@@ -153,7 +153,7 @@ int run_estimate(const EstimateCommand& command, const Presentation& presentatio
                            config.checkpoint_every_steps});
   const Forecast forecast(session, calendar, {static_cast<double>(bytes) * kAssumedWriteNsPerByte},
                           0, 0);
-  print(present(forecast.first(), presentation.json));
+  print(present(forecast.first(), config.model, presentation.json));
   return 0;
 }
 

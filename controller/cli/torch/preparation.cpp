@@ -1,7 +1,5 @@
 #include "controller/cli/torch/preparation.hpp"
 
-#include <ATen/ops/rand.h>
-#include <ATen/ops/randint.h>
 #include <fmt/format.h>
 
 #include <functional>
@@ -29,12 +27,6 @@ ProfileRequest profile_request(const RunConfig& config, bool reuse) {
   request.reuse = reuse;
   request.progress = ProfileBar();
   return request;
-}
-
-Batch random_batch(const Model& model, std::int64_t samples) {
-  std::vector<std::int64_t> shape = model.sample_shape;
-  shape.insert(shape.begin(), samples);
-  return {at::rand(shape), at::randint(model.classes, {samples}, at::kLong)};
 }
 
 /// In a line, what sets it apart from plans of other forms.
@@ -110,8 +102,10 @@ TrainSettings train_settings(const RunConfig& config, std::int64_t run_steps) {
 TrainSettings refined(const Model& model, TrainSettings settings, const RunConfig& config) {
   if (config.refine < 2 || settings.given_plan) return settings;
   const MeasuredProfile measured = chosen_profile(model, settings);
-  const RefinedPlan found = refine(model, measured, settings, static_cast<int>(config.refine),
-                                   random_batch(model, settings.plan.batch));
+  const RefinedPlan found =
+      refine(model, measured, settings, static_cast<int>(config.refine),
+             {random_inputs(model, settings.plan.batch),
+              random_labels(model, check_model(model).back(), settings.plan.batch)});
   for (const TriedPlan& tried : found.tried) {
     log_info("plan", fmt::format("tried: {} predicted, {} measured: {}",
                                  format_duration(tried.predicted_ns),

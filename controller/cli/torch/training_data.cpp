@@ -10,82 +10,116 @@
 #include "millrace/errors.hpp"
 #include "millrace/log.hpp"
 #include "millrace/profiler.hpp"
+#include "models/data/image_samples.hpp"
 #include "models/data/scenes.hpp"
+#include "models/data/tales.hpp"
+#include "models/data/text.hpp"
 #include "models/source.hpp"
 
 namespace millrace::cli {
 namespace {
 
-std::string generated_folder() {
-  const SceneSettings settings;
-  const auto folder = std::filesystem::path(default_cache_folder()) / "scenes";
+/// In the cache folder; `what` says which set is made there.
+std::string generated_folder(const std::string& name, const std::string& what) {
+  const auto folder = std::filesystem::path(default_cache_folder()) / name;
   std::filesystem::create_directories(folder.parent_path());
-  if (!std::filesystem::exists(folder)) {
-    log_info("data", fmt::format("no --data: making the generated set, {} photos of each of {} "
-                                 "kinds of scenes, in {}",
-                                 settings.per_class, scene_names().size(), folder.string()));
-  }
-  make_scenes(folder.string(), settings);
+  if (!std::filesystem::exists(folder))
+    log_info("data",
+             fmt::format("no --data: making the generated set, {}, in {}", what, folder.string()));
   return folder.string();
 }
 
+std::string generated_images() {
+  const SceneSettings settings;
+  const std::string folder =
+      generated_folder("scenes", fmt::format("{} photos of each of {} kinds of scenes",
+                                             settings.per_class, scene_names().size()));
+  make_scenes(folder, settings);
+  return folder;
+}
+
+std::string generated_text() {
+  const TaleSettings settings;
+  const std::string folder = generated_folder("tales", fmt::format("{} tales", settings.tales));
+  make_tales(folder, settings);
+  return folder;
+}
+
 void require_classes(const TrainingData& data, const TrainingFacts& facts) {
-  if (data.classes() == facts.classes) return;
+  if (data.classes == facts.classes) return;
   throw ConfigError("data", fmt::format("{} has the classes {}, the model was trained for {}: give "
                                         "the data set that it was trained on, or one like it",
-                                        data.folder, fmt::join(data.classes(), ", "),
+                                        data.folder, fmt::join(data.classes, ", "),
                                         fmt::join(facts.classes, ", ")));
 }
 
-LoaderSettings plain_loader(const TrainingData& data, const RunConfig& config) {
-  LoaderSettings settings;
-  settings.format = data.format;
-  settings.seed = config.seed;
-  settings.skip_bad = config.skip_bad_images;
-  return settings;
+TrainingData open_images(const RunConfig& config, const std::vector<std::int64_t>& shape,
+                         const TrainingFacts* facts) {
+  TrainingData data;
+  data.folder = config.data.empty() ? generated_images() : config.data;
+  const DataSplit split =
+      open_data({.path = data.folder, .seed = config.seed, .skip_bad = config.skip_bad_images});
+  data.classes = split.train->class_names();
+  if (facts != nullptr) require_classes(data, *facts);
+  SampleFormat format = sample_format(shape, {});
+  format.normalisation = facts != nullptr
+                             ? normalisation_of(*facts)
+                             : millrace::normalisation_of(*split.train, format.channels);
+  data.normalisation = format.normalisation;
+  data.train = std::make_shared<ImageSamples>(split.train, format);
+  if (split.validation) data.validation = std::make_shared<ImageSamples>(split.validation, format);
+  log_info("data", fmt::format("{} ({}): {} images of {} classes to train, {} to validate",
+                               data.folder, split.kind, split.train->size(), data.classes.size(),
+                               split.validation ? split.validation->size() : 0));
+  return data;
+}
+
+TrainingData open_characters(const RunConfig& config, std::int64_t length,
+                             const TrainingFacts* facts) {
+  TrainingData data;
+  data.folder = config.data.empty() ? generated_text() : config.data;
+  TextRequest request{.path = data.folder};
+  if (facts != nullptr) request.characters = facts->classes;
+  Text text = open_text(request);
+  const std::size_t train = text.train.size(), validation = text.validation.size();
+  data.classes = std::move(text.characters);
+  data.train = std::make_shared<TextSamples>(std::move(text.train), length);
+  data.validation = std::make_shared<TextSamples>(std::move(text.validation), length);
+  if (data.train->size() == 0) {
+    throw ConfigError("data", fmt::format("{} has {} characters to train on, a sample takes {}: "
+                                          "give more text",
+                                          data.folder, train, length + 1));
+  }
+  if (data.validation->size() == 0) data.validation = nullptr;
+  log_info("data", fmt::format("{} (text of {} different characters): {} characters to train, {} "
+                               "to validate",
+                               data.folder, data.classes.size(), train, validation));
+  return data;
 }
 
 }  // namespace
 
 TrainingData open_training_data(const RunConfig& config, const TrainingFacts* facts) {
-  TrainingData data;
-  data.folder = config.data.empty() ? generated_folder() : config.data;
-  data.split =
-      open_data({.path = data.folder, .seed = config.seed, .skip_bad = config.skip_bad_images});
-  if (facts != nullptr) require_classes(data, *facts);
   const auto shape = sample_shape_of(config.model);
-  data.format = sample_format(shape, {});
-  data.format.normalisation =
-      facts != nullptr ? normalisation_of(*facts)
-                       : millrace::normalisation_of(*data.split.train, data.format.channels);
-  log_info("data",
-           fmt::format("{} ({}): {} images of {} classes to train, {} to validate", data.folder,
-                       data.split.kind, data.split.train->size(), data.classes().size(),
-                       data.split.validation ? data.split.validation->size() : 0));
-  return data;
+  return reads_text(config.model) ? open_characters(config, shape.front(), facts)
+                                  : open_images(config, shape, facts);
 }
 
-LoaderSettings validation_loader(const TrainingData& data, const RunConfig& config,
-                                 const TrainStep& step) {
-  LoaderSettings settings = plain_loader(data, config);
+LoaderSettings validation_loader(const RunConfig& config, const TrainStep& step) {
+  LoaderSettings settings;
   settings.batch = step.plan().batch;
+  settings.seed = config.seed;
+  settings.skip_bad = config.skip_bad_images;
   const DecodingPlace place = decoding_place(step.plan(), step.topology());
   settings.cpus = place.cpus;
   if (!place.beside_steps) settings.look_ahead = 0;
   return settings;
 }
 
-LoaderSettings training_loader(const TrainingData& data, const RunConfig& config,
-                               const TrainStep& step) {
-  LoaderSettings settings = validation_loader(data, config, step);
-  settings.augmentation = default_augmentation(*data.split.train, data.format);
+LoaderSettings training_loader(const RunConfig& config, const TrainStep& step) {
+  LoaderSettings settings = validation_loader(config, step);
+  settings.training = true;
   return settings;
-}
-
-double decoding_ns(const TrainingData& data, const RunConfig& config) {
-  LoaderSettings settings = plain_loader(data, config);
-  settings.augmentation = default_augmentation(*data.split.train, data.format);
-  return loader_ns_per_sample(*data.split.train, settings);
 }
 
 Normalisation normalisation_of(const TrainingFacts& facts) {
@@ -103,8 +137,8 @@ TrainingFacts facts_of(const RunConfig& config, const TrainingData& data) {
   RunConfig kept = config;
   kept.model = facts.model;
   facts.configuration = to_toml(kept);
-  facts.classes = data.classes();
-  const Normalisation& own = data.format.normalisation;
+  facts.classes = data.classes;
+  const Normalisation& own = data.normalisation;
   facts.mean = {own.mean.begin(), own.mean.end()};
   facts.deviation = {own.deviation.begin(), own.deviation.end()};
   return facts;

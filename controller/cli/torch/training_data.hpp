@@ -7,32 +7,27 @@
 
 #include "controller/checkpoint.hpp"
 #include "controller/cli/run_config.hpp"
-#include "models/data/dataset.hpp"
+#include "models/data/augment.hpp"
 #include "models/data/loader.hpp"
 
 namespace millrace::cli {
 
 struct TrainingData {
-  std::string folder;
-  DataSplit split;
-  SampleFormat format;  ///< with the normalisation
-  const std::vector<std::string>& classes() const { return split.train->class_names(); }
+  std::string folder;  ///< of text a file, too
+  std::shared_ptr<const Samples> train;
+  std::shared_ptr<const Samples> validation;  ///< null where there is none
+  std::vector<std::string> classes;           ///< names by label; of text its characters
+  Normalisation normalisation;                ///< of images
 };
 
-/// Opens config.data, or makes the generated set in the cache folder. `facts`: the checkpoint whose
+/// Opens config.data as the model reads it, or makes the generated set in the cache folder. `facts`: the checkpoint whose
 /// normalisation is kept and whose classes the set must have; null for a fresh model.
 /// Throws ConfigError (tag "data").
 TrainingData open_training_data(const RunConfig& config, const TrainingFacts* facts = nullptr);
 
-/// For training (shuffled, augmented) and for validation (in order, middle crops): `step`'s batch,
-/// decoded on its cores.
-LoaderSettings training_loader(const TrainingData& data, const RunConfig& config,
-                               const TrainStep& step);
-LoaderSettings validation_loader(const TrainingData& data, const RunConfig& config,
-                                 const TrainStep& step);
-
-/// What decoding and augmenting a training image costs on one core.
-double decoding_ns(const TrainingData& data, const RunConfig& config);
+/// For training and for validation: `step`'s batch, decoded on its cores.
+LoaderSettings training_loader(const RunConfig& config, const TrainStep& step);
+LoaderSettings validation_loader(const RunConfig& config, const TrainStep& step);
 
 /// The normalisation that a checkpoint keeps, and back.
 Normalisation normalisation_of(const TrainingFacts& facts);

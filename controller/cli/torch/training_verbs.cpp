@@ -81,9 +81,11 @@ std::string json_of(const TrainingResult& result, const fs::path& folder) {
                     {"skipped_images", result.skipped_images}});
 }
 
-std::string text_of(const TrainingResult& result, const fs::path& folder) {
+std::string text_of(const TrainingResult& result, const std::string& model,
+                    const fs::path& folder) {
   std::string text = fmt::format("{} after {} steps", name_of(result.outcome), result.steps);
-  if (result.images_per_second > 0) text += fmt::format(": {:.1f} img/s", result.images_per_second);
+  if (result.images_per_second > 0)
+    text += fmt::format(": {:.1f} {}", result.images_per_second, rate_unit(model));
   if (result.loss) text += fmt::format(", loss {:.4f}", *result.loss);
   if (const auto accuracy = accuracy_of(result)) {
     text += fmt::format(", accuracy {:.1f} %", 100 * *accuracy);
@@ -121,9 +123,9 @@ int train_in(const RunFolder& folder, const RunConfig& config, bool resume,
              const Presentation& presentation) {
   TrainingData data = open_training_data(config);
   const auto files = model_files(config);
-  const Model model = prepare_model(config, static_cast<std::int64_t>(data.classes().size()));
+  const Model model = prepare_model(config, static_cast<std::int64_t>(data.classes.size()));
   const TrainSettings step =
-      refined(model, train_settings(config, run_steps(config, data.split.train->size())), config);
+      refined(model, train_settings(config, run_steps(config, data.train->size())), config);
   TrainingSettings settings = training_settings(config, data, step);
   settings.resume = resume;
   ModelSession session(model, step, data, config);
@@ -131,9 +133,10 @@ int train_in(const RunFolder& folder, const RunConfig& config, bool resume,
   if (!resume)
     folder.begin(to_toml(lasting(config, data)), to_json(session.plan()),
                  to_json(session.profile()), files);
-  ProgressDisplay display;
+  ProgressDisplay display(ProgressDisplay::standard_error(), rate_unit(config.model));
   const TrainingResult result = run_training(session, folder, settings, display);
-  print(presentation.json ? json_of(result, folder.path()) : text_of(result, folder.path()));
+  print(presentation.json ? json_of(result, folder.path())
+                          : text_of(result, config.model, folder.path()));
   return 0;
 }
 

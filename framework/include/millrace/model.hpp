@@ -30,7 +30,7 @@ inline constexpr int kSample = -1;
 /// What is known of a layer without running it on a device under measurement.
 struct LayerFacts {
   std::string name;
-  std::string type;  ///< "conv2d", "linear", "relu", "max_pool2d", "add", …, "module"
+  std::string type;  ///< "conv2d", "linear", "relu", "max_pool2d", "attention", …, "module"
   /// Of one sample, without the batch dimension; where there are several inputs, of the first.
   std::vector<std::int64_t> input_shape;
   std::vector<std::int64_t> output_shape;
@@ -39,6 +39,9 @@ struct LayerFacts {
   double forward_flops = 0;
   /// Input and weight gradients; no input gradient where no layer before it has weights.
   double backward_flops = 0;
+  /// Numbers per sample that forward keeps for backward beside input and output: attention's
+  /// weights, an LSTM's gates.
+  double inner_elements = 0;
   std::vector<int> producers;  ///< by input: index of the layer that makes it, or kSample
   std::vector<int> readers;    ///< layers that read the output, ascending, each once
 };
@@ -55,7 +58,11 @@ struct Model {
   std::vector<std::int64_t> sample_shape;  ///< C x H x W, or any shape without the batch dimension
   std::int64_t classes = 0;
   std::vector<Layer> layers;
-  LossFunction loss;  ///< empty: softmax cross-entropy against int64 labels
+  /// Empty: softmax cross-entropy against int64 labels, of outputs [classes] or of each of outputs
+  /// [positions, classes]; a sample's loss is then the mean over its positions.
+  LossFunction loss;
+  /// Above 0: a sample is made of token ids, int64 numbers below this; 0: of float32 numbers.
+  std::int64_t vocabulary = 0;
 
   /// Appends a layer: model.add("fc1", torch::nn::Linear(784, 100)), or with a skip connection
   /// model.add("sum", Add(), {"fc3", "fc1"}). Of a torch::nn::Sequential the parts are added one by
@@ -73,6 +80,14 @@ struct Model {
 /// and returns what is known of each layer. Throws ConfigError (tag "model") naming the layer, both
 /// shapes and the remedy.
 std::vector<LayerFacts> check_model(const Model& model);
+
+/// `samples` samples as the model reads them, drawn from LibTorch's default generator: normal
+/// numbers, or token ids. [samples, sample_shape…].
+torch::Tensor random_inputs(const Model& model, std::int64_t samples);
+
+/// Labels below model.classes for a model whose last layer is `last`: [samples], or [samples,
+/// positions].
+torch::Tensor random_labels(const Model& model, const LayerFacts& last, std::int64_t samples);
 
 /// Named parameters in layer order, sharing storage with the modules.
 std::vector<std::pair<std::string, torch::Tensor>> named_parameters(const Model& model);

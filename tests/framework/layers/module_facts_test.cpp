@@ -6,9 +6,12 @@
 #include <torch/nn/modules/activation.h>
 #include <torch/nn/modules/conv.h>
 #include <torch/nn/modules/dropout.h>
+#include <torch/nn/modules/embedding.h>
 #include <torch/nn/modules/instancenorm.h>
 #include <torch/nn/modules/linear.h>
 #include <torch/nn/modules/normalization.h>
+
+#include "millrace/sequence.hpp"
 
 namespace millrace {
 namespace {
@@ -19,7 +22,22 @@ TEST(ModuleType, OfWhatIsNotListedIsModule) {
   EXPECT_EQ(module_type(*nn::Conv1d(1, 1, 1)), "module");
   EXPECT_EQ(module_type(*nn::ConvTranspose2d(1, 1, 1)), "module");
   EXPECT_EQ(module_type(*nn::Dropout2d()), "module");
-  EXPECT_EQ(module_type(*nn::GELU()), "module");
+  EXPECT_EQ(module_type(*nn::Tanh()), "module");
+}
+
+TEST(ModuleType, TellsTheLayersOfSequences) {
+  EXPECT_EQ(module_type(*nn::Embedding(3, 2)), "embedding");
+  EXPECT_EQ(module_type(*PlaceEmbedding(3, 2)), "place_embedding");
+  EXPECT_EQ(module_type(*nn::LayerNorm(nn::LayerNormOptions({3}))), "layer_norm");
+  EXPECT_EQ(module_type(*nn::GELU()), "gelu");
+  EXPECT_EQ(module_type(*CausalAttention(2)), "attention");
+  EXPECT_EQ(module_type(*SequenceLSTM(3, 2)), "lstm");
+}
+
+TEST(ForwardFlops, OfSequences) {
+  EXPECT_EQ(forward_flops(*nn::Linear(3, 2), {5, 2}), 2 * 3 * 5 * 2);
+  EXPECT_EQ(forward_flops(*CausalAttention(2), {5, 8}), 2 * 2 * 5 * 5 * 8);
+  EXPECT_EQ(forward_flops(*SequenceLSTM(3, 2), {5, 2}), 2 * 5 * 4 * 2 * (3 + 2));
 }
 
 TEST(ReasonToRefuse, IsEmptyForWhatPlansKeepExact) {

@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "millrace/errors.hpp"
+#include "models/data/image_samples.hpp"
 #include "models/data/loader.hpp"
 #include "tests/models/data/image_files.hpp"
 
@@ -32,13 +33,17 @@ class Pictures : public ::testing::Test {
  protected:
   void SetUp() override { write_file(folder_ / "a/good.jpg", jpeg_bytes(gradient_image(50, 40))); }
 
-  LoaderSettings settings(int channels, int side) const {
+  static LoaderSettings settings(bool training) {
     LoaderSettings result;
-    const auto count = static_cast<std::size_t>(channels);
-    result.format = {
-        channels, side, side, {std::vector<float>(count, 0.5f), std::vector<float>(count, 0.5f)}};
     result.batch = 2;
+    result.training = training;
     return result;
+  }
+
+  static std::shared_ptr<const Samples> samples_in(std::shared_ptr<const Dataset> set, int channels,
+                                                   int side) {
+    const std::vector<float> half(static_cast<std::size_t>(channels), 0.5f);
+    return std::make_shared<ImageSamples>(set, SampleFormat{channels, side, side, {half, half}});
   }
 
   std::shared_ptr<const Dataset> set_with(const std::string& name, const Bytes& bytes) const {
@@ -61,9 +66,7 @@ TEST_P(OddPicture, IsASampleLikeAnyOther) {
   for (const int channels : {1, 3}) {
     for (const int side : {32, 224}) {
       for (const bool training : {false, true}) {
-        LoaderSettings asked = settings(channels, side);
-        if (training) asked.augmentation = default_augmentation(*set, asked.format);
-        const Batch batch = *Loader(set, asked).next();
+        const Batch batch = *Loader(samples_in(set, channels, side), settings(training)).next();
         ASSERT_EQ(batch.inputs.sizes().vec(), (std::vector<std::int64_t>{2, channels, side, side}));
         EXPECT_TRUE(at::isfinite(batch.inputs).all().item<bool>());
         EXPECT_LE(batch.inputs.abs().max().item<float>(), 1.0001f);
@@ -101,8 +104,8 @@ struct Broken {
 class BrokenPicture : public Pictures, public ::testing::WithParamInterface<Broken> {};
 
 TEST_P(BrokenPicture, IsNamedOrLeftOut) {
-  const auto set = set_with(GetParam().name, GetParam().bytes());
-  LoaderSettings asked = settings(3, 32);
+  const auto set = samples_in(set_with(GetParam().name, GetParam().bytes()), 3, 32);
+  LoaderSettings asked = settings(false);
   EXPECT_THAT(message_of([&] { Loader(set, asked).next(); }),
               AllOf(HasSubstr(folder_ / ("b/" + GetParam().name)), HasSubstr(GetParam().reason),
                     HasSubstr("--skip-bad-images")));
@@ -110,7 +113,7 @@ TEST_P(BrokenPicture, IsNamedOrLeftOut) {
   Loader skipping(set, asked);
   EXPECT_EQ(skipping.next()->targets.size(0), 1);
   EXPECT_EQ(skipping.skipped(), 1);
-  asked.augmentation = Augmentation{};
+  asked.training = true;
   Loader training(set, asked);
   const Batch batch = *training.next();
   EXPECT_EQ(batch.targets.size(0), 2);

@@ -10,7 +10,7 @@
 #include <numeric>
 
 #include "framework/affinity/affinity.hpp"
-#include "models/zoo/zoo.hpp"
+#include "models/data/image_samples.hpp"
 #include "tests/models/data/fake_dataset.hpp"
 
 namespace millrace {
@@ -24,10 +24,15 @@ using Set = std::shared_ptr<FakeDataset>;
 
 LoaderSettings settings(std::int64_t batch, bool training = true) {
   LoaderSettings result;
-  result.format = {1, 4, 4, {{0}, {1}}};
   result.batch = batch;
-  if (training) result.augmentation = Augmentation{CropKind::padded, 0, 0, true};
+  result.training = training;
   return result;
+}
+
+/// As a model reads them; in training with a border of `padding`.
+std::shared_ptr<const Samples> samples_in(const Set& set, int padding = 0) {
+  return std::make_shared<ImageSamples>(set, SampleFormat{1, 4, 4, {{0}, {1}}},
+                                        Augmentation{CropKind::padded, 0, padding, true});
 }
 
 Set make_set(std::int64_t size, std::set<std::int64_t> broken = {}) {
@@ -73,7 +78,7 @@ std::vector<std::int64_t> up_to(std::int64_t count) {
 }
 
 TEST(Loader, GivesEverySampleOnceAnEpochInAnotherOrder) {
-  Loader loader(make_set(50), settings(8));
+  Loader loader(samples_in(make_set(50)), settings(8));
   const auto first = epoch_of(loader), second = epoch_of(loader);
   EXPECT_EQ(sorted(first), up_to(50));
   EXPECT_EQ(sorted(second), up_to(50));
@@ -84,14 +89,15 @@ TEST(Loader, GivesEverySampleOnceAnEpochInAnotherOrder) {
 TEST(Loader, OrderFollowsFromTheSeed) {
   LoaderSettings one = settings(8), other = settings(8);
   other.seed = 2;
-  Loader a(make_set(50), one), b(make_set(50), one), c(make_set(50), other);
+  Loader a(samples_in(make_set(50)), one), b(samples_in(make_set(50)), one),
+      c(samples_in(make_set(50)), other);
   const auto order = epoch_of(a);
   EXPECT_EQ(order, epoch_of(b));
   EXPECT_NE(order, epoch_of(c));
 }
 
 TEST(Loader, LastBatchOfAnEpochIsSmaller) {
-  Loader loader(make_set(10), settings(4));
+  Loader loader(samples_in(make_set(10)), settings(4));
   EXPECT_EQ(loader.steps_per_epoch(), 3);
   EXPECT_EQ(next_samples(loader).size(), 4u);
   EXPECT_EQ(next_samples(loader).size(), 4u);
@@ -101,7 +107,7 @@ TEST(Loader, LastBatchOfAnEpochIsSmaller) {
 }
 
 TEST(Loader, BatchLargerThanTheSetIsTheSet) {
-  Loader loader(make_set(3), settings(64));
+  Loader loader(samples_in(make_set(3)), settings(64));
   EXPECT_EQ(loader.steps_per_epoch(), 1);
   EXPECT_EQ(sorted(next_samples(loader)), up_to(3));
   EXPECT_EQ(sorted(next_samples(loader)), up_to(3));
@@ -114,7 +120,7 @@ TEST_P(Threads, ChangeNothing) {
   plain.threads = 1;
   plain.look_ahead = 0;
   std::tie(with.threads, with.look_ahead) = GetParam();
-  Loader a(make_set(50), plain), b(make_set(50), with);
+  Loader a(samples_in(make_set(50)), plain), b(samples_in(make_set(50)), with);
   for (int step = 0; step < 15; ++step) {
     const Batch expected = *a.next(), found = *b.next();
     ASSERT_TRUE(at::equal(expected.inputs, found.inputs)) << step;
@@ -126,12 +132,8 @@ INSTANTIATE_TEST_SUITE_P(Counts, Threads,
                          ::testing::Values(std::pair{1, 3}, std::pair{2, 1}, std::pair{4, 20}));
 
 TEST(Loader, SeekContinuesAnywhere) {
-  const auto augmented = [] {
-    LoaderSettings result = settings(8);
-    result.augmentation->padding = 2;  // draws of the augmentation must repeat, too
-    return result;
-  }();
-  Loader straight(make_set(50), augmented), jumping(make_set(50), augmented);
+  const auto augmented = samples_in(make_set(50), 2);  // its draws must repeat, too
+  Loader straight(augmented, settings(8)), jumping(augmented, settings(8));
   std::vector<Batch> batches;
   for (int step = 0; step < 20; ++step) batches.push_back(*straight.next());
   for (const std::int64_t step : {19, 3, 4, 0, 7, 7, 13}) {
@@ -145,16 +147,14 @@ TEST(Loader, SeekContinuesAnywhere) {
 }
 
 TEST(Loader, AugmentationDiffersBetweenEpochs) {
-  LoaderSettings padded = settings(2);
-  padded.augmentation->padding = 3;
-  Loader loader(make_set(2), padded);
+  Loader loader(samples_in(make_set(2), 3), settings(2));
   std::set<double> sums;  // the black border takes another part of the image each time
   for (int epoch = 0; epoch < 40; ++epoch) sums.insert(loader.next()->inputs.sum().item<double>());
   EXPECT_GT(sums.size(), 4u);
 }
 
 TEST(Loader, ValidationIsInOrderOnceAndCanBeRepeated) {
-  Loader loader(make_set(10), settings(4, /*training=*/false));
+  Loader loader(samples_in(make_set(10)), settings(4, /*training=*/false));
   for (int pass = 0; pass < 2; ++pass) {
     EXPECT_THAT(next_samples(loader), ElementsAre(0, 1, 2, 3));
     EXPECT_THAT(next_samples(loader), ElementsAre(4, 5, 6, 7));
@@ -170,7 +170,7 @@ TEST(Loader, DecodesNoFurtherAheadThanAsked) {
     LoaderSettings bounded = settings(4);
     bounded.look_ahead = look_ahead;
     const Set set = make_set(40);
-    Loader loader(set, bounded);
+    Loader loader(samples_in(set), bounded);
     for (int step = 0; step < 5; ++step) {
       EXPECT_LE(set->begun(), 4 * (step + look_ahead));
       next_samples(loader);
@@ -185,10 +185,10 @@ TEST(Loader, ReadsTheNextBatchAhead) {
     ahead.look_ahead = look_ahead;
     const Set set = make_set(20);
     const std::int64_t first = 4 * look_ahead;
-    { const Loader loader(set, ahead); }  // has ended what it began
+    { const Loader loader(samples_in(set), ahead); }  // has ended what it began
     EXPECT_THAT(set->needed(), ElementsAre(first, first + 1, first + 2, first + 3));
     {
-      Loader loader(set, ahead);
+      Loader loader(samples_in(set), ahead);
       next_samples(loader);
       loader.seek(0);
     }
@@ -198,7 +198,7 @@ TEST(Loader, ReadsTheNextBatchAhead) {
 }
 
 TEST(Loader, CountsItsWaits) {
-  Loader loader(make_set(40), settings(4));
+  Loader loader(samples_in(make_set(40)), settings(4));
   for (int step = 0; step < 10; ++step) next_samples(loader);
   EXPECT_GE(loader.waits(), 0);
   EXPECT_LE(loader.waits(), 10);
@@ -211,7 +211,7 @@ TEST(Loader, StopsWhileItDecodes) {
     many.look_ahead = 4;
     const Set set = make_set(64);
     {
-      Loader loader(set, many);
+      Loader loader(samples_in(set), many);
       if (round % 3 == 1) next_samples(loader);
       if (round % 3 == 2) loader.seek(5);
     }
@@ -222,7 +222,7 @@ TEST(Loader, StopsWhileItDecodes) {
 }
 
 TEST(BrokenImage, ReachesNextAndStaysThere) {
-  Loader loader(make_set(10, {5}), settings(4, false));
+  Loader loader(samples_in(make_set(10, {5})), settings(4, false));
   EXPECT_EQ(next_samples(loader).size(), 4u);
   for (int attempt = 0; attempt < 2; ++attempt) {
     EXPECT_THAT(message_of([&] { loader.next(); }), HasSubstr("sample 5 is broken"));
@@ -236,7 +236,7 @@ TEST(BrokenImage, FirstOfTheBatchIsNamed) {
   for (int round = 0; round < 20; ++round) {
     LoaderSettings wide = settings(8, false);
     wide.threads = 4;
-    Loader loader(make_set(8, {2, 3, 6}), wide);
+    Loader loader(samples_in(make_set(8, {2, 3, 6})), wide);
     EXPECT_THAT(message_of([&] { loader.next(); }), HasSubstr("sample 2 "));
   }
 }
@@ -247,7 +247,7 @@ TEST(BrokenImage, OtherFailuresAreNeverLeftOut) {
     set->on_decode = [](std::int64_t) { throw std::bad_alloc(); };
     LoaderSettings skipping = settings(4, training);
     skipping.skip_bad = true;
-    Loader loader(set, skipping);
+    Loader loader(samples_in(set), skipping);
     EXPECT_THROW(loader.next(), std::bad_alloc);
   }
 }
@@ -255,7 +255,7 @@ TEST(BrokenImage, OtherFailuresAreNeverLeftOut) {
 TEST(BrokenImage, IsReplacedByTheNextInTraining) {
   LoaderSettings skipping = settings(4);
   skipping.skip_bad = true;
-  Loader loader(make_set(10, {4, 5, 9}), skipping);
+  Loader loader(samples_in(make_set(10, {4, 5, 9})), skipping);
   for (int epoch = 0; epoch < 3; ++epoch) {
     EXPECT_THAT(sorted(epoch_of(loader)), ElementsAre(0, 0, 1, 2, 3, 6, 6, 6, 7, 8));
   }
@@ -265,7 +265,7 @@ TEST(BrokenImage, IsReplacedByTheNextInTraining) {
 TEST(BrokenImage, IsLeftOutOfValidation) {
   LoaderSettings skipping = settings(2, false);
   skipping.skip_bad = true;
-  Loader loader(make_set(8, {1, 4, 5, 7}), skipping);
+  Loader loader(samples_in(make_set(8, {1, 4, 5, 7})), skipping);
   EXPECT_THAT(next_samples(loader), ElementsAre(0));
   EXPECT_THAT(next_samples(loader), ElementsAre(2, 3));
   EXPECT_THAT(next_samples(loader), ElementsAre(6)) << "the batch of 4 and 5 is passed over";
@@ -276,7 +276,7 @@ TEST(BrokenImage, IsLeftOutOfValidation) {
 TEST(BrokenImage, AllOfThemAreAnErrorInTraining) {
   LoaderSettings skipping = settings(2);
   skipping.skip_bad = true;
-  Loader loader(make_set(3, {0, 1, 2}), skipping);
+  Loader loader(samples_in(make_set(3, {0, 1, 2})), skipping);
   EXPECT_THAT(message_of([&] { loader.next(); }), HasSubstr("is broken"));
 }
 
@@ -285,7 +285,7 @@ TEST(Loader, RefusesSettingsOutOfRange) {
                           std::int64_t size = 4) {
     LoaderSettings changed = settings(4);
     change(changed);
-    return message_of([&] { Loader(make_set(size), changed); });
+    return message_of([&] { Loader(samples_in(make_set(size)), changed); });
   };
   EXPECT_THAT(refusal([](auto& s) { s.batch = 0; }), HasSubstr("batch 0"));
   EXPECT_THAT(refusal([](auto& s) { s.look_ahead = -1; }), HasSubstr("look-ahead -1"));
@@ -294,10 +294,10 @@ TEST(Loader, RefusesSettingsOutOfRange) {
 }
 
 TEST(LoaderCost, IsMeasuredOnGoodSamples) {
-  EXPECT_GT(loader_ns_per_sample(FakeDataset(10), settings(4)), 0);
-  EXPECT_GT(loader_ns_per_sample(FakeDataset(4, {0, 1, 2}), settings(4), 100), 0);
-  EXPECT_THROW(loader_ns_per_sample(FakeDataset(3, {0, 1, 2}), settings(4)), ConfigError);
-  EXPECT_THROW(loader_ns_per_sample(FakeDataset(0), settings(4)), ConfigError);
+  EXPECT_GT(ns_per_sample(*samples_in(make_set(10)), 1), 0);
+  EXPECT_GT(ns_per_sample(*samples_in(make_set(4, {0, 1, 2})), 1, 100), 0);
+  EXPECT_THROW(ns_per_sample(*samples_in(make_set(3, {0, 1, 2})), 1), ConfigError);
+  EXPECT_THROW(ns_per_sample(*samples_in(make_set(0)), 1), ConfigError);
 }
 
 TEST(LoadImage, IsWhatValidationSees) {
@@ -306,14 +306,12 @@ TEST(LoadImage, IsWhatValidationSees) {
     write_file(folder / name, jpeg_bytes(gradient_image(500, 375)));
   }
   const auto set = open_data({folder.path().string(), 0, 1, false}).train;
-  LoaderSettings photo;
-  photo.format = sample_format({3, 224, 224}, normalisation_of(*set, 3));
-  photo.batch = 1;
-  Loader loader(set, photo);
-  const at::Tensor image = load_image(folder / "a/0.jpg", photo.format);
+  const SampleFormat format = sample_format({3, 224, 224}, normalisation_of(*set, 3));
+  Loader loader(std::make_shared<ImageSamples>(set, format), settings(1, /*training=*/false));
+  const at::Tensor image = load_image(folder / "a/0.jpg", format);
   EXPECT_EQ(image.sizes().vec(), (std::vector<std::int64_t>{1, 3, 224, 224}));
   EXPECT_TRUE(at::equal(image, loader.next()->inputs));
-  EXPECT_THROW(load_image(folder / "missing.jpg", photo.format), ConfigError);
+  EXPECT_THROW(load_image(folder / "missing.jpg", format), ConfigError);
 }
 
 TEST(Loader, DecodesOnTheCpusThatItIsGiven) {
@@ -327,7 +325,7 @@ TEST(Loader, DecodesOnTheCpusThatItIsGiven) {
   };
   LoaderSettings bound = settings(10);
   bound.cpus = allowed;
-  Loader loader(set, bound);
+  Loader loader(samples_in(set), bound);
   loader.next();
   loader.next();
   const std::scoped_lock lock(mutex);

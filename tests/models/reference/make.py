@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes what the tests compare with: checkpoint.pt and tensor.pt, which torch.save wrote, and
-NAME.json of every network of the zoo that PyTorch has, too: what torchvision's gives in double
-precision for weights and inputs that zoo_reference_test.cpp makes the same way. Needs torch and
+NAME.json of every network of the zoo that PyTorch has, too: what torchvision's (of text: the ones
+below) gives in double precision for weights and inputs that zoo_reference_test.cpp makes the same way. Needs torch and
 torchvision (2.15 and 0.29 made the files that are here): python3 make.py"""
 
 import json
@@ -78,6 +78,81 @@ class SmallResNet(nn.Module):
         return self.fc(x.mean((2, 3)))
 
 
+class Attention(nn.Module):
+    def __init__(self, width, heads):
+        super().__init__()
+        self.heads = heads
+        self.c_attn = nn.Linear(width, 3 * width)
+        self.c_proj = nn.Linear(width, width)
+
+    def forward(self, x):
+        parts = [
+            part.unflatten(2, (self.heads, -1)).transpose(1, 2)
+            for part in self.c_attn(x).chunk(3, 2)
+        ]
+        y = nn.functional.scaled_dot_product_attention(*parts, is_causal=True)
+        return self.c_proj(y.transpose(1, 2).flatten(2))
+
+
+class TransformerBlock(nn.Module):
+    def __init__(self, width, heads):
+        super().__init__()
+        self.ln_1 = nn.LayerNorm(width)
+        self.attn = Attention(width, heads)
+        self.ln_2 = nn.LayerNorm(width)
+        self.mlp = nn.ModuleDict(
+            {"c_fc": nn.Linear(width, 4 * width), "c_proj": nn.Linear(4 * width, width)}
+        )
+
+    def forward(self, x):
+        x = x + self.attn(self.ln_1(x))
+        return x + self.mlp.c_proj(nn.functional.gelu(self.mlp.c_fc(self.ln_2(x))))
+
+
+class CharGPT(nn.Module):
+    """As nanoGPT's model.py builds it, without dropout, the head's weights its own."""
+
+    def __init__(self, vocabulary, width=192, heads=6, blocks=6, positions=128):
+        super().__init__()
+        self.transformer = nn.ModuleDict(
+            {
+                "wte": nn.Embedding(vocabulary, width),
+                "wpe": nn.Embedding(positions, width),
+                "h": nn.ModuleList(TransformerBlock(width, heads) for _ in range(blocks)),
+                "ln_f": nn.LayerNorm(width),
+            }
+        )
+        self.lm_head = nn.Linear(width, vocabulary, bias=False)
+
+    def forward(self, ids):
+        parts = self.transformer
+        x = parts.wte(ids) + parts.wpe(torch.arange(ids.shape[1]))
+        for block in parts.h:
+            x = block(x)
+        return self.lm_head(parts.ln_f(x))
+
+
+class CharLSTM(nn.Module):
+    def __init__(self, vocabulary, width=256):
+        super().__init__()
+        self.embedding = nn.Embedding(vocabulary, 128)
+        self.lstm = nn.ModuleList(
+            nn.LSTM(before, width, batch_first=True) for before in (128, width)
+        )
+        self.head = nn.Linear(width, vocabulary)
+
+    def forward(self, ids):
+        x = self.embedding(ids)
+        for layer in self.lstm:
+            x, _ = layer(x)
+        return self.head(x)
+
+
+def ids(name, rows, columns, below):
+    values = (numbers(name, rows * columns) + 1) / 2 * below
+    return torch.from_numpy(values.astype(numpy.int64)).reshape(rows, columns)
+
+
 def network(name):
     small = {"resnet20": 3, "resnet56": 9}
     if name in small:
@@ -88,8 +163,7 @@ def network(name):
     return getattr(models, name)(weights=None, **options), 96
 
 
-def reference(name):
-    net, side = network(name)
+def in_double(net):
     net = net.double().train()
     for module in net.modules():
         if isinstance(module, nn.Dropout):
@@ -97,15 +171,44 @@ def reference(name):
     with torch.no_grad():
         for parameter, value in net.named_parameters():
             value.copy_(weights(parameter, value.shape))
-    inputs = torch.from_numpy(numbers("input", 2 * 3 * side * side)).reshape(2, 3, side, side) * 1.7
-    outputs = net(inputs)
-    loss = nn.functional.cross_entropy(outputs, torch.tensor([1, 3]))
-    loss.backward()
+    return net
+
+
+def short(values):
+    return [float(f"{x:.10g}") for x in values.tolist()]
+
+
+def gradients_of(net):
+    """Norm, product with numbers("along NAME")."""
     gradients = {}
     for parameter, value in net.named_parameters():
         flat = value.grad.flatten()
         along = torch.from_numpy(numbers("along " + parameter, flat.numel()))
         gradients[parameter] = [float(f"{flat.norm():.10g}"), float(f"{flat @ along:.10g}")]
+    return gradients
+
+
+def text_reference(name):
+    net = in_double({"char-gpt": CharGPT, "char-lstm": CharLSTM}[name](10))
+    outputs = net(ids("input", 2, 128, 10))
+    labels = ids("label", 2, 128, 10)
+    loss = nn.functional.cross_entropy(outputs.flatten(0, 1), labels.flatten())
+    loss.backward()
+    return {
+        "outputs": [short(sample[-1]) for sample in outputs],
+        "loss": loss.item(),
+        "gradients": gradients_of(net),
+        "running": {},
+    }
+
+
+def reference(name):
+    net, side = network(name)
+    net = in_double(net)
+    inputs = torch.from_numpy(numbers("input", 2 * 3 * side * side)).reshape(2, 3, side, side) * 1.7
+    outputs = net(inputs)
+    loss = nn.functional.cross_entropy(outputs, torch.tensor([1, 3]))
+    loss.backward()
     running = {
         buffer: float(f"{value.norm():.10g}")
         for buffer, value in net.named_buffers()
@@ -113,9 +216,9 @@ def reference(name):
     }
     return {
         "side": side,
-        "outputs": [[float(f"{x:.10g}") for x in row] for row in outputs.tolist()],
+        "outputs": [short(row) for row in outputs],
         "loss": loss.item(),
-        "gradients": gradients,  # norm, product with numbers("along NAME")
+        "gradients": gradients_of(net),
         "running": running,  # norms after the one step
     }
 
@@ -137,6 +240,12 @@ def state_dict():
     return {"epoch": 3, "rate": 0.1, "name": "small", "state_dict": tensors}
 
 
+def write(name, values):
+    text = json.dumps(values, separators=(",", ":"))
+    (HERE / f"{name}.json").write_text(text + "\n")
+    print(name, len(text))
+
+
 def main():
     torch.save(state_dict(), HERE / "checkpoint.pt")
     torch.save(state_dict()["state_dict"]["plain"], HERE / "tensor.pt")
@@ -144,9 +253,9 @@ def main():
         "alexnet", "vgg11", "vgg16", "resnet18", "resnet50", "resnet20", "resnet56",
         "squeezenet1_1", "mobilenet_v2", "googlenet", "inception_v3", "densenet121",
     ):  # fmt: skip
-        text = json.dumps(reference(name), separators=(",", ":"))
-        (HERE / f"{name}.json").write_text(text + "\n")
-        print(name, len(text))
+        write(name, reference(name))
+    for name in ("char-gpt", "char-lstm"):
+        write(name, text_reference(name))
 
 
 if __name__ == "__main__":
