@@ -7,9 +7,12 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
+
+#include "models/onnx/files.hpp"
 
 namespace millrace::onnx_import {
 
@@ -18,15 +21,20 @@ struct OnnxFile {
   std::string path;
   onnx::ModelProto proto;
   std::int64_t opset = 0;
+  std::shared_ptr<DataFiles> data;  ///< of external tensors, opened when they are read
 };
 
 OnnxFile read_onnx(const std::string& path);
+/// Of a file that is open.
+OnnxFile read_onnx(const InputFile& file);
 
-[[noreturn]] void refuse(const std::string& file, const std::string& problem);
+/// What a computed shape has in place of extents that only a batch has: the number of samples, and
+/// those behind it, of a value that is no constant.
+constexpr std::int64_t kBatchExtent = -(std::int64_t{1} << 62), kOpenExtent = kBatchExtent + 1;
 
-/// The graph's constants: initializers, Constant nodes, what is identical to one or a matrix
-/// transposed. Values are read when they are asked for, so that others may be of any type. The file
-/// outlives it.
+/// The graph's constants: initializers, Constant nodes, what is identical to one, a matrix
+/// transposed, and what is computed of these and of shapes (folding.hpp). Values are read when they
+/// are asked for, so that others may be of any type. The file outlives it.
 class Constants {
  public:
   explicit Constants(const OnnxFile& file);
@@ -34,25 +42,38 @@ class Constants {
   bool contains(const std::string& name) const { return entries_.contains(name); }
   /// float32, int64 or bool.
   torch::Tensor value(const std::string& name) const;
+  /// Its extents; a tensor's of the file are not read for them.
+  std::vector<std::int64_t> sizes(const std::string& name) const;
   /// What the file calls the tensor that the constant was made from.
   std::string origin(const std::string& name) const;
+  /// Whether it is neither a tensor of the file nor a copy of one.
+  bool is_computed(const std::string& name) const;
 
  private:
   struct Entry {
     const onnx::TensorProto* tensor = nullptr;
-    std::string of;  ///< of another constant; "": the tensor's own
+    std::string of;  ///< of this constant, which is no copy itself; "": its own
     bool transposed = false;
+    const onnx::NodeProto* node = nullptr;  ///< that computes it
+    int depth = 0;                          ///< nodes from a tensor of the file
   };
   void add(const onnx::NodeProto& node);
+  void add_copy(const onnx::NodeProto& node);
+  void add_computed(const onnx::NodeProto& node);
+  torch::Tensor computed(const std::string& name, const onnx::NodeProto& node) const;
 
-  std::string file_;
+  const OnnxFile& file_;
   std::map<std::string, Entry> entries_;
+  mutable std::map<std::string, torch::Tensor> computed_;  ///< each once
 };
 
 /// The graph's only input that is no constant.
 const onnx::ValueInfoProto& only_input(const OnnxFile& file);
 /// Its extents behind the batch.
 std::vector<std::int64_t> sample_shape_of(const OnnxFile& file);
+
+/// Whether the operator is ONNX's own.
+bool is_onnx(const onnx::NodeProto& node);
 
 /// A node with its constants. Attributes that are absent have ONNX's defaults, given by the caller.
 class NodeReader {
@@ -73,6 +94,8 @@ class NodeReader {
 
   /// Input i where it is there and constant.
   std::optional<torch::Tensor> constant(int i) const;
+  std::optional<std::vector<std::int64_t>> sizes(int i) const;
+  bool is_computed(int i) const;
   /// The same as one number.
   std::optional<double> constant_number(int i) const;
   /// The same, which must be floating; `what` says what it is.

@@ -3,6 +3,7 @@
 #include <c10/util/Exception.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <torch/nn/modules/conv.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -30,6 +31,12 @@ std::string module_of(const std::string& node, const std::string& type) {
   }
   if (modules.size() > 1 && modules.back().starts_with(type)) modules.pop_back();
   return fmt::format("{}", fmt::join(modules, "."));
+}
+
+/// PyTorch's exporter notes in the node's metadata what its optimiser did. libonnx before 1.16 has
+/// no such field, its bytes are kept all the same.
+bool has_folded_normalisation(const onnx::NodeProto& node) {
+  return node.SerializeAsString().find("FuseBatchNorm") != std::string::npos;
 }
 
 }  // namespace
@@ -71,6 +78,14 @@ bool Importer::is_rows(const std::string& layer) const {
   return layer == kSampleName ? model_.sample_shape.size() == 1 : rows_.contains(layer);
 }
 
+bool Importer::reads_convolution(const NodeReader& node) const {
+  const std::string& name = producer(node, node.value());
+  const auto layer = std::find_if(model_.layers.begin(), model_.layers.end(),
+                                  [&](const Layer& one) { return one.name == name; });
+  return layer != model_.layers.end() &&
+         layer->module.ptr()->as<torch::nn::Conv2dImpl>() != nullptr;
+}
+
 Layer& Importer::own_layer_before(const NodeReader& node) {
   const std::string& name = producer(node, node.value());
   if (readers_.at(node.value()) > 1)
@@ -95,7 +110,7 @@ std::set<std::string> Importer::needed_values() {
     const auto& node = graph().node(i);
     const bool used = std::any_of(node.output().begin(), node.output().end(),
                                   [&](const auto& output) { return needed.contains(output); });
-    if (!used) continue;
+    if (!used || constants_.contains(node.output(0))) continue;
     for (const std::string& input : node.input()) {
       needed.insert(input);
       ++readers_[input];
@@ -108,22 +123,38 @@ void Importer::warn() const {
   if (graph().output_size() > 1)
     log_warning("onnx", fmt::format("{} has {} outputs: '{}' is trained, the others are left out",
                                     file_.path, graph().output_size(), graph().output(0).name()));
-  if (!for_training_ && file_.proto.producer_name() != "millrace")
+  if (file_.proto.producer_name() != "millrace") warn_of_inference();
+}
+
+void Importer::warn_of_inference() const {
+  if (!folded_.empty()) {
+    log_warning("onnx", fmt::format("{}: batch normalisation was folded into {} layers, '{}' the "
+                                    "first: they train without it; export with optimize=False to "
+                                    "keep it",
+                                    file_.path, folded_.size(), folded_.front()));
+  } else if (keeps_normalisation_ && !for_training_) {
+    log_info("onnx", fmt::format("{} has no dropout: where the network has, export net.train()",
+                                 file_.path));
+  } else if (!for_training_) {
     log_warning("onnx",
                 fmt::format("{} was exported for inference, unless its network has neither dropout "
                             "nor batch normalisation: it trains as it stands, without dropout "
-                            "and batch normalisation that were folded away; export with "
-                            "training=torch.onnx.TrainingMode.TRAINING to keep them",
+                            "and batch normalisation that were folded away; export net.train() "
+                            "with optimize=False (with dynamo=False: "
+                            "training=torch.onnx.TrainingMode.TRAINING) to keep them",
                             file_.path));
+  }
 }
 
 void Importer::read(const onnx::NodeProto& proto) {
   const NodeReader node(proto, constants_, file_.path);
   const auto found = operators().find(proto.op_type());
-  if (found == operators().end() || (!proto.domain().empty() && proto.domain() != "ai.onnx"))
+  if (found == operators().end() && node.values().empty()) node.refuse(kComputedShape);
+  if (found == operators().end() || !is_onnx(proto))
     node.refuse(
         "is no operator that is trained here: `millrace models` lists networks of those "
         "that are");
+  if (has_folded_normalisation(proto)) folded_.push_back(proto.name());
   try {
     found->second(*this, node);
   } catch (const c10::Error& error) {

@@ -17,6 +17,9 @@
 
 namespace millrace::onnx_import {
 
+constexpr const char* kComputedShape =
+    "computes a shape in a way that is not read: use torch.flatten(x, 1) and export again";
+
 class Importer {
  public:
   explicit Importer(const OnnxFile& file) : file_(file), constants_(file) {}
@@ -56,6 +59,7 @@ class Importer {
   Layer& own_layer_before(const NodeReader& node);
   /// Whether the node's value has no extent but the batch and one more.
   bool reads_rows(const NodeReader& node) const { return is_rows(producer(node, node.value())); }
+  bool reads_convolution(const NodeReader& node) const;
   /// The last layer's rows must come out with so many numbers.
   void expect_width(std::int64_t width) { widths_[model_.layers.back().name] = width; }
   bool is_output(const NodeReader& node) const {
@@ -63,6 +67,8 @@ class Importer {
   }
   std::int64_t opset() const { return file_.opset; }
   void saw_training() { for_training_ = true; }
+  /// One that an exporter for inference would have folded away.
+  void saw_normalisation() { keeps_normalisation_ = true; }
 
  private:
   const onnx::GraphProto& graph() const { return file_.proto.graph(); }
@@ -81,6 +87,7 @@ class Importer {
   std::string unused(const std::string& name) const;
   void check_widths(const std::vector<LayerFacts>& layers) const;
   void warn() const;
+  void warn_of_inference() const;
 
   const OnnxFile& file_;
   Constants constants_;
@@ -91,6 +98,8 @@ class Importer {
   std::map<std::string, std::string> owners_;  ///< weights -> the node that trains them
   std::set<std::string> rows_;
   bool for_training_ = false;
+  bool keeps_normalisation_ = false;
+  std::vector<std::string> folded_;  ///< nodes that have swallowed batch normalisation
 };
 
 /// What an operator becomes: a layer, a part of one, nothing, or a refusal.

@@ -50,11 +50,18 @@ void set(const NodeReader& node, torch::Tensor& parameter, const torch::Tensor& 
   parameter.copy_(value);
 }
 
+/// Input 2. One of zeros that is computed stands for none: PyTorch's exporter writes it so.
+std::optional<torch::Tensor> bias_of(const NodeReader& node) {
+  const auto bias = node.constant(2);
+  const bool none = bias && node.is_computed(2) && bias->count_nonzero().item<std::int64_t>() == 0;
+  return none ? std::nullopt : bias;
+}
+
 void read_conv(Importer& to, const NodeReader& node) {
   const torch::Tensor weight = node.weight(1, "weight");
   if (weight.dim() != 4)
     node.refuse(fmt::format("has weights of {} dimensions, images need 4", weight.dim()));
-  const auto bias = node.constant(2);
+  const auto bias = bias_of(node);
   const std::int64_t groups = node.integer("group", 1);
   if (groups < 1 || weight.size(0) % groups != 0)
     node.refuse(fmt::format("has {} groups for {} outputs", groups, weight.size(0)));
@@ -94,7 +101,7 @@ void read_gemm(Importer& to, const NodeReader& node) {
     node.refuse("scales its product: export a plain linear layer");
   const torch::Tensor weight = node.weight(1, "weight");
   const bool turned = node.integer("transB", 0) == 1;
-  add_linear(to, node, turned ? weight : transposed(node, weight), node.constant(2));
+  add_linear(to, node, turned ? weight : transposed(node, weight), bias_of(node));
 }
 
 void read_matmul(Importer& to, const NodeReader& node) {
@@ -115,6 +122,7 @@ void add_norm(Importer& to, const NodeReader& node, const torch::Tensor& scale) 
 
 void read_batch_norm(Importer& to, const NodeReader& node) {
   if (node.integer("training_mode", 0) == 1 || node.proto().output_size() > 1) to.saw_training();
+  if (to.reads_convolution(node)) to.saw_normalisation();
   const torch::Tensor scale = node.weight(1, "scale");
   to.reads_rows(node) ? add_norm<nn::BatchNorm1d>(to, node, scale)
                       : add_norm<nn::BatchNorm2d>(to, node, scale);
@@ -132,6 +140,12 @@ void read_max_pool(Importer& to, const NodeReader& node) {
 
 void read_average_pool(Importer& to, const NodeReader& node) {
   const Pair kernel = pair_of(node, "kernel_shape", {});
+  const Pair dilations = pair_of(node, "dilations", {1, 1});  // from opset 19 on
+  if (dilations != Pair{1, 1})
+    node.refuse(
+        fmt::format("has the dilations [{}], averages of neighbours (1, 1) are trained: "
+                    "use a pooling without them, or a convolution",
+                    fmt::join(dilations, ", ")));
   to.add(node, nn::AvgPool2d(nn::AvgPool2dOptions(expand(kernel))
                                  .stride(expand(pair_of(node, "strides", {1, 1})))
                                  .padding(expand(padding_of(node)))
@@ -164,21 +178,23 @@ void read_flatten(Importer& to, const NodeReader& node) {
   to.add(node, nn::Flatten());
 }
 
-constexpr const char* kComputedShape =
-    "computes a shape, such as of x.view(x.size(0), -1): use torch.flatten(x, 1) and export again";
-
-/// To rows of all numbers: [N, K], either of which may be left open.
+/// To rows of all numbers: [N, K], either of which may be left open. What begins with the batch has
+/// all numbers of a sample behind it, whatever K is called.
 void read_reshape(Importer& to, const NodeReader& node) {
   const auto shape = node.constant(1);
   if (!shape || shape->scalar_type() != torch::kLong) node.refuse(kComputedShape);
   if (shape->numel() != 2)
-    node.refuse(fmt::format("makes {} dimensions, rows of 2 are trained", shape->numel()));
+    node.refuse(fmt::format("makes {} dimensions, rows of 2 are trained: use torch.flatten(x, 1)",
+                            shape->numel()));
+  const torch::Tensor extents = shape->flatten();
+  const auto rows = extents[0].item<std::int64_t>(), width = extents[1].item<std::int64_t>();
+  const bool of_batch = rows == kBatchExtent;
+  if ((rows < -1 && !of_batch) || width == kBatchExtent || (width == kOpenExtent && !of_batch))
+    node.refuse(kComputedShape);
+  if (rows == 0 && node.integer("allowzero", 0) != 0) node.refuse("makes no rows: allowzero is 1");
   to.add(node, nn::Flatten());
-  const std::int64_t width = shape->flatten()[1].item<std::int64_t>();
-  if (width != -1) to.expect_width(width);
+  if (width != -1 && width != kOpenExtent) to.expect_width(width);
 }
-
-void refuse_shape(Importer&, const NodeReader& node) { node.refuse(kComputedShape); }
 
 void read_clip(Importer& to, const NodeReader& node) {
   const auto low = node.constant_number(1), high = node.constant_number(2);
@@ -248,7 +264,6 @@ const std::map<std::string, Operator>& operators() {
       {"Dropout", read_dropout},
       {"Add", read_add},
       {"Sum", read_sum},
-      {"Shape", refuse_shape},
       {"Concat", read_concat},
       {"Softmax", read_softmax},
       {"LogSoftmax", read_softmax},

@@ -1,0 +1,89 @@
+#include "models/onnx/kept_files.hpp"
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <vector>
+
+#include "framework/base/file.hpp"
+#include "models/onnx/graph_reader.hpp"
+
+namespace millrace {
+namespace {
+
+namespace fs = std::filesystem;
+using onnx_import::DataRange;
+using onnx_import::InputFile;
+using onnx_import::is_external;
+
+constexpr std::int64_t kChunkBytes = 1 << 20;
+
+void append(const InputFile& from, std::int64_t offset, std::int64_t bytes, AtomicFile& to) {
+  std::vector<char> chunk(static_cast<std::size_t>(std::min(bytes, kChunkBytes)));
+  while (bytes > 0) {
+    const std::int64_t part = std::min(bytes, kChunkBytes);
+    from.read(offset, chunk.data(), part);
+    to.write(chunk.data(), static_cast<std::size_t>(part));
+    offset += part;
+    bytes -= part;
+  }
+}
+
+/// Says that the tensor's values lie there.
+void relocate(onnx::TensorProto& tensor, const std::string& location, std::int64_t offset,
+              std::int64_t bytes) {
+  tensor.clear_external_data();
+  const auto add = [&](const char* key, const std::string& value) {
+    onnx::StringStringEntryProto& entry = *tensor.add_external_data();
+    entry.set_key(key);
+    entry.set_value(value);
+  };
+  add("location", location);
+  add("offset", std::to_string(offset));
+  add("length", std::to_string(bytes));
+}
+
+}  // namespace
+
+struct OnnxFiles::Opened {
+  explicit Opened(const std::string& path) : file(path) {}
+  InputFile file;
+  onnx::ModelProto network;     ///< without values; empty where the file is all
+  std::vector<DataRange> data;  ///< of its external tensors in order
+};
+
+OnnxFiles::OnnxFiles(const std::string& file) : opened_(std::make_unique<Opened>(file)) {
+  onnx_import::OnnxFile read = onnx_import::read_onnx(opened_->file);
+  onnx_import::for_each_tensor(*read.proto.mutable_graph(), [&](onnx::TensorProto& tensor) {
+    if (is_external(tensor)) opened_->data.push_back(read.data->range_of(tensor));
+  });
+  if (!opened_->data.empty()) opened_->network = std::move(read.proto);
+}
+
+OnnxFiles::~OnnxFiles() = default;
+OnnxFiles::OnnxFiles(OnnxFiles&&) noexcept = default;
+OnnxFiles& OnnxFiles::operator=(OnnxFiles&&) noexcept = default;
+
+void OnnxFiles::write(const std::string& file) const {
+  std::error_code none;
+  if (fs::equivalent(opened_->file.path(), file, none)) return;
+  if (opened_->data.empty()) {
+    AtomicFile whole(file, "onnx");
+    append(opened_->file, 0, opened_->file.size(), whole);
+    return whole.commit();
+  }
+  onnx::ModelProto network = opened_->network;
+  AtomicFile data(file + ".data", "onnx");
+  auto range = opened_->data.begin();
+  std::int64_t offset = 0;
+  onnx_import::for_each_tensor(*network.mutable_graph(), [&](onnx::TensorProto& tensor) {
+    if (!is_external(tensor)) return;
+    append(*range->file, range->offset, range->bytes, data);
+    relocate(tensor, fs::path(file + ".data").filename().string(), offset, range->bytes);
+    offset += (range++)->bytes;
+  });
+  data.commit();
+  write_file_atomically(file, network.SerializeAsString(), "onnx");
+}
+
+}  // namespace millrace
