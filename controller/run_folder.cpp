@@ -105,9 +105,9 @@ RunFolder RunFolder::open(const fs::path& path) {
 
 void RunFolder::begin(const std::string& config_toml, const std::string& plan_json,
                       const std::string& costs_json,
-                      const std::map<std::string, std::string>& others) const {
+                      const std::function<void(const fs::path&)>& write_others) const {
   for (const char* name : kFiles) remove_old(path_ / name);
-  for (const auto& [name, content] : others) write_file_atomically(path_ / name, content, kTag);
+  if (write_others) write_others(path_);
   write_file_atomically(costs(), costs_json, kTag);
   write_file_atomically(plan(), plan_json, kTag);
   write_file_atomically(config(), config_toml, kTag);

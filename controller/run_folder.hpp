@@ -4,8 +4,9 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <map>
+#include <functional>
 #include <memory>
+#include <string>
 
 namespace millrace {
 
@@ -21,11 +22,11 @@ class RunFolder {
   /// Of an earlier run, to continue it. Throws ConfigError (tag "out") where there is none.
   static RunFolder open(const std::filesystem::path& path);
 
-  /// Removes what an earlier run left and writes the files that `resume` needs; `others` are more
-  /// of them by name. config.toml comes last: a folder that has it is complete.
+  /// Removes what an earlier run left and writes the files that `resume` needs; `write_others`
+  /// writes more of them into the folder. config.toml comes last: a folder that has it is complete.
   void begin(const std::string& config_toml, const std::string& plan_json,
              const std::string& costs_json,
-             const std::map<std::string, std::string>& others = {}) const;
+             const std::function<void(const std::filesystem::path&)>& write_others = {}) const;
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path config() const { return path_ / "config.toml"; }

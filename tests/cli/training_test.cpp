@@ -8,6 +8,7 @@
 
 #include "tests/cli/small_data.hpp"
 #include "tests/cli/training_fixture.hpp"
+#include "tests/models/onnx_external.hpp"
 
 namespace millrace::cli {
 namespace {
@@ -203,11 +204,13 @@ TEST_F(Trained, ResumesWithoutTheFileItStartedFrom) {
 TEST_F(Trained, GoesOnAsANetworkOfAFile) {
   const std::string file = folder_ / "net.onnx", out = folder_ / "second";
   ASSERT_EQ(run({"export", run_, "-o", file}).exit_code, 0);
+  testing::move_values_out(file);
   std::vector<std::string> arguments = training(out, {"--steps", "2"});
   arguments[1] = file;
   const ProgramResult started = run(arguments);
   ASSERT_EQ(started.exit_code, 0) << started.err;
   std::filesystem::remove(file);  // the run has its own
+  std::filesystem::remove(file + ".data");
   const std::string moved = folder_ / "moved";
   std::filesystem::rename(out, moved);
   const ProgramResult resumed = run({"resume", moved, "--set", "train.steps=3"});

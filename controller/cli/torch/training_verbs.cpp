@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include <filesystem>
-#include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "controller/cli/output.hpp"
 #include "controller/cli/planning.hpp"
@@ -14,9 +14,9 @@
 #include "controller/cli/torch/verbs.hpp"
 #include "controller/progress.hpp"
 #include "controller/training_run.hpp"
-#include "framework/base/file.hpp"
 #include "millrace/log.hpp"
 #include "millrace/units.hpp"
+#include "models/onnx/kept_files.hpp"
 #include "models/zoo/list.hpp"
 
 namespace millrace::cli {
@@ -35,10 +35,10 @@ RunConfig lasting(RunConfig config, const TrainingData& data) {
   return config;
 }
 
-/// The model's own file, where it comes from one.
-std::map<std::string, std::string> model_files(const RunConfig& config) {
-  if (!is_model_file(config.model)) return {};
-  return {{kept_name(config.model), read_file(config.model, "onnx")}};
+/// The model's own files, where it comes from them and the run is to keep them.
+std::optional<OnnxFiles> model_files(const RunConfig& config, bool resume) {
+  if (resume || !is_model_file(config.model)) return std::nullopt;
+  return OnnxFiles(config.model);
 }
 
 template <typename Value>
@@ -122,7 +122,7 @@ TrainingSettings training_settings(const RunConfig& config, const TrainingData& 
 int train_in(const RunFolder& folder, const RunConfig& config, bool resume,
              const Presentation& presentation) {
   TrainingData data = open_training_data(config);
-  const auto files = model_files(config);
+  const auto files = model_files(config, resume);
   const Model model = prepare_model(config, static_cast<std::int64_t>(data.classes.size()));
   const TrainSettings step =
       refined(model, train_settings(config, run_steps(config, data.train->size())), config);
@@ -130,9 +130,12 @@ int train_in(const RunFolder& folder, const RunConfig& config, bool resume,
   settings.resume = resume;
   ModelSession session(model, step, data, config);
   log_debug("plan", explain(session.plan(), session.profile()));
+  const auto keep_model = [&](const fs::path& to) {
+    if (files) files->write((to / kept_name(config.model)).string());
+  };
   if (!resume)
     folder.begin(to_toml(lasting(config, data)), to_json(session.plan()),
-                 to_json(session.profile()), files);
+                 to_json(session.profile()), keep_model);
   ProgressDisplay display(ProgressDisplay::standard_error(), rate_unit(config.model));
   const TrainingResult result = run_training(session, folder, settings, display);
   print(presentation.json ? json_of(result, folder.path())
