@@ -7,7 +7,6 @@
 #include <set>
 
 #include "millrace/errors.hpp"
-#include "models/onnx/export.hpp"
 #include "models/pytorch/state_dict.hpp"
 #include "models/weights_file.hpp"
 
@@ -150,9 +149,9 @@ void check_weights_ending(const std::string& file) {
                                   "name it so");
 }
 
-void save_weights(const Model& model, const std::string& file) {
+void save_weights(const Model& model, const std::string& file, const OnnxFacts& facts) {
   check_weights_ending(file);
-  if (file.ends_with(".onnx")) return export_onnx(model, file);
+  if (file.ends_with(".onnx")) return export_onnx(model, file, facts);
   if (!file.ends_with(".safetensors")) return save_state_dict(file, named_weights(model));
   write_safetensors(file, weights_of(model), {{"format", "pt"}});
 }

@@ -6,6 +6,7 @@
 
 #include "millrace/model.hpp"
 #include "millrace/safetensors.hpp"
+#include "models/onnx/export.hpp"
 
 namespace millrace {
 
@@ -27,10 +28,10 @@ void load_weights(const Model& model, const std::string& file, Head head = Head:
 void check_weights_ending(const std::string& file);
 
 /// Writes all of them as the file's ending says: .safetensors, .pt or .pth as torch.load reads
-/// them, or .onnx with the network (onnx/export.hpp). The file is complete or absent, and the same
-/// for the same weights. Throws as check_weights_ending(), ResourceError where it cannot be
-/// written.
-void save_weights(const Model& model, const std::string& file);
+/// them, or .onnx with the network and the facts (onnx/export.hpp). The file is complete or absent,
+/// and the same for the same weights. Throws as check_weights_ending(), ResourceError where it
+/// cannot be written.
+void save_weights(const Model& model, const std::string& file, const OnnxFacts& facts = {});
 
 /// The parameters, then the running statistics, each in layer order; for write_safetensors. Valid
 /// while the model lives.

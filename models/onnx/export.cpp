@@ -9,6 +9,7 @@
 
 #include <functional>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <set>
 #include <vector>
 
@@ -248,6 +249,17 @@ void check_names(const onnx::GraphProto& graph) {
   for (const auto& node : graph.node()) add(node.name());
 }
 
+/// As JSON, which other programs read without a rule of ours.
+template <typename Value>
+void add_fact(onnx::ModelProto& proto, const std::string& key, const std::vector<Value>& values) {
+  if (values.empty()) return;
+  onnx::StringStringEntryProto& entry = *proto.add_metadata_props();
+  entry.set_key("millrace." + key);
+  // A class may be called by any bytes that a folder's name has.
+  entry.set_value(
+      nlohmann::json(values).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+}
+
 void write_graph(const Model& model, const std::vector<LayerFacts>& facts,
                  onnx::GraphProto& graph) {
   graph.set_name(model.name);
@@ -269,7 +281,7 @@ void write_graph(const Model& model, const std::vector<LayerFacts>& facts,
 
 }  // namespace
 
-void export_onnx(const Model& model, const std::string& file) {
+void export_onnx(const Model& model, const std::string& file, const OnnxFacts& facts) {
   onnx::ModelProto proto;
   proto.set_ir_version(kIrVersion);
   proto.set_producer_name("millrace");
@@ -277,6 +289,9 @@ void export_onnx(const Model& model, const std::string& file) {
   opset.set_domain("");
   opset.set_version(kOpset);
   write_graph(model, check_model(model), *proto.mutable_graph());
+  add_fact(proto, "classes", facts.classes);
+  add_fact(proto, "mean", facts.mean);
+  add_fact(proto, "deviation", facts.deviation);
   write_file_atomically(file, proto.SerializeAsString(), "export");
 }
 

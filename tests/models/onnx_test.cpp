@@ -13,6 +13,7 @@
 #include "framework/base/file.hpp"
 #include "millrace/errors.hpp"
 #include "models/onnx/export.hpp"
+#include "models/onnx/import.hpp"
 #include "models/zoo/zoo.hpp"
 #include "tests/models/data/image_files.hpp"
 #include "tests/models/onnx_networks.hpp"
@@ -91,6 +92,27 @@ TEST(ExportOnnx, KeepsWhatOperatorsAreTold) {
   EXPECT_THAT(
       attribute(node_of(exported(make_model("squeezenet1_1", 10)), "features.2"), "ceil_mode"),
       ElementsAre(1));
+}
+
+TEST(ExportOnnx, TellsOfTheDataAndIsReadBack) {
+  const ScratchFolder folder;
+  Model model{.name = "own", .sample_shape = {1, 2, 2}, .classes = 2};
+  model.add("flatten", torch::nn::Flatten()).add("fc", torch::nn::Linear(4, 2));
+  export_onnx(model, folder / "plain.onnx");
+  export_onnx(model, folder / "net.onnx",
+              {.classes = {"a \"cat\"", "d\xc3\xb6g"}, .mean = {0.5}, .deviation = {0.25}});
+  const auto facts_in = [&](const char* name) {
+    onnx::ModelProto proto;
+    EXPECT_TRUE(proto.ParseFromString(read_file(folder / name, "test")));
+    std::vector<std::string> all;
+    for (const auto& one : proto.metadata_props()) all.push_back(one.key() + "=" + one.value());
+    return all;
+  };
+  EXPECT_THAT(facts_in("plain.onnx"), ElementsAre());
+  EXPECT_THAT(facts_in("net.onnx"),
+              ElementsAre("millrace.classes=[\"a \\\"cat\\\"\",\"d\xc3\xb6g\"]",
+                          "millrace.mean=[0.5]", "millrace.deviation=[0.25]"));
+  EXPECT_EQ(import_onnx(folder / "net.onnx").classes, 2);
 }
 
 TEST(ExportOnnx, RefusesNamesThatMeet) {

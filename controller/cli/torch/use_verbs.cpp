@@ -79,7 +79,8 @@ int run_eval(const EvalCommand& command, const Presentation& presentation) {
 int run_export(const ExportCommand& command, const Presentation& presentation) {
   check_weights_ending(command.output);
   const TrainedModel trained = open_trained(command.folder, command.checkpoint);
-  save_weights(trained.model, command.output);
+  const TrainingFacts& facts = trained.facts;
+  save_weights(trained.model, command.output, {facts.classes, facts.mean, facts.deviation});
   log_info("export", fmt::format("wrote {} (step {})", command.output, trained.step));
   if (presentation.json) {
     print(json_text(
