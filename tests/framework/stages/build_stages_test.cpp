@@ -185,13 +185,13 @@ TEST(BuildStages, refuses_models_and_settings_that_cannot_be_trained) {
   Model images = small_model();
   images.layers.back().module = torch::nn::AnyModule(torch::nn::Linear(5, 4));
   Model rows = images;
-  rows.sample_shape = {2, 6};
+  rows.sample_shape = {2, 2, 6};
   const auto build = [](const Model& model, const OptimizerSettings& settings) {
     return message_of([&] {
       build_stages(model, check_model(model), small_plan(model, {6}, 1, false), settings, {}, 1);
     });
   };
-  EXPECT_THAT(build(rows, {}), HasSubstr("2 x 4"));
+  EXPECT_THAT(build(rows, {}), HasSubstr("2 x 2 x 4"));
   OptimizerSettings negative;
   negative.learning_rate = -1;
   EXPECT_THAT(build(images, negative), HasSubstr("learning rate"));
