@@ -22,6 +22,8 @@ class IdleStage : public StageRunner {
   void enter(int) override {}
   Payload forward(int, int, const std::vector<Payload>&) override { return payload_; }
   Payload backward(int, int, const std::vector<Payload>&) override { return payload_; }
+  Payload input_gradient(int, int, const std::vector<Payload>&) override { return payload_; }
+  void weight_gradient(int, int) override {}
   void reduce(int) override {}
   void update(int) override {}
   void cancel() override {}

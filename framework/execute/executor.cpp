@@ -72,6 +72,7 @@ struct Executor::Impl {
   void run_actions(Worker& worker);
   void run_action(Worker& worker, const Action& action);
   void run_pass(Worker& worker, const Action& action);
+  Payload pass(const Worker& worker, const Action& action, const std::vector<Payload>& inputs);
   template <typename Task>
   void measure(Worker& worker, const Action& action, const Task& task);
   void fail(std::exception_ptr exception);
@@ -84,6 +85,7 @@ struct Executor::Impl {
   const std::vector<StageRunner*> stages;
   std::vector<Worker> workers;
   Schedule schedule;  ///< what `wiring` was made for
+  bool splits_backward = false;
   std::unique_ptr<Wiring> wiring;
   Gate gate;
   Options options;
@@ -116,6 +118,7 @@ void Executor::Impl::prepare(const Schedule& wanted) {
   for (const StageRunner* stage : stages) widths.push_back(stage->workers());
   wiring = std::make_unique<Wiring>(wanted, widths);
   schedule = wanted;
+  splits_backward = schedule.splits_backward();
 }
 
 void Executor::Impl::run_crew(const std::function<void(Worker&)>& job) {
@@ -146,6 +149,9 @@ void Executor::Impl::run_action(Worker& worker, const Action& action) {
     case ActionKind::forward:
     case ActionKind::backward:
       return run_pass(worker, action);
+    case ActionKind::weight:
+      return measure(worker, action,
+                     [&] { stage.weight_gradient(worker.index, action.micro_batch); });
     case ActionKind::reduce:
       return measure(worker, action, [&] { stage.reduce(worker.index); });
     case ActionKind::update:
@@ -154,18 +160,22 @@ void Executor::Impl::run_action(Worker& worker, const Action& action) {
   }
 }
 
-void Executor::Impl::run_pass(Worker& worker, const Action& action) {
+Payload Executor::Impl::pass(const Worker& worker, const Action& action,
+                             const std::vector<Payload>& inputs) {
   StageRunner& stage = *stages[at(worker.stage)];
+  if (action.kind == ActionKind::forward)
+    return stage.forward(worker.index, action.micro_batch, inputs);
+  if (splits_backward) return stage.input_gradient(worker.index, action.micro_batch, inputs);
+  return stage.backward(worker.index, action.micro_batch, inputs);
+}
+
+void Executor::Impl::run_pass(Worker& worker, const Action& action) {
   Payload result;
   {
     // The inputs are let go before the result is sent: the memory may be the next pass's.
     const auto inputs =
         wiring->receive(worker.stage, worker.index, action.kind, action.micro_batch);
-    measure(worker, action, [&] {
-      result = action.kind == ActionKind::forward
-                   ? stage.forward(worker.index, action.micro_batch, inputs)
-                   : stage.backward(worker.index, action.micro_batch, inputs);
-    });
+    measure(worker, action, [&] { result = pass(worker, action, inputs); });
   }
   wiring->send(worker.stage, worker.index, action.kind, action.micro_batch, result);
 }

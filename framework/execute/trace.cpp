@@ -23,6 +23,8 @@ const char* name_of(ActionKind kind) {
       return "forward";
     case ActionKind::backward:
       return "backward";
+    case ActionKind::weight:
+      return "weight gradient";
     case ActionKind::reduce:
       return "reduce";
     case ActionKind::update:
@@ -43,11 +45,10 @@ json complete_event(const std::string& name, const char* category, int process, 
 }
 
 json task_event(const StepReport& step, const TaskSpan& task) {
-  const bool pass =
-      task.action.kind == ActionKind::forward || task.action.kind == ActionKind::backward;
   const char letter = static_cast<char>(task.action.kind);
-  const auto name =
-      pass ? fmt::format("{}{}", letter, task.action.micro_batch) : std::string(1, letter);
+  const auto name = has_micro_batch(task.action.kind)
+                        ? fmt::format("{}{}", letter, task.action.micro_batch)
+                        : std::string(1, letter);
   json event = complete_event(name, name_of(task.action.kind), process_of(task.action.stage),
                               thread_of(task.worker), task.begin_ns, task.end_ns);
   event["args"] = {{"step", step.step}, {"micro_batch", task.action.micro_batch}};

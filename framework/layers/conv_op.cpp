@@ -2,7 +2,9 @@
 #include <ATen/ops/convolution_backward.h>
 #include <torch/nn/modules/conv.h>
 
+#include <array>
 #include <optional>
+#include <tuple>
 #include <variant>
 
 #include "framework/layers/conv_geometry.hpp"
@@ -12,10 +14,10 @@ namespace millrace {
 namespace {
 
 /// x [n, c, h, w] -> y [n, k, h', w']
-class ConvOp final : public SingleInputOp {
+class ConvOp final : public TwoPartOp {
  public:
   ConvOp(const Layer& layer, ConvGeometry geometry, at::MemoryFormat layout)
-      : SingleInputOp(OutputUse::free, Parameters(layer.name, *layer.module.ptr())),
+      : TwoPartOp(OutputUse::free, Parameters(layer.name, *layer.module.ptr())),
         geometry_(std::move(geometry)),
         layout_(layout) {}
 
@@ -26,19 +28,28 @@ class ConvOp final : public SingleInputOp {
                            geometry_.dilation, false, {0, 0}, geometry_.groups);
   }
 
-  at::Tensor backward(const at::Tensor& dy, Saved& saved, bool input_gradient) override {
-    const at::Tensor x = std::move(saved[0]);
-    saved.clear();
-    auto [dx, dw, db] = at::convolution_backward(
-        dy.contiguous(layout_), x, weight(), at::OptionalIntArrayRef(weight().sizes().slice(0, 1)),
-        geometry_.stride, geometry_.padding, geometry_.dilation, false, {0, 0}, geometry_.groups,
-        {input_gradient, true, bias().has_value()});
-    parameters_.add(0, std::move(dw));
-    if (bias()) parameters_.add(1, std::move(db));
-    return dx;
+ private:
+  at::Tensor as_kept(const at::Tensor& dy) const override { return dy.contiguous(layout_); }
+
+  at::Tensor make_input_gradient(const at::Tensor& x, const at::Tensor& dy) override {
+    return std::get<0>(gradients(x, dy, {true, false, false}));
   }
 
- private:
+  void add_weight_gradient(const at::Tensor& x, const at::Tensor& dy) override {
+    auto [dx, dw, db] = gradients(x, dy, {false, true, bias().has_value()});
+    parameters_.add(0, std::move(dw));
+    if (bias()) parameters_.add(1, std::move(db));
+  }
+
+  /// Of input, weight and bias, those that are wanted.
+  std::tuple<at::Tensor, at::Tensor, at::Tensor> gradients(const at::Tensor& x,
+                                                           const at::Tensor& dy,
+                                                           std::array<bool, 3> wanted) {
+    return at::convolution_backward(
+        dy, x, weight(), at::OptionalIntArrayRef(weight().sizes().slice(0, 1)), geometry_.stride,
+        geometry_.padding, geometry_.dilation, false, {0, 0}, geometry_.groups, wanted);
+  }
+
   const at::Tensor& weight() { return parameters()[0].value; }
   c10::optional<at::Tensor> bias() {
     if (parameters().size() < 2) return c10::nullopt;

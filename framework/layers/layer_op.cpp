@@ -151,6 +151,13 @@ double deferred_bytes_per_sample(const LayerFacts& facts, const std::string& imp
   return deferred ? 4 * (elements(facts.input_shape) + elements(facts.output_shape)) : 0;
 }
 
+double weight_gradient_bytes_per_sample(const LayerFacts& facts,
+                                        const std::string& implementation) {
+  const bool two_parts =
+      facts.type == "conv2d" || (facts.type == "linear" && implementation != kOwn);
+  return two_parts ? 4 * (elements(facts.input_shape) + elements(facts.output_shape)) : 0;
+}
+
 double saved_bytes_per_sample(const std::vector<LayerFacts>& layers, std::size_t l,
                               const std::string& implementation) {
   const LayerFacts& facts = layers[l];

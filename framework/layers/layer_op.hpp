@@ -89,6 +89,15 @@ class LayerOp {
   virtual std::vector<at::Tensor> backward(const at::Tensor& dy, Saved& saved,
                                            const std::vector<bool>& input_gradients) = 0;
 
+  /// The first part of backward(), for schedules that run the two apart: leaves in `saved` what
+  /// weight_gradient() needs, dy among it. Does all of it, and leaves nothing, where the op does
+  /// not come apart. The same arithmetic as backward()'s, so the same bits.
+  virtual std::vector<at::Tensor> input_gradient(const at::Tensor& dy, Saved& saved,
+                                                 const std::vector<bool>& input_gradients) = 0;
+
+  /// The second: adds the parameter gradients. Frees `saved`, which input_gradient() left.
+  virtual void weight_gradient(Saved& saved) = 0;
+
   virtual std::vector<ParameterSlot>& parameters() = 0;
 
   /// Frees the gradients and the products: what the next backward adds to is nothing. What
@@ -151,9 +160,13 @@ bool can_split_features(const LayerFacts& facts);
 /// implementation's backward does.
 double deferred_bytes_per_sample(const LayerFacts& facts, const std::string& implementation);
 
+/// Bytes per sample that a layer keeps from input_gradient() to weight_gradient(); 0 where its
+/// backward does not come apart.
+double weight_gradient_bytes_per_sample(const LayerFacts& facts, const std::string& implementation);
+
 /// Bytes per sample that forward of layer l keeps for backward (its inputs, indices, masks). A relu
-/// counts nothing where batch normalisation before it does its work, or a reader keeps what the relu
-/// keeps, too: its output.
+/// counts nothing where batch normalisation before it does its work, or a reader keeps what the
+/// relu keeps, too: its output.
 double saved_bytes_per_sample(const std::vector<LayerFacts>& layers, std::size_t l,
                               const std::string& implementation);
 

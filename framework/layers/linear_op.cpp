@@ -28,10 +28,10 @@ void multiply(const at::Tensor& out, const at::Tensor& addend, const at::Tensor&
 }
 
 /// x [n, in] -> y [n, out] = x W^T + b; x may have more dimensions before the last.
-class LinearOp final : public SingleInputOp {
+class LinearOp final : public TwoPartOp {
  public:
   explicit LinearOp(const Layer& layer)
-      : SingleInputOp(OutputUse::free, Parameters(layer.name, *layer.module.ptr())) {}
+      : TwoPartOp(OutputUse::free, Parameters(layer.name, *layer.module.ptr())) {}
 
   at::Tensor forward(const at::Tensor& x, const DrawKey&, bool, Saved* saved, bool) override {
     std::vector<std::int64_t> shape = x.sizes().vec();
@@ -46,25 +46,25 @@ class LinearOp final : public SingleInputOp {
     return y.view(shape);
   }
 
-  at::Tensor backward(const at::Tensor& dy, Saved& saved, bool input_gradient) override {
-    const at::Tensor x = std::move(saved[0]);
-    saved.clear();
-    const at::Tensor rows = dy.reshape({-1, dy.size(-1)});
-    add_weight_gradient(rows, x);
-    if (!input_gradient) return {};
+ private:
+  at::Tensor as_kept(const at::Tensor& dy) const override { return dy; }
+
+  at::Tensor make_input_gradient(const at::Tensor& x, const at::Tensor& dy) override {
     std::vector<std::int64_t> shape = dy.sizes().vec();
     shape.back() = x.size(1);
     const at::Tensor dx = at::empty(x.sizes(), x.options());
-    multiply(dx, dx, rows, parameters()[0].value, 0);
+    multiply(dx, dx, as_rows(dy), parameters()[0].value, 0);
     return dx.view(shape);
   }
 
- private:
-  void add_weight_gradient(const at::Tensor& dy, const at::Tensor& x) {
+  void add_weight_gradient(const at::Tensor& x, const at::Tensor& dy) override {
+    const at::Tensor rows = as_rows(dy);
     auto [dw, beta] = parameters_.target(0);
-    multiply(dw, dw, dy.t(), x, beta);
-    if (parameters().size() > 1) parameters_.add(1, dy.sum(0));
+    multiply(dw, dw, rows.t(), x, beta);
+    if (parameters().size() > 1) parameters_.add(1, rows.sum(0));
   }
+
+  static at::Tensor as_rows(const at::Tensor& dy) { return dy.reshape({-1, dy.size(-1)}); }
 };
 
 }  // namespace

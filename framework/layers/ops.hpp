@@ -59,6 +59,13 @@ class Parameters {
 class OpBase : public LayerOp {
  public:
   std::vector<ParameterSlot>& parameters() override { return parameters_.slots(); }
+  std::vector<at::Tensor> input_gradient(const at::Tensor& dy, Saved& saved,
+                                         const std::vector<bool>& input_gradients) override {
+    std::vector<at::Tensor> dxs = backward(dy, saved, input_gradients);
+    saved.clear();
+    return dxs;
+  }
+  void weight_gradient(Saved&) override {}
   void clear_gradients() override { parameters_.clear(); }
   void end_step() override {}
   OutputUse output_use() const override { return output_use_; }
@@ -92,6 +99,42 @@ class SingleInputOp : public OpBase {
   virtual at::Tensor forward(const at::Tensor& x, const DrawKey& key, bool training, Saved* saved,
                              bool may_overwrite_input) = 0;
   virtual at::Tensor backward(const at::Tensor& dy, Saved& saved, bool input_gradient) = 0;
+};
+
+/// One whose backward comes apart: the same two parts, whether they run together or not.
+class TwoPartOp : public SingleInputOp {
+ public:
+  std::vector<at::Tensor> input_gradient(const at::Tensor& dy, Saved& saved,
+                                         const std::vector<bool>& input_gradients) final {
+    const Kept kept{std::move(saved[0]), as_kept(dy)};
+    saved = {kept.x, kept.dy};
+    return {input_gradients.front() ? make_input_gradient(kept.x, kept.dy) : at::Tensor()};
+  }
+  void weight_gradient(Saved& saved) final {
+    add_weight_gradient(saved[0], saved[1]);
+    saved.clear();
+  }
+
+ protected:
+  using SingleInputOp::SingleInputOp;
+
+  /// The weights' gradient first: then x is free, and its storage may be dx's.
+  at::Tensor backward(const at::Tensor& dy, Saved& saved, bool input_gradient) final {
+    const Kept kept{std::move(saved[0]), as_kept(dy)};
+    saved.clear();
+    add_weight_gradient(kept.x, kept.dy);
+    return input_gradient ? make_input_gradient(kept.x, kept.dy) : at::Tensor();
+  }
+
+  /// dy in the layout that both parts read.
+  virtual at::Tensor as_kept(const at::Tensor& dy) const = 0;
+  virtual at::Tensor make_input_gradient(const at::Tensor& x, const at::Tensor& dy) = 0;
+  virtual void add_weight_gradient(const at::Tensor& x, const at::Tensor& dy) = 0;
+
+ private:
+  struct Kept {
+    at::Tensor x, dy;
+  };
 };
 
 struct OpRequest {

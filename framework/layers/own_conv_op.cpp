@@ -12,10 +12,10 @@ namespace {
 
 /// x [n, c, h, w] -> y [n, k, h', w'], both channels-last, by a convolution of kernels/.
 template <typename Kernel>
-class OwnConvOp final : public SingleInputOp {
+class OwnConvOp final : public TwoPartOp {
  public:
   OwnConvOp(const OpRequest& request, const kernels::ConvolutionShape& sample)
-      : SingleInputOp(OutputUse::free, Parameters(request.layer.name, *request.layer.module.ptr())),
+      : TwoPartOp(OutputUse::free, Parameters(request.layer.name, *request.layer.module.ptr())),
         sample_(sample),
         fusion_(request.fusion) {}
 
@@ -32,16 +32,12 @@ class OwnConvOp final : public SingleInputOp {
     return y;
   }
 
-  at::Tensor backward(const at::Tensor& dy, Saved& saved, bool input_gradient) override {
-    const at::Tensor x = std::move(saved[0]);
-    saved.clear();
-    const at::Tensor gradient = dy.contiguous(at::MemoryFormat::ChannelsLast);
-    add_weight_gradient(x, gradient);
-    return input_gradient ? make_input_gradient(x, gradient) : at::Tensor();
+ private:
+  at::Tensor as_kept(const at::Tensor& dy) const override {
+    return dy.contiguous(at::MemoryFormat::ChannelsLast);
   }
 
- private:
-  void add_weight_gradient(const at::Tensor& x, const at::Tensor& dy) {
+  void add_weight_gradient(const at::Tensor& x, const at::Tensor& dy) override {
     auto [dw, beta] = parameters_.target(0);
     float* db =
         parameters().size() > 1 ? parameters_.target(1).gradient.data_ptr<float>() : nullptr;
@@ -52,7 +48,7 @@ class OwnConvOp final : public SingleInputOp {
   }
 
   /// Over x, where nobody else has it.
-  at::Tensor make_input_gradient(const at::Tensor& x, const at::Tensor& dy) {
+  at::Tensor make_input_gradient(const at::Tensor& x, const at::Tensor& dy) override {
     const kernels::ConvolutionShape shape = shape_of(x);
     const bool fused = fusion_.relu_before && !strided();
     at::Tensor dx = !strided() && x.use_count() == 1 && x.storage().use_count() == 1

@@ -53,7 +53,7 @@ class EventLoop {
     const double* backward_input = nullptr;
     double* forward_output = nullptr;
     double* backward_output = nullptr;
-    TimesView forward, backward, send_forward, send_backward;
+    TimesView forward, backward, weight_gradient, send_forward, send_backward;
     double reduce_ns = 0, update_ns = 0;
   };
 
@@ -85,6 +85,8 @@ bool EventLoop::advance(StageState& stage, OnAction& on_action) {
       begin = std::max(begin, stage.backward_input[m]);
       stage.clock_ns = begin + stage.backward[m];
       stage.backward_output[m] = stage.clock_ns + stage.send_backward[m];
+    } else if (action.kind == ActionKind::weight) {
+      stage.clock_ns = begin + stage.weight_gradient[m];
     } else {
       stage.clock_ns += action.kind == ActionKind::reduce ? stage.reduce_ns : stage.update_ns;
     }

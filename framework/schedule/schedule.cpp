@@ -14,10 +14,10 @@ void add_range(Actions& actions, int stage, ActionKind kind, int first, int last
   for (int m = first; m < last; ++m) actions.push_back({stage, kind, m});
 }
 
-/// Empty, with room for both passes, reduction and update.
-Actions room_for(int micro_batches) {
+/// Empty, with room for `passes` passes, reduction and update.
+Actions room_for(int passes, int micro_batches) {
   Actions actions;
-  actions.reserve(2 * static_cast<std::size_t>(micro_batches) + 2);
+  actions.reserve(static_cast<std::size_t>(passes) * static_cast<std::size_t>(micro_batches) + 2);
   return actions;
 }
 
@@ -29,7 +29,7 @@ Actions room_for(int micro_batches) {
 ///     stage 1  .. F0 F1 F2 F3 .. .. B0 B1 B2 B3
 ///     stage 2  .. .. F0 F1 F2 F3 B0 B1 B2 B3
 Actions fill_drain(int stage, int micro_batches) {
-  Actions actions = room_for(micro_batches);
+  Actions actions = room_for(2, micro_batches);
   add_range(actions, stage, ActionKind::forward, 0, micro_batches);
   add_range(actions, stage, ActionKind::backward, 0, micro_batches);
   return actions;
@@ -44,7 +44,7 @@ Actions fill_drain(int stage, int micro_batches) {
 ///     stage 2  .. .. F0 B0 F1 B1 F2 B2 F3 B3
 Actions one_forward_one_backward(int stage, int stages, int micro_batches) {
   const int warm_up = std::min(micro_batches, stages - stage);
-  Actions actions = room_for(micro_batches);
+  Actions actions = room_for(2, micro_batches);
   add_range(actions, stage, ActionKind::forward, 0, warm_up);
   for (int m = 0; m < micro_batches; ++m) {
     actions.push_back({stage, ActionKind::backward, m});
@@ -55,9 +55,38 @@ Actions one_forward_one_backward(int stage, int stages, int micro_batches) {
   return actions;
 }
 
+/// 1F1B with the weight gradient apart, after Qi et al. (ZB-H1). Stage s runs W as many
+/// micro-batches behind B as there are stages before it. The later stages, whose B the others wait
+/// for, begin it soonest and are left with W at the end, while the last B goes up. Never more than
+/// min(M, P) are in flight: P - s between F and B, s between B and W.
+///
+///   P = 3, M = 4, F = B = W = 1, no links:
+///     stage 0  F0 F1 F2 .. .. B0 W0 F3 B1 W1 B2 W2 B3 W3
+///     stage 1  .. F0 F1 .. B0 F2 B1 W0 F3 B2 W1 B3 W2 W3
+///     stage 2  .. .. F0 B0 F1 B1 F2 B2 W0 F3 B3 W1 W2 W3
+Actions zero_bubble(int stage, int stages, int micro_batches) {
+  const int warm_up = std::min(micro_batches, stages - stage);
+  Actions actions = room_for(3, micro_batches);
+  add_range(actions, stage, ActionKind::forward, 0, warm_up);
+  for (int m = 0; m < micro_batches; ++m) {
+    actions.push_back({stage, ActionKind::backward, m});
+    if (m >= stage) actions.push_back({stage, ActionKind::weight, m - stage});
+    if (m + warm_up < micro_batches) {
+      actions.push_back({stage, ActionKind::forward, m + warm_up});
+    }
+  }
+  add_range(actions, stage, ActionKind::weight, std::max(0, micro_batches - stage), micro_batches);
+  return actions;
+}
+
+Actions passes(std::string_view name, int stage, int stages, int micro_batches) {
+  if (name == "1f1b") return one_forward_one_backward(stage, stages, micro_batches);
+  if (splits_backward(name)) return zero_bubble(stage, stages, micro_batches);
+  return fill_drain(stage, micro_batches);
+}
+
 Actions training_actions(std::string_view name, int stage, int stages, int micro_batches) {
-  Actions actions = name == "1f1b" ? one_forward_one_backward(stage, stages, micro_batches)
-                                   : fill_drain(stage, micro_batches);
+  Actions actions = passes(name, stage, stages, micro_batches);
   actions.push_back({stage, ActionKind::reduce, 0});
   actions.push_back({stage, ActionKind::update, 0});
   return actions;
@@ -67,8 +96,8 @@ void check_request(std::string_view name, int stages, int micro_batches) {
   const auto& names = schedule_names();
   if (name != "forward-only" && std::find(names.begin(), names.end(), name) == names.end()) {
     throw ConfigError("schedule", "\"" + std::string(name) +
-                                      "\" is no schedule: take fill-drain or 1f1b (forward-only "
-                                      "for evaluation)");
+                                      "\" is no schedule: take fill-drain, 1f1b or zero-bubble "
+                                      "(forward-only for evaluation)");
   }
   if (stages < 1 || micro_batches < 1) {
     throw ConfigError("schedule", std::to_string(stages) + " stages and " +
@@ -80,8 +109,17 @@ void check_request(std::string_view name, int stages, int micro_batches) {
 }  // namespace
 
 const std::vector<std::string>& schedule_names() {
-  static const std::vector<std::string> names = {"fill-drain", "1f1b"};
+  static const std::vector<std::string> names = {"fill-drain", "1f1b", "zero-bubble"};
   return names;
+}
+
+bool splits_backward(std::string_view name) { return name == "zero-bubble"; }
+
+bool Schedule::splits_backward() const {
+  return std::any_of(actions.begin(), actions.end(), [](const Actions& stage) {
+    return std::any_of(stage.begin(), stage.end(),
+                       [](const Action& action) { return action.kind == ActionKind::weight; });
+  });
 }
 
 Schedule make_schedule(std::string_view name, int stages, int micro_batches) {
@@ -98,10 +136,11 @@ Schedule make_schedule(std::string_view name, int stages, int micro_batches) {
 }
 
 int peak_in_flight(const Schedule& schedule, int stage) {
+  const ActionKind last = schedule.splits_backward() ? ActionKind::weight : ActionKind::backward;
   int in_flight = 0, peak = 0;
   for (const Action& action : schedule.actions.at(static_cast<std::size_t>(stage))) {
     if (action.kind == ActionKind::forward) peak = std::max(peak, ++in_flight);
-    if (action.kind == ActionKind::backward) --in_flight;
+    if (action.kind == last) --in_flight;
   }
   return peak;
 }

@@ -19,6 +19,7 @@ void check_times(const Schedule& schedule, const std::vector<StageTimes>& times)
   for (const StageTimes& stage : times) {
     check_count(stage.forward_ns, schedule.micro_batches);
     check_count(stage.backward_ns, schedule.micro_batches);
+    check_count(stage.weight_gradient_ns, schedule.micro_batches);
     check_count(stage.send_forward_ns, schedule.micro_batches);
     check_count(stage.send_backward_ns, schedule.micro_batches);
   }
@@ -54,6 +55,7 @@ void EventLoop::prepare(const Schedule& schedule, const std::vector<StageTimes>&
     stage.backward_output = s == 0 ? unread_row : backward_rows + (s - 1) * M;
     stage.forward = TimesView(times[s].forward_ns);
     stage.backward = TimesView(times[s].backward_ns);
+    stage.weight_gradient = TimesView(times[s].weight_gradient_ns);
     stage.send_forward = last ? TimesView() : TimesView(times[s].send_forward_ns);
     stage.send_backward = TimesView(times[s].send_backward_ns);
     stage.reduce_ns = times[s].reduce_ns;

@@ -10,12 +10,8 @@ namespace {
 
 constexpr int kMostMicroBatches = 1'000'000;
 
-bool has_micro_batch(ActionKind kind) {
-  return kind == ActionKind::forward || kind == ActionKind::backward;
-}
-
 bool is_kind(char letter) {
-  return std::string_view("FBRU").find(letter) != std::string_view::npos;
+  return std::string_view("FBWRU").find(letter) != std::string_view::npos;
 }
 
 /// Takes a number off the front of `text`; -1 where there is none or it is too large.
@@ -72,8 +68,8 @@ class Reader {
 
   [[noreturn]] void refuse(std::string_view word) const {
     fail(word,
-         "is no action: write stage, letter and micro-batch as in 2F0 or 2B0, 2R or 2U, "
-         "numbers below " +
+         "is no action: write stage, letter and micro-batch as in 2F0, 2B0 or 2W0, 2R or "
+         "2U, numbers below " +
              std::to_string(kMostMicroBatches));
   }
 

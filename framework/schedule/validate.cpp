@@ -16,16 +16,18 @@ class StageCheck {
       : stage_(stage),
         micro_batches_(schedule.micro_batches),
         trains_(schedule.name != "forward-only"),
+        splits_backward_(schedule.splits_backward()),
         actions_(schedule.actions[static_cast<std::size_t>(stage)]) {}
 
   void run(int in_flight_limit) {
     check_count();
     forwards_.assign(static_cast<std::size_t>(micro_batches_), false);
-    backwards_ = forwards_;
+    backwards_ = weights_ = forwards_;
     for (const Action& action : actions_) {
       check_place(action);
       if (action.kind == ActionKind::forward) forward(action, in_flight_limit);
       if (action.kind == ActionKind::backward) backward(action);
+      if (action.kind == ActionKind::weight) weight(action);
       if (action.kind == ActionKind::reduce) reduce(action);
       if (action.kind == ActionKind::update) update(action);
     }
@@ -36,7 +38,8 @@ class StageCheck {
   /// Before anything is sized by M: a huge micro-batch number is a typo, not a memory request.
   void check_count() const {
     const auto forwards = static_cast<std::size_t>(micro_batches_);
-    const std::size_t wanted = trains_ ? 2 * forwards + 2 : forwards;
+    const std::size_t passes = splits_backward_ ? 3 : 2;
+    const std::size_t wanted = trains_ ? passes * forwards + 2 : forwards;
     if (actions_.size() < wanted) {
       refuse("stage " + std::to_string(stage_) + " has " + std::to_string(actions_.size()) +
              " actions, " + std::to_string(micro_batches_) + " micro-batches need " +
@@ -75,8 +78,18 @@ class StageCheck {
       refuse(to_text(action) + " comes before its forward: move it behind");
     }
     if (reduced_) refuse(to_text(action) + " comes after the reduction: R follows every backward");
-    --in_flight_;
+    if (!splits_backward_) --in_flight_;
     ++backwards_done_;
+  }
+
+  void weight(const Action& action) {
+    mark(weights_, action);
+    if (!backwards_[static_cast<std::size_t>(action.micro_batch)]) {
+      refuse(to_text(action) + " comes before its backward: move it behind");
+    }
+    if (reduced_) refuse(to_text(action) + " comes after the reduction: R follows every W");
+    --in_flight_;
+    ++weights_done_;
   }
 
   void reduce(const Action& action) {
@@ -84,6 +97,10 @@ class StageCheck {
     if (backwards_done_ != micro_batches_) {
       refuse(to_text(action) + " comes after " + std::to_string(backwards_done_) + " of " +
              std::to_string(micro_batches_) + " backwards: R follows every backward");
+    }
+    if (splits_backward_ && weights_done_ != micro_batches_) {
+      refuse(to_text(action) + " comes after " + std::to_string(weights_done_) + " of " +
+             std::to_string(micro_batches_) + " weight gradients: R follows every W");
     }
     reduced_ = true;
   }
@@ -113,10 +130,11 @@ class StageCheck {
   int stage_;
   int micro_batches_;
   bool trains_;
+  bool splits_backward_;
   const std::vector<Action>& actions_;
-  std::vector<bool> forwards_, backwards_;
+  std::vector<bool> forwards_, backwards_, weights_;
   int in_flight_ = 0;
-  int backwards_done_ = 0;
+  int backwards_done_ = 0, weights_done_ = 0;
   bool reduced_ = false;
   bool updated_ = false;
 };

@@ -99,6 +99,20 @@ void TorchStage::finish(Worker& worker, const WorkerRows& rows, const at::Tensor
 }
 
 Payload TorchStage::backward(int index, int micro_batch, const std::vector<Payload>& gradients) {
+  return backward(index, micro_batch, gradients, WeightGradients::now);
+}
+
+Payload TorchStage::input_gradient(int index, int micro_batch,
+                                   const std::vector<Payload>& gradients) {
+  return backward(index, micro_batch, gradients, WeightGradients::later);
+}
+
+void TorchStage::weight_gradient(int index, int micro_batch) {
+  workers_[at_index(index)].chain.weight_gradients(micro_batch);
+}
+
+Payload TorchStage::backward(int index, int micro_batch, const std::vector<Payload>& gradients,
+                             WeightGradients weights) {
   Worker& worker = workers_[at_index(index)];
   const WorkerRows rows = rows_of_worker(index, micro_batch);
   const std::vector<bool>& wanted = worker.chain.borders().output_gradients;
@@ -108,7 +122,7 @@ Payload TorchStage::backward(int index, int micro_batch, const std::vector<Paylo
   } else {
     dys = gather(gradients, wanted.size(), rows, &wanted);
   }
-  return to_payload(rows.begin, worker.chain.backward(rows, std::move(dys)));
+  return to_payload(rows.begin, worker.chain.backward(rows, std::move(dys), weights));
 }
 
 void TorchStage::reduce(int index) {

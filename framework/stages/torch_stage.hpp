@@ -38,6 +38,9 @@ class TorchStage final : public StageRunner {
   void enter(int worker) override;
   Payload forward(int worker, int micro_batch, const std::vector<Payload>& inputs) override;
   Payload backward(int worker, int micro_batch, const std::vector<Payload>& gradients) override;
+  Payload input_gradient(int worker, int micro_batch,
+                         const std::vector<Payload>& gradients) override;
+  void weight_gradient(int worker, int micro_batch) override;
   /// Waits for the stage's last backward pass; the gradients are summed where they are used, in
   /// update() and here, where clipping needs their norm.
   void reduce(int worker) override;
@@ -62,6 +65,8 @@ class TorchStage final : public StageRunner {
   };
 
   WorkerRows rows_of_worker(int worker, int micro_batch) const;
+  Payload backward(int worker, int micro_batch, const std::vector<Payload>& gradients,
+                   WeightGradients weights);
   void finish(Worker& worker, const WorkerRows& rows, const at::Tensor& outputs);
 
   PlanStage plan_;

@@ -81,7 +81,8 @@ std::vector<at::Tensor> WorkerChain::forward(const WorkerRows& rows, std::vector
   return ys;
 }
 
-std::vector<at::Tensor> WorkerChain::backward(const WorkerRows& rows, std::vector<at::Tensor> dys) {
+std::vector<at::Tensor> WorkerChain::backward(const WorkerRows& rows, std::vector<at::Tensor> dys,
+                                              WeightGradients weights) {
   for (std::size_t i = 0; i < dys.size(); ++i)
     if (borders_.output_gradients[i])
       gradients_[slot(borders_.outputs[i])] = {{std::move(dys[i]), Form::rows}, false};
@@ -90,12 +91,13 @@ std::vector<at::Tensor> WorkerChain::backward(const WorkerRows& rows, std::vecto
     if (!dy || !needs_backward(l)) continue;
     if (ends_run(l)) recompute_run_ending_at(rows, l);
     if (layers_[l].op) {
-      backward_rows(rows, l, std::move(*dy));
+      backward_rows(rows, l, std::move(*dy), weights);
     } else {
       backward_slice(rows, l, std::move(*dy));
     }
   }
-  kept_[index(rows.micro_batch)] = {};
+  Kept& kept = kept_[index(rows.micro_batch)];
+  kept = {{}, {}, std::move(kept.weights)};
   std::vector<at::Tensor> dxs;
   for (std::size_t i = 0; i < borders_.inputs.size(); ++i) {
     auto gradient = std::exchange(gradients_[slot(borders_.inputs[i])], {});
@@ -103,6 +105,12 @@ std::vector<at::Tensor> WorkerChain::backward(const WorkerRows& rows, std::vecto
                                               : at::Tensor());
   }
   return dxs;
+}
+
+void WorkerChain::weight_gradients(std::int64_t micro_batch) {
+  auto& waiting = kept_[index(micro_batch)].weights;
+  for (auto& [l, saved] : waiting) layers_[l].op->weight_gradient(saved);
+  waiting.clear();
 }
 
 /// Layers begin … end - 1. `again`: their recomputation, in which all of them save.
@@ -153,20 +161,30 @@ WorkerChain::Activation WorkerChain::forward_slice(const WorkerRows& rows, std::
   return {y, Form::columns};
 }
 
-void WorkerChain::backward_rows(const WorkerRows& rows, std::size_t l, PartialGradient dy) {
+void WorkerChain::backward_rows(const WorkerRows& rows, std::size_t l, PartialGradient dy,
+                                WeightGradients weights) {
   ChainLayer& layer = layers_[l];
   Gradient own{as_rows(rows, std::move(dy.value)).tensor, dy.shared};
   std::vector<Gradient> dxs(layer.producers.size());
   if (rows.count > 0 || layer.op->meets_replicas()) {
     if (own.shared && layer.op->writes_gradient()) own = {own.value.clone(), false};
-    Saved& saved = kept_[index(rows.micro_batch)].saved[l];
-    dxs = passed_on(own, layer.op->backward(own.value, saved, layer.input_gradients));
+    dxs = passed_on(own, backward_op(kept_[index(rows.micro_batch)], l, own.value, weights));
   }
   own = {};
   for (std::size_t i = 0; i < dxs.size(); ++i) {
     if (!layer.input_gradients[i]) continue;
     add_gradient(rows, layer.producers[i], {{std::move(dxs[i].value), Form::rows}, dxs[i].shared});
   }
+}
+
+std::vector<at::Tensor> WorkerChain::backward_op(Kept& kept, std::size_t l, const at::Tensor& dy,
+                                                 WeightGradients weights) {
+  ChainLayer& layer = layers_[l];
+  Saved saved = std::move(kept.saved[l]);
+  if (weights == WeightGradients::now) return layer.op->backward(dy, saved, layer.input_gradients);
+  std::vector<at::Tensor> dxs = layer.op->input_gradient(dy, saved, layer.input_gradients);
+  if (!saved.empty()) kept.weights.emplace_back(l, std::move(saved));
+  return dxs;
 }
 
 void WorkerChain::backward_slice(const WorkerRows& rows, std::size_t l, PartialGradient dy) {

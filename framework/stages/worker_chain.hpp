@@ -49,6 +49,9 @@ struct ChainBorders {
   std::vector<bool> input_gradients, output_gradients;
 };
 
+/// Whether a backward pass makes the weights' gradients where that can wait.
+enum class WeightGradients { now, later };
+
 /// Not thread-safe: one worker's. Its workers meet at `team`, so all of them make the same calls in
 /// the same order.
 class WorkerChain {
@@ -73,7 +76,11 @@ class WorkerChain {
 
   /// Rows of the inputs' gradients from those of the outputs', which it may write over; undefined
   /// where borders() says that none is needed, or rows.count is 0.
-  std::vector<at::Tensor> backward(const WorkerRows& rows, std::vector<at::Tensor> dys);
+  std::vector<at::Tensor> backward(const WorkerRows& rows, std::vector<at::Tensor> dys,
+                                   WeightGradients weights = WeightGradients::now);
+
+  /// Those that the micro-batch's backward pass left for later.
+  void weight_gradients(std::int64_t micro_batch);
 
  private:
   enum class Form {
@@ -93,6 +100,7 @@ class WorkerChain {
   struct Kept {
     std::vector<Saved> saved;             ///< by layer
     std::vector<NamedValues> run_inputs;  ///< by layer: of a run to recompute that it begins
+    std::vector<std::pair<std::size_t, Saved>> weights;  ///< layers that wait, last one first
   };
 
   void find_releases();
@@ -103,7 +111,10 @@ class WorkerChain {
                           Saved* saved);
   Activation forward_slice(const WorkerRows& rows, std::size_t l, const DrawKey& key, bool training,
                            Saved* saved);
-  void backward_rows(const WorkerRows& rows, std::size_t l, PartialGradient dy);
+  void backward_rows(const WorkerRows& rows, std::size_t l, PartialGradient dy,
+                     WeightGradients weights);
+  std::vector<at::Tensor> backward_op(Kept& kept, std::size_t l, const at::Tensor& dy,
+                                      WeightGradients weights);
   void backward_slice(const WorkerRows& rows, std::size_t l, PartialGradient dy);
   void add_gradient(const WorkerRows& rows, int producer, PartialGradient part);
   at::Tensor own_rows(const WorkerRows& rows, PartialGradient gradient);

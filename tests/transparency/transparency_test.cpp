@@ -18,7 +18,7 @@ void for_each_shape(int stages, const std::vector<std::int64_t>& shares,
                     const std::function<void(const Shape&)>& check) {
   // micro-batches of 10 samples: one; two, fewer than three stages; four, the last one smaller
   for (std::int64_t micro_batch : {kBatch, std::int64_t{5}, std::int64_t{3}})
-    for (const std::string schedule : {"1f1b", "fill-drain"})
+    for (const std::string schedule : {"1f1b", "fill-drain", "zero-bubble"})
       for (bool recompute : {false, true})
         for (bool features : {false, true})
           for (const std::vector<std::string>& implementations :
@@ -60,11 +60,12 @@ TEST_P(Grid, residual) {
   const Comparison comparison(small_residual, {kBatch, kBatch, 7}, sgd(),
                               {{kBatch, true}, {kBatch, false, 5e-7}});
   const auto [stages, division] = GetParam();
-  for (bool recompute : {false, true})
-    for (const std::vector<std::string>& implementations :
-         {std::vector<std::string>{}, {"millrace", "direct"}})
-      comparison.expect_equal({stages, kShares[static_cast<std::size_t>(division)], kBatch, "1f1b",
-                               recompute, true, implementations});
+  for (const std::string schedule : {"1f1b", "zero-bubble"})
+    for (bool recompute : {false, true})
+      for (const std::vector<std::string>& implementations :
+           {std::vector<std::string>{}, {"millrace", "direct"}})
+        comparison.expect_equal({stages, kShares[static_cast<std::size_t>(division)], kBatch,
+                                 schedule, recompute, true, implementations});
 }
 
 INSTANTIATE_TEST_SUITE_P(stages_and_shares, Grid,
@@ -90,6 +91,28 @@ TEST(Transparency, any_ideals_of_a_graph) {
       shape.micro_batch = kBatch;
       residual.expect_equal(shape);
     }
+  }
+}
+
+/// Not only to round-off: the order of the sums is the same, whenever their parts are made.
+TEST(Transparency, schedules_give_the_same_bits) {
+  for (const MakeModel& make : {MakeModel(small_lenet), MakeModel(small_graph)}) {
+    const Comparison comparison(make, {kBatch, kBatch, 7}, sgd());
+    for (const std::vector<std::string>& implementations : {std::vector<std::string>{},
+                                                            {"libtorch-channels-last"},
+                                                            {"millrace", "direct"},
+                                                            {"winograd", "millrace"}})
+      for (const std::vector<std::int64_t>& shares : {kShares[0], kShares[4]})
+        for (const bool recompute : {false, true})
+          for (const std::int64_t micro_batch : {10, 5, 3}) {
+            Shape shape{4, shares, micro_batch, "1f1b", recompute, false, implementations};
+            const NamedTensors expected = comparison.run(shape);
+            for (const char* schedule : {"fill-drain", "zero-bubble"}) {
+              shape.schedule = schedule;
+              const Difference difference = compare(expected, comparison.run(shape));
+              EXPECT_EQ(difference.value, 0) << difference.name << " under " << shape.text();
+            }
+          }
   }
 }
 

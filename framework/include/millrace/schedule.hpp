@@ -8,9 +8,22 @@
 
 namespace millrace {
 
-/// F forward, B backward (both of one micro-batch); R gradient reduction over the replicas, U
-/// update of the weights (once per step, after the stage's last backward).
-enum class ActionKind : char { forward = 'F', backward = 'B', reduce = 'R', update = 'U' };
+/// F forward, B backward, W weight gradient (of one micro-batch); R gradient reduction over the
+/// replicas, U update of the weights (once per step, after the stage's last B and W). In a schedule
+/// that has W, B makes the gradients that are handed back and W those of the weights; else B makes
+/// both.
+enum class ActionKind : char {
+  forward = 'F',
+  backward = 'B',
+  weight = 'W',
+  reduce = 'R',
+  update = 'U'
+};
+
+/// Of one micro-batch: F, B and W.
+constexpr bool has_micro_batch(ActionKind kind) {
+  return kind == ActionKind::forward || kind == ActionKind::backward || kind == ActionKind::weight;
+}
 
 struct Action {
   int stage = 0;
@@ -24,16 +37,21 @@ struct Action {
 ///   1F1B, P = 2, M = 3:    stage 0  F0 F1    B0 F2 B1    B2 R U
 ///                          stage 1     F0 B0 F1 B1 F2 B2 R U
 struct Schedule {
-  std::string name;  ///< "fill-drain", "1f1b", "forward-only"
+  std::string name;  ///< "fill-drain", "1f1b", "zero-bubble", "forward-only"
   int micro_batches = 0;
   std::vector<std::vector<Action>> actions;
   bool operator==(const Schedule&) const = default;
 
   int stages() const { return static_cast<int>(actions.size()); }
+  /// Whether it has W.
+  bool splits_backward() const;
 };
 
-/// Names that make_schedule takes for training: {"fill-drain", "1f1b"}.
+/// Names that make_schedule takes for training: {"fill-drain", "1f1b", "zero-bubble"}.
 const std::vector<std::string>& schedule_names();
+
+/// Whether make_schedule(name, …) has W.
+bool splits_backward(std::string_view name);
 
 /// P = stages >= 1, M = micro_batches >= 1; M may be below P. "forward-only" (evaluation) has no
 /// backward, reduce or update. Throws ConfigError (tag "schedule") for an unknown name.
@@ -48,19 +66,20 @@ std::string to_text(const Schedule& schedule);
 Schedule parse_schedule(std::string_view text, std::string_view name);
 
 /// Every action once, order per stage consistent with the dependencies, no deadlock, at most
-/// `in_flight_limit` forwards without their backward on any stage (0: no limit).
+/// `in_flight_limit` forwards without their backward, W included, on any stage (0: no limit).
 /// Throws ConfigError (tag "schedule") that names the action and the rule.
 void validate(const Schedule& schedule, int in_flight_limit = 0);
 
-/// Most micro-batches whose forward has run and whose backward has not, on stage s.
+/// Most micro-batches whose forward has run and whose backward, W included, has not, on stage s.
 int peak_in_flight(const Schedule& schedule, int stage);
 
 /// Durations of one stage, ns. Vectors have one entry per micro-batch, or one entry for all.
 struct StageTimes {
   std::vector<double> forward_ns;
   std::vector<double> backward_ns;
-  std::vector<double> send_forward_ns;   ///< link to the next stage; empty: 0
-  std::vector<double> send_backward_ns;  ///< link to the previous stage; empty: 0
+  std::vector<double> weight_gradient_ns;  ///< read where the schedule has W; empty: 0
+  std::vector<double> send_forward_ns;     ///< link to the next stage; empty: 0
+  std::vector<double> send_backward_ns;    ///< link to the previous stage; empty: 0
   double reduce_ns = 0;
   double update_ns = 0;
 };

@@ -30,6 +30,14 @@ class StageRunner {
   /// last). Returns what the previous stage gets (ignored on the first).
   virtual Payload backward(int worker, int micro_batch, const std::vector<Payload>& gradients) = 0;
 
+  /// The first part of backward() in a schedule that runs the two apart: returns what backward()
+  /// does, and leaves the weights' gradients of the micro-batch to weight_gradient().
+  virtual Payload input_gradient(int worker, int micro_batch,
+                                 const std::vector<Payload>& gradients) = 0;
+
+  /// What input_gradient() of the same micro-batch left.
+  virtual void weight_gradient(int worker, int micro_batch) = 0;
+
   /// Sums the replicas' gradients of the step; this worker does its part.
   virtual void reduce(int worker) = 0;
 

@@ -43,11 +43,11 @@ class ExecutorFails : public testing::TestWithParam<std::vector<int>> {};
 TEST_P(ExecutorFails, InAnyCallAndRunsAgain) {
   FakePipeline pipeline(GetParam());
   Executor executor = pipeline.make_executor();
-  const Schedule schedule = make_schedule("1f1b", static_cast<int>(GetParam().size()), 3);
+  const Schedule schedule = make_schedule("zero-bubble", static_cast<int>(GetParam().size()), 3);
   int failures = 0;
   for (const auto& stage : pipeline.stages) {
     for (int worker = 0; worker < stage->workers(); ++worker) {
-      for (const char* what : {"F0", "F2", "B0", "B2", "R", "U"}) {
+      for (const char* what : {"F0", "F2", "B0", "B2", "W1", "R", "U"}) {
         SCOPED_TRACE(testing::Message()
                      << "stage " << stage->stage() << " worker " << worker << ' ' << what);
         stage->hook = [&](FakeStage&, const FakeCall& call) {

@@ -37,6 +37,8 @@ void expect_ran(const FakePipeline& pipeline, const Schedule& schedule) {
         const bool pass =
             actions[i].kind == ActionKind::forward || actions[i].kind == ActionKind::backward;
         if (!pass) continue;
+        const bool backward = actions[i].kind == ActionKind::backward;
+        EXPECT_EQ(calls[i].input_gradient, backward && schedule.splits_backward());
         EXPECT_EQ(calls[i].inputs, expected_inputs(pipeline, actions[i]));
       }
     }
@@ -81,7 +83,7 @@ TEST_P(ExecutorRuns, TheScheduleAndItsDataflow) {
 
 INSTANTIATE_TEST_SUITE_P(
     StagesAndWorkers, ExecutorRuns,
-    testing::Combine(testing::Values("fill-drain", "1f1b", "forward-only"),
+    testing::Combine(testing::Values("fill-drain", "1f1b", "zero-bubble", "forward-only"),
                      testing::Values(std::vector{1}, std::vector{2}, std::vector{3},
                                      std::vector{1, 1}, std::vector{2, 2}, std::vector{3, 3},
                                      std::vector{1, 3}, std::vector{3, 1}, std::vector{1, 1, 1},

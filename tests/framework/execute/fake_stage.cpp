@@ -6,16 +6,19 @@ namespace millrace {
 
 std::string name_of(const Action& action) {
   const std::string letter(1, static_cast<char>(action.kind));
-  const bool pass = action.kind == ActionKind::forward || action.kind == ActionKind::backward;
-  return pass ? letter + std::to_string(action.micro_batch) : letter;
+  return has_micro_batch(action.kind) ? letter + std::to_string(action.micro_batch) : letter;
 }
 
 Payload FakeStage::pass(int worker, ActionKind kind, int micro_batch,
-                        const std::vector<Payload>& inputs) {
-  FakeCall call{worker, name_of({stage_, kind, micro_batch}), {}};
+                        const std::vector<Payload>& inputs, bool input_gradient) {
+  FakeCall call{worker, name_of({stage_, kind, micro_batch}), {}, input_gradient};
   for (const Payload& input : inputs) call.inputs.push_back(*static_cast<FakePart*>(input.get()));
   note(std::move(call));
   return std::make_shared<FakePart>(FakePart{stage_, worker, kind, micro_batch});
+}
+
+void FakeStage::weight_gradient(int worker, int micro_batch) {
+  note({worker, name_of({stage_, ActionKind::weight, micro_batch}), {}});
 }
 
 void FakeStage::note(FakeCall call) {

@@ -23,8 +23,9 @@ struct FakePart {
 
 struct FakeCall {
   int worker = 0;
-  std::string what;  ///< "enter", "F0", "B2", "R", "U"
+  std::string what;  ///< "enter", "F0", "B2", "W2", "R", "U"
   std::vector<FakePart> inputs;
+  bool input_gradient = false;  ///< B by input_gradient()
 };
 
 /// Thread-safe where StageRunner asks for it.
@@ -43,6 +44,11 @@ class FakeStage : public StageRunner {
   Payload backward(int worker, int micro_batch, const std::vector<Payload>& gradients) override {
     return pass(worker, ActionKind::backward, micro_batch, gradients);
   }
+  Payload input_gradient(int worker, int micro_batch,
+                         const std::vector<Payload>& gradients) override {
+    return pass(worker, ActionKind::backward, micro_batch, gradients, true);
+  }
+  void weight_gradient(int worker, int micro_batch) override;
   void reduce(int worker) override { note({worker, "R", {}}); }
   void update(int worker) override { note({worker, "U", {}}); }
   void cancel() override;
@@ -61,7 +67,8 @@ class FakeStage : public StageRunner {
   int resets() const;
 
  private:
-  Payload pass(int worker, ActionKind kind, int micro_batch, const std::vector<Payload>& inputs);
+  Payload pass(int worker, ActionKind kind, int micro_batch, const std::vector<Payload>& inputs,
+               bool input_gradient = false);
   void note(FakeCall call);
 
   const int stage_;

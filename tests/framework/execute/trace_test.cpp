@@ -67,6 +67,14 @@ TEST(ChromeTrace, GivesEveryWorkerItsOwnNamedRow) {
   EXPECT_EQ(named.size(), 3u);
 }
 
+TEST(ChromeTrace, NamesWeightGradients) {
+  StepReport report = step(0, 0);
+  report.tasks = {{{1, ActionKind::weight, 2}, 0, 3000, 5000}};
+  const json task = events(json::parse(to_chrome_trace({report})), "X").at(1);
+  EXPECT_EQ(task.at("name"), "W2");
+  EXPECT_EQ(task.at("cat"), "weight gradient");
+}
+
 TEST(ChromeTrace, OfNothingIsStillATrace) {
   const json trace = json::parse(to_chrome_trace({}));
   EXPECT_TRUE(events(trace, "X").empty());

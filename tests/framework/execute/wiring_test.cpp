@@ -52,7 +52,7 @@ int most_in_flight(const Schedule& schedule, int from, int to) {
 }
 
 TEST(ChannelCapacity, IsWhatTheScheduleCanHaveInFlight) {
-  for (const char* name : {"fill-drain", "1f1b", "forward-only"}) {
+  for (const char* name : {"fill-drain", "1f1b", "zero-bubble", "forward-only"}) {
     for (int stages = 2; stages <= 4; ++stages) {
       for (int micro_batches = 1; micro_batches <= 6; ++micro_batches) {
         const Schedule schedule = make_schedule(name, stages, micro_batches);

@@ -82,6 +82,51 @@ TEST(LayerOp, equals_the_module_under_autograd) {
   });
 }
 
+/// Of two micro-batches whose weight gradients are made when both have been handed back.
+struct TwoPasses {
+  std::vector<at::Tensor> dxs;
+  std::vector<at::Tensor> gradients;
+  std::int64_t waiting_bytes = 0;  ///< of the first, between its two parts
+};
+
+TwoPasses two_passes(const Sample& s, const std::string& implementation, bool apart,
+                     const at::Tensor& x, const at::Tensor& dy) {
+  const auto op = make_layer_op(s.layer, s.facts, 0, implementation);
+  TwoPasses result;
+  std::vector<Saved> saved(2);
+  for (Saved& of_pass : saved) op->forward(x.clone(), {}, true, &of_pass, false);
+  for (Saved& of_pass : saved)
+    result.dxs.push_back(apart ? op->input_gradient(dy.clone(), of_pass, {true}).front()
+                               : input_gradient(*op, dy.clone(), of_pass));
+  for (const at::Tensor& kept : saved[0]) result.waiting_bytes += kept.nbytes();
+  for (Saved& of_pass : saved)
+    if (!of_pass.empty()) op->weight_gradient(of_pass);
+  EXPECT_TRUE(saved[0].empty() && saved[1].empty());
+  for (const ParameterSlot& slot : op->parameters()) result.gradients.push_back(gradient_of(slot));
+  return result;
+}
+
+TEST(LayerOp, the_two_parts_of_backward_give_the_same_bits) {
+  for_each_op(all_samples(), [](Sample& s, const std::string& implementation) {
+    const at::Tensor x = in_layout_of(implementation, random_batch(s.facts.input_shape, 5));
+    const at::Tensor dy = random_batch(s.facts.output_shape, 5);
+    const TwoPasses whole = two_passes(s, implementation, false, x, dy);
+    const TwoPasses apart = two_passes(s, implementation, true, x, dy);
+    for (int pass : {0, 1}) EXPECT_TRUE(at::equal(whole.dxs[pass], apart.dxs[pass]));
+    for (std::size_t i = 0; i < whole.gradients.size(); ++i)
+      EXPECT_TRUE(at::equal(whole.gradients[i], apart.gradients[i]));
+    EXPECT_EQ(whole.waiting_bytes, 0);
+    if (apart.waiting_bytes > 0) {
+      EXPECT_EQ(double(apart.waiting_bytes),
+                5 * weight_gradient_bytes_per_sample(s.facts, implementation));
+    }
+    const bool a_module = implementations_of(s.layer, s.facts).size() == 2;  // kSame's
+    const bool can_wait = s.facts.type == "conv2d" && !a_module;
+    EXPECT_EQ(apart.waiting_bytes > 0,
+              can_wait || (s.facts.type == "linear" && implementation == "libtorch"));
+  });
+}
+
 TEST(LayerOp, a_team_of_threads_computes_the_same) {
   torch::manual_seed(4);
   std::vector<Sample> samples = {sample("linear", nn::Linear(150, 200), {150}),

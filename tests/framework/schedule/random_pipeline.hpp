@@ -65,6 +65,8 @@ class NaiveSimulator {
         return entry(times.forward_ns, action.micro_batch);
       case ActionKind::backward:
         return entry(times.backward_ns, action.micro_batch);
+      case ActionKind::weight:
+        return entry(times.weight_gradient_ns, action.micro_batch);
       case ActionKind::reduce:
         return times.reduce_ns;
       case ActionKind::update:

@@ -18,10 +18,12 @@ using testing::random_int;
 using testing::random_ns;
 using testing::random_times;
 
-std::vector<StageTimes> equal_stages(int stages, double forward_ns, double backward_ns) {
+std::vector<StageTimes> equal_stages(int stages, double forward_ns, double backward_ns,
+                                     double weight_gradient_ns = 0) {
   StageTimes times;
   times.forward_ns = {forward_ns};
   times.backward_ns = {backward_ns};
+  times.weight_gradient_ns = {weight_gradient_ns};
   return std::vector<StageTimes>(static_cast<std::size_t>(stages), times);
 }
 
@@ -56,6 +58,27 @@ TEST(Simulate, FillDrainAsDrawn) {
             "F0 F1 F2 F3 .. .. .. .. B0 B1 B2 B3 \n"
             ".. F0 F1 F2 F3 .. .. B0 B1 B2 B3 .. \n"
             ".. .. F0 F1 F2 F3 B0 B1 B2 B3 .. .. \n");
+}
+
+TEST(Simulate, ZeroBubbleAsDrawn) {
+  const Timeline timeline = simulate(make_schedule("zero-bubble", 3, 4), equal_stages(3, 1, 1, 1));
+  EXPECT_EQ(draw(timeline),
+            "F0 F1 F2 .. .. B0 W0 F3 B1 W1 B2 W2 B3 W3 \n"
+            ".. F0 F1 .. B0 F2 B1 W0 F3 B2 W1 B3 W2 W3 \n"
+            ".. .. F0 B0 F1 B1 F2 B2 W0 F3 B3 W1 W2 W3 \n");
+}
+
+/// Qi et al.: where F = B = W, 1F1B idles 3 (P - 1) of them and ZB-H1 P - 1.
+TEST(Simulate, ZeroBubbleLeavesAThirdOfTheBubbles) {
+  for (int P = 1; P <= 6; ++P) {
+    for (int M = P; M <= 3 * P; ++M) {
+      EXPECT_DOUBLE_EQ(simulate_makespan_ns(make_schedule("1f1b", P, M), equal_stages(P, 1, 2)),
+                       3 * (M + P - 1));
+      EXPECT_DOUBLE_EQ(
+          simulate_makespan_ns(make_schedule("zero-bubble", P, M), equal_stages(P, 1, 1, 1)),
+          3 * M + P - 1);
+    }
+  }
 }
 
 TEST(Simulate, ForwardOnlyHasNoBackward) {
@@ -116,7 +139,7 @@ Instance random_instance(Random& random) {
   const int stages = random_int(random, 1, 6);
   const int micro_batches = random_int(random, 1, 12);
   const auto& names = schedule_names();
-  Instance instance{make_schedule(names[static_cast<std::size_t>(random_int(random, 0, 1))], stages,
+  Instance instance{make_schedule(names[static_cast<std::size_t>(random_int(random, 0, 2))], stages,
                                   micro_batches),
                     {}};
   for (int s = 0; s < stages; ++s) {
@@ -124,6 +147,7 @@ Instance random_instance(Random& random) {
     StageTimes& times = instance.times.emplace_back();
     times.forward_ns = random_times(random, some());
     times.backward_ns = random_times(random, some());
+    if (random_int(random, 0, 3) > 0) times.weight_gradient_ns = random_times(random, some());
     if (random_int(random, 0, 1) == 1) times.send_forward_ns = random_times(random, some());
     if (random_int(random, 0, 1) == 1) times.send_backward_ns = random_times(random, some());
     times.reduce_ns = random_ns(random);

@@ -13,7 +13,7 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 TEST(ScheduleText, RoundTrips) {
-  for (const char* name : {"1f1b", "fill-drain", "forward-only"}) {
+  for (const char* name : {"1f1b", "fill-drain", "zero-bubble", "forward-only"}) {
     for (const auto& [stages, micro_batches] : {std::pair{1, 1}, {3, 2}, {2, 12}, {11, 3}}) {
       const Schedule schedule = make_schedule(name, stages, micro_batches);
       EXPECT_EQ(parse_schedule(to_text(schedule), name), schedule) << to_text(schedule);
@@ -29,6 +29,7 @@ TEST(ScheduleText, WritingIsFree) {
 TEST(ScheduleText, AnActionByItself) {
   EXPECT_EQ(to_text(Action{2, ActionKind::forward, 0}), "2F0");
   EXPECT_EQ(to_text(Action{10, ActionKind::backward, 31}), "10B31");
+  EXPECT_EQ(to_text(Action{2, ActionKind::weight, 3}), "2W3");
   EXPECT_EQ(to_text(Action{1, ActionKind::update, 0}), "1U");
 }
 

@@ -31,6 +31,7 @@ std::string refusal(std::string_view text, int in_flight_limit = 0) {
 
 TEST(Validate, AcceptsWhatCanRun) {
   EXPECT_EQ(refusal("0F0 0B0 0R 0U"), "valid");
+  EXPECT_EQ(refusal("0F0 0F1 0B1 0W1 0B0 0W0 0R 0U"), "valid");
   EXPECT_EQ(refusal("0F1 0F0 0B0 0B1 0R 0U\n1F1 1F0 1B0 1B1 1R 1U\n"), "valid");
 }
 
@@ -40,6 +41,14 @@ TEST(Validate, MissingActions) {
               AllOf(HasSubstr("stage 1 has 4 actions"), HasSubstr("need 6")));
   EXPECT_THAT(refusal("0F0 0B0 0R"), HasSubstr("once"));
   EXPECT_THAT(refusal("0F0 0B0"), HasSubstr("once"));
+}
+
+/// Where one stage has W, every stage has.
+TEST(Validate, MissingWeightGradients) {
+  EXPECT_THAT(refusal("0F0 0B0 0W0 0R 0U\n1F0 1B0 1R 1U"),
+              AllOf(HasSubstr("stage 1 has 4 actions"), HasSubstr("need 5")));
+  EXPECT_THAT(refusal("0F0 0F1 0B0 0W0 0B1 0R 0W1 0U"),
+              HasSubstr("0R comes after 1 of 2 weight gradients"));
 }
 
 TEST(Validate, ANumberTooLargeIsNoMemoryRequest) {
@@ -57,6 +66,8 @@ TEST(Validate, WrongOrderOnAStage) {
   EXPECT_THAT(refusal("0B0 0F0 0R 0U"), HasSubstr("0B0 comes before its forward"));
   EXPECT_THAT(refusal("0F0 0F1 0B0 0R 0B1 0U"), HasSubstr("0R comes after 1 of 2 backwards"));
   EXPECT_THAT(refusal("0F0 0B0 0U 0R"), HasSubstr("0U comes before the reduction"));
+  EXPECT_THAT(refusal("0F0 0W0 0B0 0R 0U"), HasSubstr("0W0 comes before its backward"));
+  EXPECT_THAT(refusal("0F0 0B0 0W0 0W0 0R 0U"), HasSubstr("0W0 is there twice"));
   EXPECT_THAT(refusal("0F0 0B0 0R 0U 0F1"), HasSubstr("stage 0 has 5 actions"));
 }
 
@@ -73,6 +84,8 @@ TEST(Validate, InFlightLimit) {
   EXPECT_THAT(refusal(fill_drain, 3), AllOf(HasSubstr("0F3"), HasSubstr("limit is 3")));
   EXPECT_EQ(refusal(make_schedule("1f1b", 2, 4), 2), "valid");
   EXPECT_THAT(refusal(make_schedule("1f1b", 2, 4), 1), HasSubstr("0F1"));
+  EXPECT_EQ(refusal(make_schedule("zero-bubble", 3, 5), 3), "valid");  // until W has run
+  EXPECT_THAT(refusal(make_schedule("zero-bubble", 3, 5), 2), HasSubstr("0F2"));
   EXPECT_EQ(refusal(make_schedule("forward-only", 2, 4), 1), "valid");  // nothing is kept
 }
 
