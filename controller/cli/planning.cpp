@@ -144,13 +144,16 @@ Profile select_kinds(Profile profile, const std::string& cores) {
   for (LayerCosts& layer : profile.layers) {
     keep_only(layer.forward_ns, kind.name);
     keep_only(layer.backward_ns, kind.name);
+    keep_only(layer.input_gradient_ns, kind.name);
+    keep_only(layer.weight_gradient_ns, kind.name);
     keep_only(layer.update_ns, kind.name);
     keep_only(layer.loaded, kind.name);
     keep_only(layer.implementation, kind.name);
     for (auto* widths : {&layer.threads_ns, &layer.features_ns}) {
       if (!*widths) continue;
-      keep_only((*widths)->forward, kind.name);
-      keep_only((*widths)->backward, kind.name);
+      for (auto* pass : {&(*widths)->forward, &(*widths)->backward, &(*widths)->input_gradient,
+                         &(*widths)->weight_gradient})
+        keep_only(*pass, kind.name);
     }
   }
   check_profile(profile, "--cores " + cores);

@@ -32,6 +32,8 @@ class BoardLayer {
       : measured_(measured), base_(base), result_(measured) {
     result_.forward_ns.clear();
     result_.backward_ns.clear();
+    result_.input_gradient_ns.clear();
+    result_.weight_gradient_ns.clear();
     result_.update_ns.clear();
     result_.loaded.clear();
     result_.implementation.clear();
@@ -45,10 +47,13 @@ class BoardLayer {
     };
     take(measured_.forward_ns, result_.forward_ns);
     take(measured_.backward_ns, result_.backward_ns);
+    take(measured_.input_gradient_ns, result_.input_gradient_ns);
+    take(measured_.weight_gradient_ns, result_.weight_gradient_ns);
     take(measured_.update_ns, result_.update_ns);
     take(measured_.loaded, result_.loaded);
     take(measured_.implementation, result_.implementation);
-    for (PerKind* costs : {&result_.forward_ns, &result_.backward_ns})
+    for (PerKind* costs : {&result_.forward_ns, &result_.backward_ns, &result_.input_gradient_ns,
+                           &result_.weight_gradient_ns})
       if (costs->contains(kind)) costs->at(kind) = scaled(costs->at(kind), 1 / speed);
     if (result_.update_ns.contains(kind)) result_.update_ns[kind] /= speed;
     add_widths(measured_.threads_ns, result_.threads_ns, kind, cores, speed);
@@ -65,9 +70,12 @@ class BoardLayer {
   void add_widths(const std::optional<PassWidths>& from, std::optional<PassWidths>& to,
                   const std::string& kind, int cores, double speed) const {
     if (!from || !from->forward.contains(base_)) return;
-    for (const int width : team_widths(cores)) {
-      to->forward[kind][width] = scaled(at_width(from->forward.at(base_), width), 1 / speed);
-      to->backward[kind][width] = scaled(at_width(from->backward.at(base_), width), 1 / speed);
+    using Part = std::map<std::string, PerWidth> PassWidths::*;
+    for (const Part part : {&PassWidths::forward, &PassWidths::backward,
+                            &PassWidths::input_gradient, &PassWidths::weight_gradient}) {
+      if (!((*from).*part).contains(base_)) continue;
+      for (const int width : team_widths(cores))
+        ((*to).*part)[kind][width] = scaled(at_width(((*from).*part).at(base_), width), 1 / speed);
     }
   }
 

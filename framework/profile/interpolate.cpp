@@ -11,6 +11,11 @@ int Profile::kind_index(std::string_view kind) const {
   return found == kinds.end() ? -1 : static_cast<int>(found - kinds.begin());
 }
 
+bool Profile::splits_backward() const {
+  return std::any_of(layers.begin(), layers.end(),
+                     [](const LayerCosts& layer) { return layer.splits_backward(); });
+}
+
 double interpolate_ns(const std::vector<std::int64_t>& samples, const std::vector<double>& ns,
                       double count) {
   MILLRACE_CHECK(!samples.empty() && samples.size() == ns.size(), "costs",

@@ -122,6 +122,69 @@ class Checker {
     if (!profile_.training && !value->backward.empty()) {
       fail(place + ".backward", "belongs to training, and training is false: remove it");
     }
+    check_parts(place, *value);
+  }
+
+  /// Of a team: for the widths of the whole backward part, or for none.
+  void check_parts(const std::string& place, const PassWidths& passes) const {
+    pass(place + ".input_gradient", passes.input_gradient);
+    pass(place + ".weight_gradient", passes.weight_gradient);
+    if (passes.input_gradient.empty() && passes.weight_gradient.empty()) return;
+    const auto widths_of = [](const std::map<std::string, PerWidth>& kinds) {
+      std::set<std::pair<std::string, int>> result;
+      for (const auto& [kind, widths] : kinds)
+        for (const auto& [width, ns] : widths) result.emplace(kind, width);
+      return result;
+    };
+    for (const auto& [part, kinds] : {std::pair{".input_gradient", &passes.input_gradient},
+                                      {".weight_gradient", &passes.weight_gradient}}) {
+      if (widths_of(*kinds) == widths_of(passes.backward)) continue;
+      fail(place + part,
+           "is for other kinds or widths than backward: both parts have the same, or "
+           "are left out");
+    }
+    for (const auto& [kind, widths] : passes.backward)
+      for (const auto& [width, whole] : widths)
+        check_sum(fmt::format("{}.backward.{}.{}", place, kind, width), whole,
+                  passes.input_gradient.at(kind).at(width),
+                  passes.weight_gradient.at(kind).at(width));
+  }
+
+  /// Two parts that took less time than the whole would make every bound of a step wrong.
+  void check_sum(const std::string& place, const std::vector<double>& whole,
+                 const std::vector<double>& input, const std::vector<double>& weight) const {
+    constexpr double kRoundOff = 1e-9;
+    for (std::size_t i = 0; i < whole.size(); ++i) {
+      if (input[i] + weight[i] >= whole[i] * (1 - kRoundOff)) continue;
+      fail(fmt::format("{}[{}]", place, i),
+           fmt::format("is {}, input and weight gradient apart take {} + {}: less than together, "
+                       "raise one of them",
+                       whole[i], input[i], weight[i]));
+    }
+  }
+
+  void check_two_parts(const std::string& place, const LayerCosts& layer) const {
+    cost(place + "weight_gradient_bytes", layer.weight_gradient_bytes);
+    if (layer.input_gradient_ns.empty() && layer.weight_gradient_ns.empty()) return;
+    if (layer.deferred_bytes > 0) {
+      fail(place + "weight_gradient_ns",
+           "is of a layer with deferred_bytes, whose weight gradient is in the update: remove it");
+    }
+    for (const auto& [part, kinds] : {std::pair{"input_gradient_ns", &layer.input_gradient_ns},
+                                      {"weight_gradient_ns", &layer.weight_gradient_ns}}) {
+      curves(place + part, *kinds);
+      const bool same = std::equal(kinds->begin(), kinds->end(), layer.backward_ns.begin(),
+                                   layer.backward_ns.end(),
+                                   [](const auto& a, const auto& b) { return a.first == b.first; });
+      if (!same) {
+        fail(place + part,
+             "is for other kinds than backward_ns: both parts have the same, or are "
+             "left out");
+      }
+    }
+    for (const auto& [kind, whole] : layer.backward_ns)
+      check_sum(place + "backward_ns." + kind, whole, layer.input_gradient_ns.at(kind),
+                layer.weight_gradient_ns.at(kind));
   }
 
   void check_passes(const std::string& place, const LayerCosts& layer) const {
@@ -160,6 +223,7 @@ class Checker {
 
   void check_layer(const std::string& place, const LayerCosts& layer) const {
     check_passes(place, layer);
+    check_two_parts(place, layer);
     costs(place + "update_ns", layer.update_ns);
     cost(place + "weights_bytes", layer.weights_bytes);
     cost(place + "saved_bytes", layer.saved_bytes);
@@ -168,6 +232,10 @@ class Checker {
     check_splits(place, layer);
     widths(place + "threads_ns", layer.threads_ns);
     widths(place + "features_ns", layer.features_ns);
+    if (layer.features_ns && !layer.features_ns->input_gradient.empty()) {
+      fail(place + "features_ns.input_gradient",
+           "has no meaning: the weights' gradients of slices are in the update, remove it");
+    }
     costs(place + "loaded", layer.loaded);
     if (layer.spread_percent) cost(place + "spread_percent", *layer.spread_percent);
     for (const auto& [kind, name] : layer.implementation) {

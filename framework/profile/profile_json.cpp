@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 
 #include "framework/base/json_reader.hpp"
@@ -89,6 +90,8 @@ std::optional<PassWidths> read_pass_widths(JsonReader& reader, const std::string
   PassWidths result;
   result.forward = read_pass(passes, "forward");
   if (passes.has("backward")) result.backward = read_pass(passes, "backward");
+  if (passes.has("input_gradient")) result.input_gradient = read_pass(passes, "input_gradient");
+  if (passes.has("weight_gradient")) result.weight_gradient = read_pass(passes, "weight_gradient");
   passes.finish();
   return result;
 }
@@ -109,11 +112,20 @@ void read_training_costs(JsonReader& reader, LayerCosts& layer) {
   layer.update_ns = read_number_per_kind(reader, "update_ns");
   layer.saved_bytes = reader.number("saved_bytes");
   if (reader.has("deferred_bytes")) layer.deferred_bytes = reader.number("deferred_bytes");
+  const std::vector<const char*> parts = {"input_gradient_ns", "weight_gradient_ns",
+                                          "weight_gradient_bytes"};
+  const bool any =
+      std::any_of(parts.begin(), parts.end(), [&](const char* part) { return reader.has(part); });
+  if (!any) return;
+  layer.input_gradient_ns = read_per_kind(reader, "input_gradient_ns");
+  layer.weight_gradient_ns = read_per_kind(reader, "weight_gradient_ns");
+  layer.weight_gradient_bytes = reader.number("weight_gradient_bytes");
 }
 
 /// The fields that only training has; a cost graph for inference that names one is a mistake.
 void refuse_training_costs(const JsonReader& reader) {
-  for (const char* key : {"backward_ns", "update_ns", "saved_bytes", "deferred_bytes"}) {
+  for (const char* key : {"backward_ns", "update_ns", "saved_bytes", "deferred_bytes",
+                          "input_gradient_ns", "weight_gradient_ns", "weight_gradient_bytes"}) {
     if (reader.has(key)) {
       reader.fail(key, "belongs to training, and training is false: remove it or set training");
     }
@@ -200,6 +212,10 @@ ordered_json write_pass(const std::map<std::string, PerWidth>& pass) {
 ordered_json write_pass_widths(const PassWidths& widths, bool training) {
   ordered_json result = {{"forward", write_pass(widths.forward)}};
   if (training) result["backward"] = write_pass(widths.backward);
+  if (!widths.input_gradient.empty()) {
+    result["input_gradient"] = write_pass(widths.input_gradient);
+    result["weight_gradient"] = write_pass(widths.weight_gradient);
+  }
   return result;
 }
 
@@ -208,11 +224,16 @@ ordered_json write_layer(const LayerCosts& layer, bool training) {
       {"name", layer.name}, {"type", layer.type}, {"forward_ns", layer.forward_ns}};
   if (training) {
     result["backward_ns"] = layer.backward_ns;
+    if (layer.splits_backward()) {
+      result["input_gradient_ns"] = layer.input_gradient_ns;
+      result["weight_gradient_ns"] = layer.weight_gradient_ns;
+    }
     result["update_ns"] = layer.update_ns;
   }
   result["weights_bytes"] = layer.weights_bytes;
   if (training) result["saved_bytes"] = layer.saved_bytes;
   if (layer.deferred_bytes > 0) result["deferred_bytes"] = layer.deferred_bytes;
+  if (layer.splits_backward()) result["weight_gradient_bytes"] = layer.weight_gradient_bytes;
   if (layer.workspace_bytes > 0) result["workspace_bytes"] = layer.workspace_bytes;
   if (layer.whole_batch) result["whole_batch"] = true;
   result["splits"] = layer.splits;

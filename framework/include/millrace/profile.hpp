@@ -27,6 +27,7 @@ using PerWidth = std::map<int, std::vector<double>>;         ///< devices -> ns 
 struct PassWidths {
   std::map<std::string, PerWidth> forward;   ///< kind -> width -> ns per sample count
   std::map<std::string, PerWidth> backward;  ///< absent where the profile is for inference
+  std::map<std::string, PerWidth> input_gradient, weight_gradient;  ///< as LayerCosts' own
   bool operator==(const PassWidths&) const = default;
 };
 
@@ -35,9 +36,13 @@ struct LayerCosts {
   std::string type;    ///< "conv2d", "linear", …; free text for the planner
   PerKind forward_ns;  ///< a kind that is absent cannot run the layer
   PerKind backward_ns;
+  /// The backward part in two that run apart, together no faster than backward_ns; on all its kinds
+  /// or on none: the weights' gradient cannot wait.
+  PerKind input_gradient_ns, weight_gradient_ns;
   std::map<std::string, double> update_ns;  ///< per step, whatever the sample count
   double weights_bytes = 0;
-  double saved_bytes = 0;  ///< per sample, kept from forward to backward
+  double saved_bytes = 0;            ///< per sample, kept from forward to backward
+  double weight_gradient_bytes = 0;  ///< per sample, kept between the two parts of backward
   /// Per sample, kept until the update, which forms the weights' gradient and applies it at once:
   /// no gradient is kept. 0: the backward part makes it.
   double deferred_bytes = 0;
@@ -52,6 +57,8 @@ struct LayerCosts {
   std::optional<double> spread_percent;   ///< run-to-run spread of the measured times
   std::map<std::string, std::string> implementation;  ///< kind -> name of what was measured
   bool operator==(const LayerCosts&) const = default;
+
+  bool splits_backward() const { return !input_gradient_ns.empty(); }
 };
 
 struct TensorCosts {
@@ -77,6 +84,8 @@ struct Profile {
 
   /// Index into kinds, or -1.
   int kind_index(std::string_view kind) const;
+  /// Whether some layer's does.
+  bool splits_backward() const;
 };
 
 /// Reads and checks a cost graph. Unknown fields, a layer without a cost on any kind, a cycle, a

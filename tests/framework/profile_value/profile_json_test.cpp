@@ -125,6 +125,9 @@ TEST(ProfileJson, InferenceHasNoTrainingCosts) {
   wrong["layers"][0]["backward_ns"] = {{"core", {2}}};
   EXPECT_THAT(error_of(wrong.dump()), HasSubstr("layers[0].backward_ns belongs to training"));
   wrong = document;
+  wrong["layers"][0]["weight_gradient_ns"] = {{"core", {1}}};
+  EXPECT_THAT(error_of(wrong.dump()), HasSubstr("weight_gradient_ns belongs to training"));
+  wrong = document;
   wrong["layers"][0]["threads_ns"]["backward"] = {{"core", {{"2", {1}}}}};
   EXPECT_THAT(error_of(wrong.dump()), HasSubstr("threads_ns.backward belongs to training"));
 }
@@ -180,9 +183,9 @@ TEST(ProfileCheck, KindsAreNamedOnceAndCounted) {
 TEST(ProfileCheck, NumbersAreFiniteAndNotNegative) {
   for (const char* pointer :
        {"/shared_memory_bytes", "/bytes_per_weight_byte", "/layers/0/weights_bytes",
-        "/layers/0/saved_bytes", "/layers/0/deferred_bytes", "/layers/0/workspace_bytes", "/layers/0/update_ns/big",
-        "/layers/0/loaded/big", "/layers/0/spread_percent", "/tensors/0/bytes",
-        "/loader_ns_per_sample"}) {
+        "/layers/0/saved_bytes", "/layers/0/deferred_bytes", "/layers/0/workspace_bytes",
+        "/layers/0/update_ns/big", "/layers/0/loaded/big", "/layers/0/spread_percent",
+        "/tensors/0/bytes", "/loader_ns_per_sample"}) {
     EXPECT_THAT(error_with(pointer, -0.5), HasSubstr("is -0.5, a finite number of at least 0"))
         << pointer;
   }
@@ -218,6 +221,91 @@ TEST(ProfileCheck, EveryLayerHasItsCosts) {
   EXPECT_THAT(error_with("/layers/0/threads_ns/forward/big/1", {1, 2}),
               HasSubstr("fewer than 2 devices"));
   EXPECT_THAT(error_with("/layers/0/implementation/npu", "x"), HasSubstr("kind \"npu\""));
+}
+
+/// The first layer's backward part in two, and not deferred.
+json document_in_two_parts() {
+  json document = full_document();
+  json& conv = document["layers"][0];
+  conv.erase("deferred_bytes");
+  conv["input_gradient_ns"] = {{"big", {11, 80}}, {"gpu", {5, 19}}};
+  conv["weight_gradient_ns"] = {{"big", {9, 70}}, {"gpu", {6, 20}}};
+  conv["weight_gradient_bytes"] = 900;
+  conv["threads_ns"]["input_gradient"] = {{"big", {{"2", {6, 40}}, {"4", {4, 30}}}}};
+  conv["threads_ns"]["weight_gradient"] = {{"big", {{"2", {6, 45}}, {"4", {4, 25}}}}};
+  return document;
+}
+
+TEST(ProfileJson, ABackwardPartInTwo) {
+  const Profile profile = profile_from_json(document_in_two_parts().dump(), "costs.json");
+  EXPECT_TRUE(profile.splits_backward());
+  EXPECT_TRUE(profile.layers[0].splits_backward());
+  EXPECT_FALSE(profile.layers[1].splits_backward());
+  EXPECT_EQ(profile.layers[0].input_gradient_ns.at("gpu"), (std::vector<double>{5, 19}));
+  EXPECT_EQ(profile.layers[0].weight_gradient_ns.at("big"), (std::vector<double>{9, 70}));
+  EXPECT_EQ(profile.layers[0].weight_gradient_bytes, 900);
+  EXPECT_EQ(profile.layers[0].threads_ns->weight_gradient.at("big").at(4),
+            (std::vector<double>{4, 25}));
+  const std::string text = to_json(profile);
+  EXPECT_EQ(profile_from_json(text, "costs.json"), profile);
+  EXPECT_EQ(to_json(profile_from_json(text, "costs.json")), text);
+  EXPECT_FALSE(profile_from_json(full_document().dump(), "costs.json").splits_backward());
+}
+
+TEST(ProfileCheck, TheTwoPartsOfBackwardBelongTogether) {
+  const auto error = [](const auto& change) {
+    json document = document_in_two_parts();
+    change(document["layers"][0]);
+    return error_of(document.dump());
+  };
+  for (const char* part : {"input_gradient_ns", "weight_gradient_ns", "weight_gradient_bytes"})
+    EXPECT_THAT(error([&](json& layer) { layer.erase(part); }),
+                HasSubstr(std::string(part) + " is missing"));
+  for (const char* part : {"input_gradient_ns", "weight_gradient_ns"}) {
+    EXPECT_THAT(error([&](json& layer) { layer[part].erase("gpu"); }),
+                HasSubstr(std::string(part) + " is for other kinds than backward_ns"));
+    EXPECT_THAT(error([&](json& layer) {
+                  layer[part]["npu"] = {1, 2};
+                }),
+                HasSubstr("kind \"npu\""));
+    EXPECT_THAT(error([&](json& layer) {
+                  layer[part]["gpu"] = {1, -2};
+                }),
+                HasSubstr(std::string(part) + ".gpu[1] is -2"));
+  }
+  EXPECT_THAT(error([](json& layer) { layer["weight_gradient_bytes"] = -1; }),
+              HasSubstr("weight_gradient_bytes is -1"));
+  EXPECT_THAT(error([](json& layer) {
+                layer["weight_gradient_ns"]["big"] = {9, 59};
+              }),
+              HasSubstr("backward_ns.big[1] is 140, input and weight gradient apart take 80 + 59"));
+  EXPECT_THAT(error([](json& layer) { layer["deferred_bytes"] = 1; }),
+              HasSubstr("whose weight gradient is in the update"));
+}
+
+TEST(ProfileCheck, TheTwoPartsOfATeamsBackwardBelongTogether) {
+  const auto error = [](const auto& change) {
+    json document = document_in_two_parts();
+    change(document["layers"][0]);
+    return error_of(document.dump());
+  };
+  for (const char* part : {"input_gradient", "weight_gradient"}) {
+    const std::string place = "threads_ns." + std::string(part);
+    EXPECT_THAT(error([&](json& layer) { layer["threads_ns"].erase(part); }),
+                HasSubstr(place + " is for other kinds or widths than backward"));
+    EXPECT_THAT(error([&](json& layer) { layer["threads_ns"][part]["big"].erase("4"); }),
+                HasSubstr(place + " is for other kinds or widths than backward"));
+  }
+  EXPECT_THAT(
+      error([](json& layer) {
+        layer["threads_ns"]["input_gradient"]["big"]["4"] = {3, 30};
+      }),
+      HasSubstr("threads_ns.backward.big.4[0] is 8, input and weight gradient apart take 3 + 4"));
+  EXPECT_THAT(error([](json& layer) {
+                layer["features_ns"]["input_gradient"] = layer["features_ns"]["backward"];
+                layer["features_ns"]["weight_gradient"] = layer["features_ns"]["backward"];
+              }),
+              HasSubstr("features_ns.input_gradient has no meaning"));
 }
 
 TEST(ProfileCheck, TensorsJoinLayersThatAreThere) {
