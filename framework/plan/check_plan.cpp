@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <set>
 #include <string>
@@ -77,7 +78,7 @@ void check_devices(const Plan& plan, const Profile& profile, const PlanRequest& 
 void check_memory(const CostModel& model, const std::vector<StageOption>& stages,
                   const Batching& batching, const Plan& plan, const PlanRequest& request) {
   const auto budget = memory_budget(request, model.profile());
-  if (budget && double(plan.memory_bytes) > *budget) {
+  if (budget && double(plan.memory_bytes) > std::ceil(*budget)) {  // both in whole bytes
     refuse(fmt::format("needs {}, the budget is {}: allow recompute or lower --micro-batch",
                        format_bytes(double(plan.memory_bytes)), format_bytes(*budget)));
   }

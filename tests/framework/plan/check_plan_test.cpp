@@ -53,6 +53,18 @@ std::string error_of(const std::function<void(Plan&)>& change, const PlanRequest
   return "";
 }
 
+/// A plan's memory is in whole bytes, a budget (nine tenths of what is free) need not be.
+TEST(CheckPlan, TakesWhatFitsABudgetWithAFraction) {
+  Profile profile = fixtures::plain_chain({10}, 1);
+  profile.layers[0].saved_bytes = 0.25;
+  profile.shared_memory_bytes = 0.5;
+  PlanRequest request;
+  request.batch = 1;
+  const Plan plan = std::get<Plan>(search_plan(profile, request));
+  EXPECT_EQ(plan.memory_bytes, 1);
+  EXPECT_EQ(check_plan(plan, profile, request).value_ns, plan.value_ns);
+}
+
 TEST(CheckPlan, FillsWhatTheCostsSay) {
   const Plan plan = check_plan(by_hand(), costs(), {});
   EXPECT_EQ(plan.stages[0].devices, by_hand().stages[0].devices);
