@@ -207,8 +207,8 @@ std::vector<Setting> plan_settings() {
       integer_row(
           {"plan.micro_batch", "--micro-batch", "N|auto", "samples of a micro-batch", group},
           PLACE(micro_batch), 1, kLargestBatch),
-      text_row({"plan.schedule", "--schedule", "auto|fill-drain|1f1b", "order of the micro-batches",
-                group},
+      text_row({"plan.schedule", "--schedule", "auto|fill-drain|1f1b|zero-bubble",
+                "order of the micro-batches", group},
                PLACE(schedule), schedules),
       integer_row({"plan.max_stages", "--max-stages", "N", "most stages", group}, PLACE(max_stages),
                   1, 1000),

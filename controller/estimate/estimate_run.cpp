@@ -51,7 +51,8 @@ double busy_ns(const Profile& profile, const Plan& plan, const std::vector<Stage
     const auto cores = std::count_if(devices.begin(), devices.end(),
                                      [&](const auto& device) { return is_core(profile, device); });
     const double forward = sum(times[s].forward_ns, micro_batches);
-    const double learning = sum(times[s].backward_ns, micro_batches) + times[s].update_ns;
+    const double learning = sum(times[s].backward_ns, micro_batches) +
+                            sum(times[s].weight_gradient_ns, micro_batches) + times[s].update_ns;
     busy += static_cast<double>(cores) * (forward + (training ? learning : 0));
   }
   return busy;

@@ -68,7 +68,7 @@ class SoleStages {
 
   std::string over_budget(const StageOption& option, const Batching& batching,
                           const std::string& schedule) const {
-    const int flight = in_flight(schedule, 1, 0, batching.count);
+    const InFlight flight = in_flight(schedule, 1, 0, batching.count);
     const double bytes = CostModel::memory_bytes(option.cost, batching, flight);
     if (space_.memory_bytes && bytes > *space_.memory_bytes) {
       return fmt::format("needs {}, the budget is {}", format_bytes(bytes),
@@ -87,7 +87,7 @@ class SoleStages {
       return period_ns(stages) * double(batching.batch) / double(batching.full);
     }
     std::vector<StageTimes> times;
-    fill_times(stages, batching, times);
+    fill_times(stages, batching, splits_backward(schedule), times);
     return simulate_makespan_ns(make_schedule(schedule, 1, static_cast<int>(batching.count)),
                                 times);
   }

@@ -65,12 +65,15 @@ std::vector<double> update_shares(const CostModel& model, const StageShape& shap
 
 void fill_predicted(const std::vector<StageOption>& stages, const Batching& batching, Plan& plan) {
   const auto P = static_cast<int>(stages.size());
+  const bool apart = splits_backward(plan.schedule);
   for (int s = 0; s < P; ++s) {
     const StageCost& cost = stages[s].cost;
-    const int flight = in_flight(plan.schedule, P, s, batching.count);
+    const InFlight flight = in_flight(plan.schedule, P, s, batching.count);
     PlanStage& stage = plan.stages[s];
-    stage.forward_ns = cost.full.forward_ns;
-    stage.backward_ns = cost.full.backward_ns;
+    const Passes full = passes(cost.full, apart);
+    stage.forward_ns = full.forward_ns;
+    stage.backward_ns = full.backward_ns;
+    stage.weight_gradient_ns = full.weight_gradient_ns;
     stage.update_ns = cost.reduce_ns + cost.update_ns;
     stage.memory_bytes = whole_bytes(CostModel::memory_bytes(cost, batching, flight));
   }
@@ -81,7 +84,7 @@ void fill_predicted(const std::vector<StageOption>& stages, const Batching& batc
     return;
   }
   std::vector<StageTimes> times;
-  fill_times(all, batching, times);
+  fill_times(all, batching, apart, times);
   plan.value_ns = simulate_makespan_ns(
       make_schedule(plan.schedule, P, static_cast<int>(batching.count)), times);
 }

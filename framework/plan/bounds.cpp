@@ -15,7 +15,7 @@ constexpr int kRounds = 40;
 
 /// Weighted work of one layer on the kind that has the least of it.
 struct LayerWork {
-  double compute_ns = kInfinity, update_ns = kInfinity;
+  double compute_ns = kInfinity, update_ns = kInfinity, back_ns = kInfinity, trip_ns = kInfinity;
 };
 
 LayerWork layer_work(const DeviceStates& states, int state, const double* weight,
@@ -27,6 +27,9 @@ LayerWork layer_work(const DeviceStates& states, int state, const double* weight
     least.compute_ns = std::min(least.compute_ns, weight[k] * compute);
     least.update_ns =
         std::min(least.update_ns, weight[k] * work.update_ns[position * work.kinds + k]);
+    if (work.back_ns.empty()) continue;
+    least.back_ns = std::min(least.back_ns, weight[k] * work.back_ns[position * work.kinds + k]);
+    least.trip_ns = std::min(least.trip_ns, weight[k] * work.trip_ns[position * work.kinds + k]);
   }
   return least;
 }
@@ -34,13 +37,16 @@ LayerWork layer_work(const DeviceStates& states, int state, const double* weight
 }  // namespace
 
 LeastWork least_work(const CostModel& model, std::int64_t batch, std::int64_t micro_batch,
-                     bool sole) {
-  LeastWork work{model.states().kinds(), {}, {}};
+                     bool sole, const BackwardForms& forms) {
+  LeastWork work{model.states().kinds(), {}, {}, {}, {}};
   for (int p = 0; p < model.layers(); ++p) {
     for (int kind = 0; kind < work.kinds; ++kind) {
-      work.compute_ns.push_back(double(batch) *
-                                model.least_ns_per_sample(p, kind, micro_batch, sole));
+      const LeastTimes least = model.least_ns_per_sample(p, kind, micro_batch, sole, forms);
+      work.compute_ns.push_back(double(batch) * least.compute_ns);
       work.update_ns.push_back(model.least_update_ns(p, kind, sole));
+      if (!forms.apart) continue;
+      work.back_ns.push_back(double(batch) * least.back_ns);
+      work.trip_ns.push_back(double(batch) * least.trip_ns);
     }
   }
   return work;
@@ -114,22 +120,28 @@ void BalanceBound::set_work(const CostModel& model, const LeastWork& work) {
   compute_.assign(size, 0.0);
   total_.assign(size, 0.0);
   missing_.assign(size, 0);
-  for (int state = 1; state < states.size(); ++state) {
-    const double* weight = &weights_[state * kinds_];
-    std::vector<LayerWork> layers;
-    for (int p = 0; p < model.layers(); ++p) {
-      layers.push_back(layer_work(states, state, weight, work, p));
-    }
-    for (int cut = 1; cut < cuts.size(); ++cut) {
-      const auto [compute, update] = layers[cuts.added(cut)];
-      const std::size_t row = static_cast<std::size_t>(state) * stride_;
-      const std::size_t i = row + static_cast<std::size_t>(cut);
-      const std::size_t before = row + static_cast<std::size_t>(cuts.parent(cut));
-      const bool missing = std::isinf(compute);
-      compute_[i] = compute_[before] + (missing ? 0 : compute);
-      total_[i] = total_[before] + (missing ? 0 : compute + update);
-      missing_[i] = missing_[before] + (missing ? 1 : 0);
-    }
+  for (auto* sums : {&back_, &trip_}) sums->assign(work.back_ns.empty() ? 0 : size, 0.0);
+  for (int state = 1; state < states.size(); ++state) add_up(model, work, state);
+}
+
+void BalanceBound::add_up(const CostModel& model, const LeastWork& work, int state) {
+  const Cuts& cuts = model.cuts();
+  std::vector<LayerWork> layers;
+  for (int p = 0; p < model.layers(); ++p) {
+    layers.push_back(layer_work(model.states(), state, &weights_[state * kinds_], work, p));
+  }
+  for (int cut = 1; cut < cuts.size(); ++cut) {
+    const auto [compute, update, back, trip] = layers[cuts.added(cut)];
+    const std::size_t row = static_cast<std::size_t>(state) * stride_;
+    const std::size_t i = row + static_cast<std::size_t>(cut);
+    const std::size_t before = row + static_cast<std::size_t>(cuts.parent(cut));
+    const bool missing = std::isinf(compute);
+    compute_[i] = compute_[before] + (missing ? 0 : compute);
+    total_[i] = total_[before] + (missing ? 0 : compute + update);
+    missing_[i] = missing_[before] + (missing ? 1 : 0);
+    if (back_.empty()) continue;
+    back_[i] = back_[before] + (missing ? 0 : back);
+    trip_[i] = trip_[before] + (missing ? 0 : trip);
   }
 }
 

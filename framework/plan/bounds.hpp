@@ -15,12 +15,13 @@ struct LeastWork {
   int kinds = 0;
   std::vector<double> compute_ns;  ///< [position * kinds + kind]; infinity: cannot run it
   std::vector<double> update_ns;
+  std::vector<double> back_ns, trip_ns;  ///< of LeastTimes; empty where they are compute_ns
 };
 
 /// With micro-batches of `micro_batch` samples, whatever the split and the shares, which are at
 /// most as large; sole: in plans of one stage.
 LeastWork least_work(const CostModel& model, std::int64_t batch, std::int64_t micro_batch,
-                     bool sole);
+                     bool sole, const BackwardForms& forms = {});
 
 /// By duality: with weights w_k >= 0 and sum over the devices of w = 1, the latest device is busy
 /// at least as long as the weighted mean, so T >= sum over layers of min over kinds of w_k x work.
@@ -28,7 +29,12 @@ LeastWork least_work(const CostModel& model, std::int64_t batch, std::int64_t mi
 class BalanceBound {
  public:
   explicit BalanceBound(std::pmr::memory_resource* memory)
-      : weights_(memory), compute_(memory), total_(memory), missing_(memory) {}
+      : weights_(memory),
+        compute_(memory),
+        total_(memory),
+        back_(memory),
+        trip_(memory),
+        missing_(memory) {}
 
   /// Chooses the weights of every state.
   void choose_weights(const CostModel& model, const LeastWork& work);
@@ -43,19 +49,29 @@ class BalanceBound {
   double compute_ns(int state, int first, int last) const {
     return range(compute_, state, first, last);
   }
-  /// The same with the update.
+  /// Of that what comes before the last gradient is handed back.
+  double back_ns(int state, int first, int last) const {
+    return range(back_.empty() ? compute_ : back_, state, first, last);
+  }
+  /// Forward and backward but for the weights' gradients, which may come later.
+  double trip_ns(int state, int first, int last) const {
+    return range(trip_.empty() ? compute_ : trip_, state, first, last);
+  }
+  /// compute_ns with the update.
   double total_ns(int state, int first, int last) const {
     return range(total_, state, first, last);
   }
 
  private:
   double range(const std::pmr::vector<double>& sums, int state, int first, int last) const;
+  void add_up(const CostModel& model, const LeastWork& work, int state);
   void improve_weights(const CostModel& model, const LeastWork& work, int state);
 
   int kinds_ = 0;
   std::size_t stride_ = 0;
   std::pmr::vector<double> weights_;          // [state][kind]
   std::pmr::vector<double> compute_, total_;  // [state][cut], sums
+  std::pmr::vector<double> back_, trip_;      // the same; empty where they are compute_
   std::pmr::vector<int> missing_;             // [state][cut], layers that no kind can run
 };
 

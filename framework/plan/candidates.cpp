@@ -6,9 +6,11 @@
 namespace millrace {
 namespace {
 
-/// One stage, or one micro-batch, knows one order only.
+/// One stage, or one micro-batch, knows one order only of the same passes.
 bool same_order(const Candidate& a, const Candidate& b) {
-  return a.schedule == b.schedule || a.stages.size() == 1 || a.batching.count == 1;
+  if (a.schedule == b.schedule) return true;
+  const bool one = a.stages.size() == 1 || a.batching.count == 1;
+  return one && splits_backward(a.schedule) == splits_backward(b.schedule);
 }
 
 bool same_form(const Candidate& a, const Candidate& b) {

@@ -84,7 +84,7 @@ void check_memory(const CostModel& model, const std::vector<StageOption>& stages
   }
   const auto P = static_cast<int>(stages.size());
   for (int s = 0; s < P; ++s) {
-    const int flight = in_flight(plan.schedule, P, s, batching.count);
+    const InFlight flight = in_flight(plan.schedule, P, s, batching.count);
     const auto broken = model.broken_budget(stages[s].shape, batching, stages[s].shares, flight);
     if (!broken) continue;
     refuse(fmt::format(

@@ -22,6 +22,8 @@ constexpr int kMostPairs = 20'000'000;
 void take_slower(MicroBatchTimes& slowest, const MicroBatchTimes& other) {
   slowest.forward_ns = std::max(slowest.forward_ns, other.forward_ns);
   slowest.backward_ns = std::max(slowest.backward_ns, other.backward_ns);
+  slowest.input_gradient_ns = std::max(slowest.input_gradient_ns, other.input_gradient_ns);
+  slowest.weight_gradient_ns = std::max(slowest.weight_gradient_ns, other.weight_gradient_ns);
   LinkTimes& links = slowest.links;
   links.in_forward_ns = std::max(links.in_forward_ns, other.links.in_forward_ns);
   links.out_forward_ns = std::max(links.out_forward_ns, other.links.out_forward_ns);
@@ -92,6 +94,9 @@ MicroBatchTimes CostModel::replica_times(const StageShape& shape, int kind, std:
     const SamplePoint point = sample_point(profile_.samples, double(count));
     times.forward_ns += sums.forward.ns(first, last, point);
     times.backward_ns += sums.backward.ns(first, last, point);
+    if (!splits_backward()) return;
+    times.input_gradient_ns += sums.input_gradient.ns(first, last, point);
+    times.weight_gradient_ns += sums.weight_gradient.ns(first, last, point);
   };
   const int devices = states_.devices(shape.state);
   if (shape.split == Split::threads) {
@@ -109,13 +114,18 @@ MicroBatchTimes CostModel::replica_times(const StageShape& shape, int kind, std:
       add(single, run.last, shape.last, samples);
     }
   }
-  if (shape.recompute) times.backward_ns += times.forward_ns;
+  const double again = shape.recompute ? times.forward_ns : 0;
+  double transfers = 0;
   times.links = link_times(shape, kind, shape.split == Split::features ? whole : samples);
   if (!profile_.overlapped_transfers) {
     times.forward_ns += times.links.in_forward_ns + times.links.out_forward_ns;
-    times.backward_ns += times.links.in_backward_ns + times.links.out_backward_ns;
+    transfers = times.links.in_backward_ns + times.links.out_backward_ns;
     times.links = {};
   }
+  times.backward_ns += again;
+  times.backward_ns += transfers;
+  times.input_gradient_ns =
+      splits_backward() ? times.input_gradient_ns + again + transfers : times.backward_ns;
   return times;
 }
 
@@ -263,17 +273,34 @@ StageCost CostModel::cost(const StageShape& shape, const Batching& batching,
   return cost;
 }
 
-double CostModel::least_ns_per_sample(int position, int kind, std::int64_t most, bool sole) const {
+LeastTimes CostModel::least_ns_per_sample(int position, int kind, std::int64_t most, bool sole,
+                                          const BackwardForms& forms) const {
   const int first_cut = sums_.cuts.prefix(position), last_cut = sums_.cuts.prefix(position + 1);
-  double least = std::numeric_limits<double>::infinity();
-  const auto take = [&](const LoadedSums& sums, int devices) {
-    if (!sums.alone.covers(first_cut, last_cut)) return;
+  const bool apart = forms.apart && splits_backward();
+  LeastTimes least;
+  const auto offer = [&](double compute, double back, double trip) {
+    least.compute_ns = std::min(least.compute_ns, compute);
+    least.back_ns = std::min(least.back_ns, back);
+    least.trip_ns = std::min(least.trip_ns, trip);
+  };
+  const auto take_passes = [&](const PassSums& passes, int devices) {
     const auto ns = [&](const CurveSums& curve) {
       return curve.least_ns_per_sample(first_cut, last_cut, profile_.samples, most);
     };
-    least = std::min(least, devices * (ns(sums.loaded.forward) + ns(sums.loaded.backward)));
-    if (!sole) return;  // a pipeline always has another core busy
-    least = std::min(least, devices * (ns(sums.alone.forward) + ns(sums.alone.backward)));
+    const double forward = ns(passes.forward);
+    if (forms.whole || !apart) {
+      const double all = devices * (forward + ns(passes.backward));
+      offer(all, all, all);
+    }
+    if (!apart) return;
+    const double trip = devices * (forward + ns(passes.input_gradient));
+    const double weights = devices * ns(passes.weight_gradient);
+    offer(trip + weights, trip + forms.early_weights * weights, trip);
+  };
+  const auto take = [&](const LoadedSums& sums, int devices) {
+    if (!sums.alone.covers(first_cut, last_cut)) return;
+    take_passes(sums.loaded, devices);
+    if (sole) take_passes(sums.alone, devices);  // a pipeline always has another core busy
   };
   take(sums_.singles[kind], 1);
   const auto first = std::make_pair(kind, 0), end = std::make_pair(kind + 1, 0);

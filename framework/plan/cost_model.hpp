@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <utility>
@@ -52,6 +53,32 @@ struct LinkTimes {
 struct MicroBatchTimes {
   double forward_ns = 0, backward_ns = 0;
   LinkTimes links;
+  /// The backward part where the schedule runs the weights' gradients apart; together at least
+  /// backward_ns.
+  double input_gradient_ns = 0, weight_gradient_ns = 0;
+};
+
+/// Micro-batches that a stage keeps something of: between forward and backward, and between that
+/// and the weights' gradients.
+struct InFlight {
+  int backward = 0, weights = 0;
+  bool operator==(const InFlight&) const = default;
+};
+
+/// Whether the backward part runs whole, or with the weights' gradients apart; either is asked for.
+struct BackwardForms {
+  bool whole = true, apart = false;
+  /// Of the samples' weight gradients, those that every stage makes before its last backward.
+  double early_weights = 0;
+
+  bool has(bool split) const { return split ? apart : whole; }
+};
+
+/// Device time per sample at the very least.
+struct LeastTimes {
+  double compute_ns = std::numeric_limits<double>::infinity();  ///< all of it
+  double back_ns = compute_ns;  ///< what comes before the last gradient is handed back
+  double trip_ns = compute_ns;  ///< forward, and backward but for the weights
 };
 
 struct StageCost {
@@ -61,6 +88,7 @@ struct StageCost {
   double reduce_ns = 0, update_ns = 0;
   double fixed_bytes = 0;  ///< weights, gradients, momentum, scratch; one micro-batch if recomputed
   double flight_bytes = 0;  ///< per sample in flight
+  double kept_bytes = 0;    ///< per sample that waits for its weights' gradients
 };
 
 /// A budget of one device that a stage breaks.
@@ -81,6 +109,8 @@ class CostModel {
   const Cuts& cuts() const { return sums_.cuts; }
   /// Memory that the sums of the costs take, about.
   std::int64_t bytes() const { return sums_.bytes(); }
+  /// Whether the costs of some layer's backward part are known in two.
+  bool splits_backward() const { return sums_.splits_backward; }
   const PlanGraph& graph() const { return sums_.graph; }
   int layers() const { return static_cast<int>(sums_.graph.order.size()); }
   const LayerCosts& layer(int position) const {
@@ -106,22 +136,24 @@ class CostModel {
   double load_ns(const StageShape& shape, const Batching& batching,
                  const ShareGroups& shares) const;
 
-  /// RAM of a stage with up to `in_flight` micro-batches between forward and backward.
-  static double memory_bytes(const StageCost& cost, const Batching& batching, int in_flight);
+  /// RAM of a stage with up to `in_flight` micro-batches.
+  static double memory_bytes(const StageCost& cost, const Batching& batching,
+                             const InFlight& in_flight);
   /// RAM that layers need in any stage: what is kept of their weights.
   double least_bytes(int first, int last) const;
   /// The first kind whose own budget the stage breaks.
   std::optional<BrokenBudget> broken_budget(const StageShape& shape, const Batching& batching,
-                                            const ShareGroups& shares, int in_flight) const;
+                                            const ShareGroups& shares,
+                                            const InFlight& in_flight) const;
 
   /// Part of the stage's weights that one device of each kind updates, by kind: all devices take
   /// the same time. Equal parts where a kind's updates are not known.
   std::vector<double> update_parts(const StageShape& shape) const;
 
-  /// Device time that a layer takes per sample with up to `most` samples at the very least, in any
-  /// split, its forward and backward part even with other samples; infinity where the kind cannot
-  /// run it.
-  double least_ns_per_sample(int position, int kind, std::int64_t most, bool sole) const;
+  /// Device time that a layer takes with up to `most` samples, in any split, its forward and
+  /// backward part even with other samples; infinity where the kind cannot run it.
+  LeastTimes least_ns_per_sample(int position, int kind, std::int64_t most, bool sole,
+                                 const BackwardForms& forms) const;
   /// Device time of a layer's update at the very least.
   double least_update_ns(int position, int kind, bool sole) const;
 
@@ -146,6 +178,7 @@ class CostModel {
   std::string why_not(const StageShape& shape, int position) const;
   double workspace_bytes(const StageShape& shape) const;
   double input_bytes(const StageShape& shape) const;
+  double weight_gradient_bytes(const StageShape& shape) const;
 
   const Profile& profile_;
   Objective objective_;

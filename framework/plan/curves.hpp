@@ -68,12 +68,16 @@ class CurveSums {
   std::vector<int> missing_;
 };
 
-/// Forward and backward of one way to run layers on one kind of device.
+/// Forward and backward of one way to run layers on one kind of device, and the two parts of the
+/// backward; these are empty where no layer has any. A layer that has none is all input gradient.
 struct PassSums {
-  CurveSums forward, backward;
+  CurveSums forward, backward, input_gradient, weight_gradient;
 
   bool covers(int first, int last) const {
     return forward.covers(first, last) && backward.covers(first, last);
+  }
+  std::int64_t bytes() const {
+    return forward.bytes() + backward.bytes() + input_gradient.bytes() + weight_gradient.bytes();
   }
 };
 
@@ -82,10 +86,7 @@ struct LoadedSums {
   PassSums alone, loaded;
 
   const PassSums& get(bool others_busy) const { return others_busy ? loaded : alone; }
-  std::int64_t bytes() const {
-    return alone.forward.bytes() + alone.backward.bytes() + loaded.forward.bytes() +
-           loaded.backward.bytes();
-  }
+  std::int64_t bytes() const { return alone.bytes() + loaded.bytes(); }
 };
 
 /// ns for each sample and ns however many there are.

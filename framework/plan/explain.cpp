@@ -71,17 +71,21 @@ std::string stage_text(const PlanStage& stage, std::size_t s) {
   std::string text = fmt::format("  stage {:<2} {}\n", s, layer_range(stage.layers));
   text += fmt::format("           {}\n",
                       shorten("on " + device_text(stage) + split_text(stage), kTextColumns));
-  text += fmt::format("           forward {}, backward {}, update {}, memory {}{}\n",
-                      format_duration(stage.forward_ns), format_duration(stage.backward_ns),
-                      format_duration(stage.update_ns), format_bytes(double(stage.memory_bytes)),
-                      stage.recompute.empty() ? "" : ", recomputed");
+  const std::string weights =
+      stage.weight_gradient_ns > 0 ? " + " + format_duration(stage.weight_gradient_ns) : "";
+  text +=
+      fmt::format("           forward {}, backward {}{}, update {}, memory {}{}\n",
+                  format_duration(stage.forward_ns), format_duration(stage.backward_ns), weights,
+                  format_duration(stage.update_ns), format_bytes(double(stage.memory_bytes)),
+                  stage.recompute.empty() ? "" : ", recomputed");
   return text;
 }
 
 char mark(const Action& action) {
   const char letter = static_cast<char>(action.kind);
-  const bool micro = action.kind == ActionKind::forward || action.kind == ActionKind::backward;
-  return micro && action.micro_batch % 2 == 1 ? static_cast<char>(letter + ('a' - 'A')) : letter;
+  return has_micro_batch(action.kind) && action.micro_batch % 2 == 1
+             ? static_cast<char>(letter + ('a' - 'A'))
+             : letter;
 }
 
 /// The action that runs in the middle of each column.
@@ -103,10 +107,11 @@ std::string timeline_text(const Plan& plan, const Profile& profile) {
   const Timeline timeline = simulate(schedule, predicted_times(plan, profile, plan.batch));
   const double column_ns = timeline.makespan_ns / kTimelineColumns;
   if (!(column_ns > 0)) return "";
-  std::string text = fmt::format(
-      "One step, {} per column: F forward, B backward (small: odd micro-batches), "
-      "R reduce, U update\n",
-      format_duration(column_ns));
+  const char* weights =
+      schedule.splits_backward() ? ", W weights (small: odd)" : " (small: odd micro-batches)";
+  std::string text =
+      fmt::format("One step, {} per column: F forward, B backward{}, R reduce, U update\n",
+                  format_duration(column_ns), weights);
   for (std::size_t s = 0; s < timeline.stages.size(); ++s) {
     text += fmt::format("  stage {:<2} |{}|\n", s, timeline_row(timeline.stages[s], column_ns));
   }

@@ -72,7 +72,7 @@ class LeastMemory {
   double stage_bytes(StageShape shape, int stages, int s) const {
     if (!model_.allows(shape)) return kInfinity;
     const ShareGroups shares = model_.even_shares(shape, batching_.full);
-    const int flight = in_flight(space_.schedules.front(), stages, s, batching_.count);
+    const InFlight flight = in_flight(space_.schedules.front(), stages, s, batching_.count);
     double least = kInfinity;
     for (const bool recompute : {false, true}) {
       if (!(recompute ? space_.stage.recomputed : space_.stage.plain)) continue;
@@ -107,7 +107,7 @@ std::vector<Relaxed> relaxations(const PlanRequest& request) {
       [](PlanRequest& r) { r.recompute = RecomputePolicy::automatic; });
   add(request.micro_batch.has_value(), "--micro-batch auto",
       [](PlanRequest& r) { r.micro_batch.reset(); });
-  add(request.schedule == "fill-drain", "--schedule auto",
+  add(request.schedule == "fill-drain" || splits_backward(request.schedule), "--schedule auto",
       [](PlanRequest& r) { r.schedule = "auto"; });
   add(request.max_stages.has_value(), "a larger --max-stages",
       [](PlanRequest& r) { r.max_stages.reset(); });

@@ -14,6 +14,22 @@ bool lists(const LayerCosts& layer, const std::string& split) {
   return std::find(layer.splits.begin(), layer.splits.end(), split) != layer.splits.end();
 }
 
+/// What a curve is of.
+enum class Part { forward, backward, input_gradient, weight_gradient };
+
+template <typename Passes>
+const auto& curves_of(const Passes& passes, Part part) {
+  if (part == Part::forward) return passes.forward;
+  if (part == Part::backward) return passes.backward;
+  return part == Part::input_gradient ? passes.input_gradient : passes.weight_gradient;
+}
+
+const PerKind& curves_of(const LayerCosts& layer, Part part) {
+  if (part == Part::forward) return layer.forward_ns;
+  if (part == Part::backward) return layer.backward_ns;
+  return part == Part::input_gradient ? layer.input_gradient_ns : layer.weight_gradient_ns;
+}
+
 bool has_gradient(const LayerCosts& layer) { return layer.deferred_bytes == 0; }
 
 const Curve* find_curve(const PerKind& kinds, const std::string& kind) {
@@ -46,12 +62,16 @@ class Builder {
   Builder(const Profile& profile, LayerSums& sums) : profile_(profile), sums_(sums) {}
 
   void build() {
+    sums_.splits_backward = profile_.training && profile_.splits_backward();
     for (const DeviceKind& kind : profile_.kinds) build_kind(kind.name);
     sums_.weights_bytes = sums([](const LayerCosts& layer) { return layer.weights_bytes; });
     sums_.saved_bytes = sums([](const LayerCosts& layer) { return layer.saved_bytes; });
     sums_.deferred_bytes = sums([](const LayerCosts& layer) { return layer.deferred_bytes; });
     sums_.gradient_bytes =
         sums([](const LayerCosts& layer) { return has_gradient(layer) ? layer.weights_bytes : 0; });
+    if (sums_.splits_backward)
+      sums_.weight_gradient_bytes =
+          sums([](const LayerCosts& layer) { return layer.weight_gradient_bytes; });
     sums_.whole_only = sums([](const LayerCosts& layer) {
       return layer.splits.empty() || lists(layer, "samples") ? 0 : 1;
     });
@@ -78,26 +98,42 @@ class Builder {
     return result;
   }
 
-  /// find(layer, backward) gives the curve of a layer or nullptr.
+  /// find(layer, part) gives the curve of a layer or nullptr.
+  template <typename Find>
+  CurveSums part_times(const std::string& kind, Part part, bool loaded, const Find& find) const {
+    const Curve nothing(profile_.samples.size(), 0.0);
+    Curves curves;
+    for (int p = 0; p < size(); ++p) {
+      const Curve* curve = find(at(p), part);
+      if (part == Part::backward && !profile_.training) curve = &nothing;
+      if (part == Part::input_gradient && !curve) curve = find(at(p), Part::backward);
+      if (part == Part::weight_gradient && !curve) curve = &nothing;
+      curves.push_back(curve);
+    }
+    return CurveSums(sums_.cuts, curves, factors(kind, loaded), profile_.samples.size());
+  }
+
   template <typename Find>
   LoadedSums times(const std::string& kind, const Find& find) const {
-    const auto pass = [&](bool backward, bool loaded) {
-      const Curve nothing(profile_.samples.size(), 0.0);
-      Curves curves;
-      for (int p = 0; p < size(); ++p) {
-        curves.push_back(backward && !profile_.training ? &nothing : find(at(p), backward));
-      }
-      return CurveSums(sums_.cuts, curves, factors(kind, loaded), profile_.samples.size());
+    const auto passes = [&](bool loaded) {
+      PassSums result{part_times(kind, Part::forward, loaded, find),
+                      part_times(kind, Part::backward, loaded, find),
+                      {},
+                      {}};
+      if (!sums_.splits_backward) return result;
+      result.input_gradient = part_times(kind, Part::input_gradient, loaded, find);
+      result.weight_gradient = part_times(kind, Part::weight_gradient, loaded, find);
+      return result;
     };
-    return {{pass(false, false), pass(true, false)}, {pass(false, true), pass(true, true)}};
+    return {passes(false), passes(true)};
   }
 
   LoadedSums team_times(const std::string& kind, int width, const std::string& split,
                         std::optional<PassWidths> LayerCosts::*field) const {
-    return times(kind, [&](const LayerCosts& layer, bool backward) -> const Curve* {
+    return times(kind, [&](const LayerCosts& layer, Part part) -> const Curve* {
       const auto& passes = layer.*field;
       if (!passes || !lists(layer, split) || !layer.forward_ns.contains(kind)) return nullptr;
-      return find_curve(backward ? passes->backward : passes->forward, kind, width);
+      return find_curve(curves_of(*passes, part), kind, width);
     });
   }
 
@@ -134,8 +170,8 @@ class Builder {
 
   void build_kind(const std::string& kind) {
     const int k = profile_.kind_index(kind);
-    sums_.singles.push_back(times(kind, [&](const LayerCosts& layer, bool backward) {
-      return find_curve(backward ? layer.backward_ns : layer.forward_ns, kind);
+    sums_.singles.push_back(times(kind, [&](const LayerCosts& layer, Part part) {
+      return find_curve(curves_of(layer, part), kind);
     }));
     build_update(kind);
     for (const int width : measured_widths(profile_, kind, &LayerCosts::threads_ns)) {
@@ -184,7 +220,8 @@ std::int64_t LayerSums::bytes() const {
   for (const auto& [width, sums] : features) bytes += sums.times.bytes() + sums.start_count.bytes();
   const auto kinds = static_cast<std::int64_t>(singles.size());
   constexpr std::int64_t kPerKind = 4, kOfAll = 5;  // the other members
-  return bytes + (kPerKind * kinds + kOfAll) * weights_bytes.bytes();
+  return bytes + (kPerKind * kinds + kOfAll) * weights_bytes.bytes() +
+         weight_gradient_bytes.bytes();
 }
 
 LayerSums::LayerSums(const Profile& profile, int most_cuts)

@@ -58,7 +58,9 @@ struct LayerSums {
   std::vector<NumberSums> update_alone, update_loaded;  ///< [kind], ns per step on one device
   std::vector<NumberSums> reduce_alone, reduce_loaded;  ///< the same of layers with gradients
   NumberSums weights_bytes, saved_bytes, deferred_bytes;
-  NumberSums gradient_bytes;            ///< one replica's
+  NumberSums gradient_bytes;     ///< one replica's
+  bool splits_backward = false;  ///< some layer does; else the next is empty
+  NumberSums weight_gradient_bytes;
   NumberSums whole_only;                ///< layers that may not be divided by samples
   std::vector<double> workspace_bytes;  ///< by position
 

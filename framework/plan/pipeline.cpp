@@ -25,27 +25,39 @@ void fill_links(const StageOption& sender, const StageOption& receiver, const Ba
        last_to.out_backward_ns + last_from.in_backward_ns, batching);
 }
 
-double compute_ns(const MicroBatchTimes& times) { return times.forward_ns + times.backward_ns; }
-
 }  // namespace
 
-double idle_ns(const StageCost& cost, const Batching& batching, int W, const RoundTrip& trip) {
+double waiting_ns(const StageCost& cost, const Batching& batching, int s, bool apart) {
+  if (!apart) return 0;
+  const auto full = std::min<std::int64_t>(batching.count, s + 1) - 1;
+  return double(full) * cost.full.weight_gradient_ns + cost.rest.weight_gradient_ns;
+}
+
+double idle_ns(const StageCost& cost, const Batching& batching, int W, const RoundTrip& trip,
+               bool apart) {
   if (W == 0) return 0;  // no backward
   const bool all_first = W >= batching.count;
   const double forwards = all_first && W > 1
                               ? double(W - 2) * cost.full.forward_ns + cost.rest.forward_ns
                               : double(W - 1) * cost.full.forward_ns;
   const double filling = std::max(0.0, trip.full_ns - forwards);
-  const double draining = std::max(0.0, trip.last_ns - double(W - 1) * cost.full.backward_ns);
+  const Passes full = passes(cost.full, apart);
+  const double draining =
+      std::max(0.0, trip.last_ns - double(W - 1) * (full.backward_ns + full.weight_gradient_ns));
   return all_first ? std::max(filling, draining) : filling + draining;
 }
 
-void fill_times(Stages stages, const Batching& batching, std::vector<StageTimes>& times) {
+void fill_times(Stages stages, const Batching& batching, bool apart,
+                std::vector<StageTimes>& times) {
   times.resize(stages.size());
   for (std::size_t s = 0; s < stages.size(); ++s) {
     const StageCost& cost = stages[s]->cost;
-    fill(times[s].forward_ns, cost.full.forward_ns, cost.rest.forward_ns, batching);
-    fill(times[s].backward_ns, cost.full.backward_ns, cost.rest.backward_ns, batching);
+    const Passes full = passes(cost.full, apart), rest = passes(cost.rest, apart);
+    fill(times[s].forward_ns, full.forward_ns, rest.forward_ns, batching);
+    fill(times[s].backward_ns, full.backward_ns, rest.backward_ns, batching);
+    times[s].weight_gradient_ns.clear();
+    if (apart)
+      fill(times[s].weight_gradient_ns, full.weight_gradient_ns, rest.weight_gradient_ns, batching);
     times[s].reduce_ns = cost.reduce_ns;
     times[s].update_ns = cost.update_ns;
     if (s > 0) fill_links(*stages[s - 1], *stages[s], batching, times[s - 1], times[s]);
@@ -54,10 +66,13 @@ void fill_times(Stages stages, const Batching& batching, std::vector<StageTimes>
   times.back().send_forward_ns.clear();
 }
 
-int in_flight(const std::string& schedule, int stages, int stage, std::int64_t micro_batches) {
-  if (schedule == "forward-only") return 0;
-  if (schedule == "fill-drain") return static_cast<int>(micro_batches);
-  return static_cast<int>(std::min<std::int64_t>(micro_batches, stages - stage));
+InFlight in_flight(const std::string& schedule, int stages, int stage, std::int64_t micro_batches) {
+  const auto at_most = [&](int count) {
+    return static_cast<int>(std::min<std::int64_t>(micro_batches, count));
+  };
+  if (schedule == "forward-only") return {};
+  if (schedule == "fill-drain") return {static_cast<int>(micro_batches), 0};
+  return {at_most(stages - stage), splits_backward(schedule) ? at_most(stage + 1) : 0};
 }
 
 double pipeline_bytes(Stages stages, const Batching& batching, const std::string& schedule) {
@@ -78,23 +93,28 @@ double period_ns(Stages stages) {
 
 double makespan_bound_ns(Stages stages, int all, const Batching& batching,
                          const std::string& schedule, const RoundTrip& behind) {
+  const bool apart = splits_backward(schedule);
   RoundTrip trip = behind;
   for (const StageOption* stage : stages) {
-    trip.full_ns += compute_ns(stage->cost.full);
-    trip.last_ns += compute_ns(stage->cost.rest);
+    trip.full_ns += passes(stage->cost.full, apart).trip_ns();
+    trip.last_ns += passes(stage->cost.rest, apart).trip_ns();
   }
   double bound = 0, head = 0, tail = 0;
   for (std::size_t s = 0; s < stages.size(); ++s) {
     const StageCost& cost = stages[s]->cost;
-    trip.full_ns -= compute_ns(cost.full);
-    trip.last_ns -= compute_ns(cost.rest);
+    const Passes full = passes(cost.full, apart), rest = passes(cost.rest, apart);
+    const int stage = static_cast<int>(s);
+    trip.full_ns -= full.trip_ns();
+    trip.last_ns -= rest.trip_ns();
     head += cost.full.links.in_forward_ns;
-    tail = std::max(cost.reduce_ns + cost.update_ns, tail + cost.rest.links.out_backward_ns);
-    const double work = double(batching.count - 1) * compute_ns(cost.full) + compute_ns(cost.rest);
-    const int W = in_flight(schedule, all, static_cast<int>(s), batching.count);
-    bound = std::max(bound, head + work + idle_ns(cost, batching, W, trip) + tail);
-    head += cost.full.forward_ns + cost.full.links.out_forward_ns;
-    tail += cost.rest.backward_ns + cost.rest.links.in_backward_ns;
+    const double waiting = waiting_ns(cost, batching, stage, apart);
+    tail =
+        std::max(waiting + cost.reduce_ns + cost.update_ns, tail + cost.rest.links.out_backward_ns);
+    const double work = double(batching.count - 1) * full.all_ns() + rest.all_ns() - waiting;
+    const int W = in_flight(schedule, all, stage, batching.count).backward;
+    bound = std::max(bound, head + work + idle_ns(cost, batching, W, trip, apart) + tail);
+    head += full.forward_ns + cost.full.links.out_forward_ns;
+    tail += rest.backward_ns + cost.rest.links.in_backward_ns;
   }
   return bound;
 }

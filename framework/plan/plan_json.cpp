@@ -44,6 +44,7 @@ ordered_json write_stage(const PlanStage& stage) {
                          {"memory_bytes", stage.memory_bytes},
                          {"recompute", stage.recompute},
                          {"implementations", write_implementations(stage.implementations)}};
+  if (stage.weight_gradient_ns > 0) result["weight_gradient_ns"] = stage.weight_gradient_ns;
   if (!stage.update_shares.empty()) result["update_shares"] = stage.update_shares;
   return result;
 }
@@ -109,6 +110,7 @@ PlanStage read_stage(JsonReader reader) {
   if (reader.has("feature_layers")) stage.feature_layers = reader.texts("feature_layers");
   stage.forward_ns = read_predicted(reader, "forward_ns");
   stage.backward_ns = read_predicted(reader, "backward_ns");
+  stage.weight_gradient_ns = read_predicted(reader, "weight_gradient_ns");
   stage.update_ns = read_predicted(reader, "update_ns");
   stage.memory_bytes = read_counted(reader, "memory_bytes");
   if (reader.has("recompute")) stage.recompute = reader.texts("recompute");

@@ -48,6 +48,12 @@ void check_schedule(const PlanRequest& request, const Profile& profile) {
     refuse(fmt::format("\"{}\" is no schedule: take auto, {}", request.schedule,
                        fmt::join(names, " or ")));
   }
+  if (splits_backward(request.schedule) && request.objective == Objective::period) {
+    refuse(
+        fmt::format("the schedule \"{}\" fills the bubbles of a step, and the objective period "
+                    "has none: take --schedule auto or --objective makespan",
+                    request.schedule));
+  }
 }
 
 void check_limits(const PlanRequest& request) {
@@ -107,10 +113,13 @@ std::vector<std::int64_t> micro_batches(const PlanRequest& request, const Profil
   return result;
 }
 
-/// 1F1B first: it needs no more memory than fill-drain.
+/// 1F1B first: none needs less memory. Zero-bubble where something can run apart, and bubbles
+/// count.
 std::vector<std::string> schedules(const PlanRequest& request, const Profile& profile) {
   if (!profile.training) return {"forward-only"};
   if (request.schedule != "auto") return {request.schedule};
+  if (profile.splits_backward() && request.objective == Objective::makespan)
+    return {"1f1b", "fill-drain", "zero-bubble"};
   return {"1f1b", "fill-drain"};
 }
 

@@ -7,10 +7,9 @@ namespace millrace {
 
 double PrefixBounds::last_ns(const Prefix& prefix, int state) const {
   const int whole = model_.cuts().all();
-  const double compute = bound_.compute_ns(state, prefix.cut, whole);
-  if (period()) return compute;
-  return prefix.head_ns +
-         std::max(compute + prefix.tail_ns, bound_.total_ns(state, prefix.cut, whole));
+  if (period()) return bound_.compute_ns(state, prefix.cut, whole);
+  return prefix.head_ns + std::max(bound_.back_ns(state, prefix.cut, whole) + prefix.tail_ns,
+                                   bound_.total_ns(state, prefix.cut, whole));
 }
 
 /// Of the step where `rest` follows the prefix.
@@ -25,10 +24,10 @@ double PrefixBounds::cut_ns(const Prefix& prefix, int part, int last,
                             const Batching& batching) const {
   const Rest* const rest = rests_.find(prefix.state_left - part, last);
   if (rest == nullptr) return std::numeric_limits<double>::infinity();
-  const double own = bound_.compute_ns(part, prefix.cut, last);
-  if (period()) return std::max(own, rest->end_ns);
+  if (period()) return std::max(bound_.compute_ns(part, prefix.cut, last), rest->end_ns);
+  const double own = bound_.trip_ns(part, prefix.cut, last);
   const double trip = own * double(batching.rest) / double(batching.batch);
-  const double back = std::max(own, trip + rest->back_ns);
+  const double back = std::max(bound_.back_ns(part, prefix.cut, last), trip + rest->back_ns);
   return prefix.head_ns +
          std::max({back + prefix.tail_ns, rest->end_ns, bound_.total_ns(part, prefix.cut, last)});
 }
@@ -50,13 +49,25 @@ Prefix PrefixBounds::with_stage(const Prefix& prefix, Stages chosen,
   } else {
     next.head_ns = prefix.head_ns + cost.full.links.in_forward_ns + cost.full.forward_ns +
                    cost.full.links.out_forward_ns;
-    next.tail_ns =
-        cost.rest.links.in_backward_ns + cost.rest.backward_ns +
-        std::max(cost.reduce_ns + cost.update_ns, prefix.tail_ns + cost.rest.links.out_backward_ns);
+    next.tail_ns = tail_ns(prefix, cost, static_cast<int>(chosen.size()) - 1, batching);
     next.bound_ns = step_ns(next, rest, chosen, batching);
   }
   next.bound_ns = std::max(next.bound_ns, rest_ns(next, rest));
   return next;
+}
+
+/// Behind `prefix` and stage s, in the form of the backward part that ends soonest.
+double PrefixBounds::tail_ns(const Prefix& prefix, const StageCost& cost, int s,
+                             const Batching& batching) const {
+  double least = std::numeric_limits<double>::infinity();
+  for (const bool apart : {false, true}) {
+    if (!forms_.has(apart)) continue;
+    const double own_end = waiting_ns(cost, batching, s, apart) + cost.reduce_ns + cost.update_ns;
+    least =
+        std::min(least, cost.rest.links.in_backward_ns + passes(cost.rest, apart).backward_ns +
+                            std::max(own_end, prefix.tail_ns + cost.rest.links.out_backward_ns));
+  }
+  return least;
 }
 
 /// Of the schedule that bears the chosen stages best.
@@ -77,7 +88,7 @@ int PrefixBounds::most_stages(const Prefix& prefix, std::size_t chosen) const {
 }
 
 /// Of the last one chosen, whatever follows it.
-int PrefixBounds::least_in_flight(const Prefix& prefix, const Batching& batching) const {
+InFlight PrefixBounds::least_in_flight(const Prefix& prefix, const Batching& batching) const {
   const int after = prefix.cut < model_.cuts().all() ? 1 : 0;
   return in_flight(space_.schedules.front(), after + 1, 0, batching.count);
 }
@@ -97,7 +108,7 @@ bool PrefixBounds::fits(Stages chosen, const Batching& batching,
   }
   const auto P = static_cast<int>(chosen.size());
   for (int s = 0; s < P; ++s) {
-    const int flight = in_flight(schedule, P, s, batching.count);
+    const InFlight flight = in_flight(schedule, P, s, batching.count);
     if (model_.broken_budget(chosen[s]->shape, batching, chosen[s]->shares, flight)) return false;
   }
   return true;

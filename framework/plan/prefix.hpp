@@ -23,7 +23,11 @@ class PrefixBounds {
  public:
   PrefixBounds(const CostModel& model, const SearchSpace& space, const BalanceBound& bound,
                const RestTable& rests)
-      : model_(model), space_(space), bound_(bound), rests_(rests) {}
+      : model_(model),
+        space_(space),
+        bound_(bound),
+        rests_(rests),
+        forms_(space.backward_forms()) {}
 
   /// Of the step where the last stage, on `state`, has all the layers that are left.
   double last_ns(const Prefix& prefix, int state) const;
@@ -46,12 +50,15 @@ class PrefixBounds {
   double rest_ns(const Prefix& prefix, const Rest& rest) const;
   double step_ns(const Prefix& prefix, const Rest& rest, Stages chosen,
                  const Batching& batching) const;
-  int least_in_flight(const Prefix& prefix, const Batching& batching) const;
+  InFlight least_in_flight(const Prefix& prefix, const Batching& batching) const;
+  double tail_ns(const Prefix& prefix, const StageCost& cost, int s,
+                 const Batching& batching) const;
 
   const CostModel& model_;
   const SearchSpace& space_;
   const BalanceBound& bound_;
   const RestTable& rests_;
+  const BackwardForms forms_;
 };
 
 }  // namespace millrace

@@ -10,10 +10,11 @@ constexpr std::int64_t kOfAnOption = 64;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-/// Before its own last backward, once its micro-batches arrive.
-double work_ns(const StageCost& cost, const Batching& batching) {
-  return double(batching.count - 1) * (cost.full.forward_ns + cost.full.backward_ns) +
-         cost.rest.forward_ns + cost.rest.backward_ns;
+/// Of all micro-batches.
+double work_ns(const StageCost& cost, const Batching& batching, bool apart) {
+  const Passes full = passes(cost.full, apart), rest = passes(cost.rest, apart);
+  return double(batching.count - 1) * full.all_ns() + rest.forward_ns + rest.backward_ns +
+         rest.weight_gradient_ns;
 }
 
 }  // namespace
@@ -24,6 +25,7 @@ RestTable::RestTable(const CostModel& model, const SearchSpace& space, const Bal
       space_(space),
       bound_(bound),
       options_(options),
+      forms_(space.backward_forms()),
       cuts_(static_cast<std::size_t>(model.cuts().size())),
       places_(memory),
       rests_(memory),
@@ -70,21 +72,28 @@ bool RestTable::may_be_used(int state, int cut) const {
   if (cut == 0) return true;
   const RoundTrip before = trip(used, 0, cut), behind = trip(state, cut, whole);
   return before.full_ns + behind.full_ns < limit_ns_ &&
-         before.last_ns + bound_.compute_ns(state, cut, whole) < limit_ns_ &&
+         before.last_ns + bound_.back_ns(state, cut, whole) < limit_ns_ &&
          bound_.total_ns(used, 0, cut) < limit_ns_;
 }
 
 /// Of what cut `last` has more than `first`, on `state`, however it is divided.
 RoundTrip RestTable::trip(int state, int first, int last) const {
   const Batching& batching = options_.batching();
-  const double ns = bound_.compute_ns(state, first, last) / double(batching.batch);
+  const double ns = bound_.trip_ns(state, first, last) / double(batching.batch);
   return {ns * double(batching.full), ns * double(batching.rest)};
+}
+
+/// Of a rest on `state` from `cut` on.
+RestTable::Before RestTable::before(int state, int cut) const {
+  const int used = model_.states().all() - state;
+  if (cut == 0) return {};
+  return {period() ? RoundTrip{} : trip(used, 0, cut), 1,
+          std::min(model_.states().devices(used), space_.max_stages - 1)};
 }
 
 void RestTable::find_rest(int state, int cut) {
   const Cuts& cuts = model_.cuts();
-  const int used = model_.states().all() - state;
-  const RoundTrip before = cut == 0 || period() ? RoundTrip{} : trip(used, 0, cut);
+  const Before before = this->before(state, cut);
   Rest least{kInfinity, kInfinity, {kInfinity, kInfinity}};
   looked_at_ += state;
   for (int part = 1; part <= state; ++part) {
@@ -94,7 +103,7 @@ void RestTable::find_rest(int state, int cut) {
     for (const int last : this->cuts(left)) {
       const Rest& behind = *find(left, last);
       const double best = period() ? std::min(limit_ns_, least.end_ns) : limit_ns_;
-      if (behind.end_ns >= best || before.last_ns + bound_.compute_ns(part, cut, last) >= best ||
+      if (behind.end_ns >= best || before.trip.last_ns + bound_.back_ns(part, cut, last) >= best ||
           !cuts.within(cut, last))
         continue;
       if (period()) {
@@ -102,8 +111,8 @@ void RestTable::find_rest(int state, int cut) {
         continue;
       }
       const RoundTrip own = trip(part, cut, last);
-      if (before.last_ns + own.last_ns + behind.back_ns >= limit_ns_ ||
-          before.full_ns + own.full_ns + behind.trip.full_ns >= limit_ns_)
+      if (before.trip.last_ns + own.last_ns + behind.back_ns >= limit_ns_ ||
+          before.trip.full_ns + own.full_ns + behind.trip.full_ns >= limit_ns_)
         continue;
       const int layers_behind = model_.layers() - cuts.count(last);
       const int most_behind = std::min(layers_behind, model_.states().devices(left));
@@ -126,18 +135,30 @@ void RestTable::take_period(int cut, int last, int part, const Rest& behind, Res
 
 /// The stage's own work, or the way through it and what is behind it.
 void RestTable::take_makespan(const StageOption& option, const Rest& behind, int most_behind,
-                              const RoundTrip& before, Rest& least) const {
-  const StageCost& cost = option.cost;
+                              const Before& before, Rest& least) const {
+  for (const bool apart : {false, true}) {
+    if (forms_.has(apart)) take_form(option.cost, behind, most_behind, before, apart, least);
+  }
+}
+
+/// Where the weights' gradients run apart, the more stages are before this one, the more of them
+/// may come after its last backward.
+void RestTable::take_form(const StageCost& cost, const Rest& behind, int most_behind,
+                          const Before& before, bool apart, Rest& least) const {
+  const Batching& batching = options_.batching();
+  const Passes full = passes(cost.full, apart), rest = passes(cost.rest, apart);
   const double arrive =
       cost.full.links.in_forward_ns + cost.full.forward_ns + cost.full.links.out_forward_ns;
-  const double leave = cost.rest.links.in_backward_ns + cost.rest.backward_ns;
-  const double busy = cost.full.links.in_forward_ns + work_ns(cost, options_.batching()) +
-                      idle_ns(option, behind, most_behind);
-  const double back = std::max(busy, arrive + behind.back_ns + leave);
-  const double end = std::max(back + cost.reduce_ns + cost.update_ns, arrive + behind.end_ns);
-  const RoundTrip trip{cost.full.forward_ns + cost.full.backward_ns + behind.trip.full_ns,
-                       cost.rest.forward_ns + cost.rest.backward_ns + behind.trip.last_ns};
-  if (before.last_ns + back >= limit_ns_ || before.full_ns + trip.full_ns >= limit_ns_ ||
+  const double leave = cost.rest.links.in_backward_ns + rest.backward_ns;
+  const double busy = cost.full.links.in_forward_ns + work_ns(cost, batching, apart) +
+                      idle_ns(cost, behind, most_behind, apart);
+  const double back = std::max(busy - waiting_ns(cost, batching, before.most_stages, apart),
+                               arrive + behind.back_ns + leave);
+  const double own_end =
+      std::max(busy, back + waiting_ns(cost, batching, before.least_stages, apart));
+  const double end = std::max(own_end + cost.reduce_ns + cost.update_ns, arrive + behind.end_ns);
+  const RoundTrip trip{full.trip_ns() + behind.trip.full_ns, rest.trip_ns() + behind.trip.last_ns};
+  if (before.trip.last_ns + back >= limit_ns_ || before.trip.full_ns + trip.full_ns >= limit_ns_ ||
       end >= limit_ns_)
     return;
   least.back_ns = std::min(least.back_ns, back);
@@ -146,12 +167,14 @@ void RestTable::take_makespan(const StageOption& option, const Rest& behind, int
   least.trip.last_ns = std::min(least.trip.last_ns, trip.last_ns);
 }
 
-/// Of the schedule that bears the stage best.
-double RestTable::idle_ns(const StageOption& option, const Rest& behind, int most_behind) const {
+/// Of the schedule of that form that bears the stage best.
+double RestTable::idle_ns(const StageCost& cost, const Rest& behind, int most_behind,
+                          bool apart) const {
   double least = kInfinity;
   for (const auto& schedule : space_.schedules) {
-    const int W = in_flight(schedule, most_behind + 1, 0, options_.batching().count);
-    least = std::min(least, millrace::idle_ns(option.cost, options_.batching(), W, behind.trip));
+    if (splits_backward(schedule) != apart) continue;
+    const int W = in_flight(schedule, most_behind + 1, 0, options_.batching().count).backward;
+    least = std::min(least, millrace::idle_ns(cost, options_.batching(), W, behind.trip, apart));
   }
   return least;
 }

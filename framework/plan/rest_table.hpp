@@ -46,6 +46,12 @@ class RestTable {
   std::int64_t looked_at() const { return looked_at_; }
 
  private:
+  /// What stands before a rest.
+  struct Before {
+    RoundTrip trip;
+    int least_stages = 0, most_stages = 0;
+  };
+
   std::size_t index(int state, int cut) const {
     return static_cast<std::size_t>(state) * cuts_ + static_cast<std::size_t>(cut);
   }
@@ -54,15 +60,19 @@ class RestTable {
   RoundTrip trip(int state, int first, int last) const;
   void find_rest(int state, int cut);
   void take_period(int cut, int last, int part, const Rest& behind, Rest& least);
+  Before before(int state, int cut) const;
   void take_makespan(const StageOption& option, const Rest& behind, int most_behind,
-                     const RoundTrip& before, Rest& least) const;
-  double idle_ns(const StageOption& option, const Rest& behind, int most_behind) const;
+                     const Before& before, Rest& least) const;
+  void take_form(const StageCost& cost, const Rest& behind, int most_behind, const Before& before,
+                 bool apart, Rest& least) const;
+  double idle_ns(const StageCost& cost, const Rest& behind, int most_behind, bool apart) const;
   bool period() const { return space_.objective == Objective::period; }
 
   const CostModel& model_;
   const SearchSpace& space_;
   const BalanceBound& bound_;
   StageOptions& options_;
+  const BackwardForms forms_;
   std::size_t cuts_;
   double limit_ns_ = 0;
   std::pmr::vector<int> places_;  // [state][cut], in rests_

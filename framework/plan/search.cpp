@@ -55,6 +55,7 @@ class Search {
   }
   bool stopped();
 
+  LeastWork work_of(std::int64_t micro_batch, bool sole) const;
   void weigh_single_stages();
   void weigh_pipelines();
   std::vector<BoundedMicroBatch> bounded_micro_batches() const;
@@ -67,6 +68,7 @@ class Search {
   void extend_with(const Prefix& prefix, int part, int last);
   void close(const Prefix& prefix);
   const Schedule& schedule_of(const std::string& name);
+  bool is_worth(const std::string& schedule) const;
   void weigh_complete();
   void keep(const std::string& schedule, double value, double score);
   void finish();
@@ -97,12 +99,22 @@ bool Search::stopped() {
   return stopped_;
 }
 
+/// Where the weights' gradients run apart, stage s makes those of all but min(M, s + 1)
+/// micro-batches before its last backward.
+LeastWork Search::work_of(std::int64_t micro_batch, bool sole) const {
+  BackwardForms forms = space_.backward_forms();
+  const Batching batching(space_.batch, micro_batch);
+  const int stages = sole ? 1 : prefixes_.most_stages({0, model_.states().all()}, 0);
+  const std::int64_t early = std::max<std::int64_t>(0, batching.count - stages);
+  forms.early_weights = double(early * batching.full) / double(batching.batch);
+  return least_work(model_, space_.batch, micro_batch, sole, forms);
+}
+
 /// Micro-batch sizes are tried from the largest: of equal plans the one with fewer tasks stays.
 void Search::weigh_single_stages() {
-  bound_.choose_weights(model_,
-                        least_work(model_, space_.batch, space_.micro_batches.front(), true));
+  bound_.choose_weights(model_, work_of(space_.micro_batches.front(), true));
   for (const std::int64_t micro_batch : space_.micro_batches) {
-    bound_.set_work(model_, least_work(model_, space_.batch, micro_batch, true));
+    bound_.set_work(model_, work_of(micro_batch, true));
     options_.reset(Batching(space_.batch, micro_batch), true);
     schedules_.clear();
     close({0, model_.states().all()});
@@ -113,7 +125,7 @@ void Search::weigh_single_stages() {
 std::vector<Search::BoundedMicroBatch> Search::bounded_micro_batches() const {
   std::vector<BoundedMicroBatch> result;
   for (const std::int64_t micro_batch : space_.micro_batches) {
-    LeastWork work = least_work(model_, space_.batch, micro_batch, false);
+    LeastWork work = work_of(micro_batch, false);
     const double bound = bound_.whole_ns(model_, work, !period());
     result.push_back({micro_batch, std::move(work), bound});
   }
@@ -130,8 +142,7 @@ void Search::weigh_pipelines() {
     return;
   }
   const std::vector<std::vector<int>> rounds = {spread_cuts(), order_cuts(), all_cuts()};
-  bound_.choose_weights(model_,
-                        least_work(model_, space_.batch, space_.micro_batches.front(), false));
+  bound_.choose_weights(model_, work_of(space_.micro_batches.front(), false));
   const auto micro_batches = bounded_micro_batches();
   std::int64_t share = 4;  // of the work: a quarter, a half, all
   for (const auto& cuts : rounds) {
@@ -254,11 +265,19 @@ const Schedule& Search::schedule_of(const std::string& name) {
   return place->second;
 }
 
+/// One stage has no bubbles to fill, and the backward part apart takes no less time and memory.
+bool Search::is_worth(const std::string& schedule) const {
+  return chosen_.size() > 1 || space_.schedules.size() == 1 || !splits_backward(schedule);
+}
+
 void Search::weigh_complete() {
   const Batching& batching = options_.batching();
-  if (!period()) fill_times(chosen_, batching, times_);
+  std::optional<bool> filled;  // for which form of the backward part
   for (const std::string& name : space_.schedules) {
-    if (!prefixes_.fits(chosen_, batching, name)) continue;
+    if (!is_worth(name) || !prefixes_.fits(chosen_, batching, name)) continue;
+    const bool apart = splits_backward(name);
+    if (!period() && filled != apart) fill_times(chosen_, batching, apart, times_);
+    filled = apart;
     const double value =
         period() ? period_ns(chosen_) : simulate_makespan_ns(schedule_of(name), times_);
     keep(name, value, period() ? value * double(batching.batch) / double(batching.full) : value);

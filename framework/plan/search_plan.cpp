@@ -68,7 +68,7 @@ std::vector<StageTimes> predicted_times(const Plan& plan, const Profile& profile
   std::vector<const StageOption*> pointers;
   for (const StageOption& stage : stages) pointers.push_back(&stage);
   std::vector<StageTimes> times;
-  fill_times(pointers, batching, times);
+  fill_times(pointers, batching, splits_backward(plan.schedule), times);
   return times;
 }
 

@@ -23,6 +23,13 @@ struct SearchSpace {
   int forms = 1;                      ///< of how many forms the best plan is wanted
   std::int64_t most_work = 0;         ///< stages weighed before the search settles for a bound
   std::function<bool()> out_of_time;  ///< the same; absent: never
+
+  /// Those that the schedules have.
+  BackwardForms backward_forms() const {
+    BackwardForms result{false, false};
+    for (const auto& name : schedules) (splits_backward(name) ? result.apart : result.whole) = true;
+    return result;
+  }
 };
 
 }  // namespace millrace

@@ -33,6 +33,14 @@ void CostModel::add_memory(const StageShape& shape, const Batching& batching,
   }
   if (shape.recompute) cost.fixed_bytes += saved * double(batching.full);
   cost.flight_bytes = shape.recompute ? input_bytes(shape) : saved;
+  cost.kept_bytes = weight_gradient_bytes(shape);
+}
+
+/// Slices keep nothing between backward and weight gradient: theirs is in the update.
+double CostModel::weight_gradient_bytes(const StageShape& shape) const {
+  if (!splits_backward()) return 0;
+  return sums_.weight_gradient_bytes.sum(shape.first, shape.last) -
+         sums_.weight_gradient_bytes.sum(shape.run.first, shape.run.last);
 }
 
 double CostModel::least_bytes(int first, int last) const {
@@ -42,15 +50,19 @@ double CostModel::least_bytes(int first, int last) const {
          (profile_.training ? gradients - weights : 0);  // none of deferred weight gradients
 }
 
-double CostModel::memory_bytes(const StageCost& cost, const Batching& batching, int in_flight) {
-  const std::int64_t samples = std::min(batching.batch, in_flight * batching.full);
-  return cost.fixed_bytes + cost.flight_bytes * double(samples);
+double CostModel::memory_bytes(const StageCost& cost, const Batching& batching,
+                               const InFlight& in_flight) {
+  const auto samples = [&](int micro_batches) {
+    return double(std::min(batching.batch, micro_batches * batching.full));
+  };
+  return cost.fixed_bytes + cost.flight_bytes * samples(in_flight.backward) +
+         cost.kept_bytes * samples(in_flight.weights);
 }
 
 std::optional<BrokenBudget> CostModel::broken_budget(const StageShape& shape,
                                                      const Batching& batching,
                                                      const ShareGroups& shares,
-                                                     int in_flight) const {
+                                                     const InFlight& in_flight) const {
   const FeatureRun& run = shape.run;
   const auto slices = shape.split == Split::features ? states_.devices(shape.state) : 1;
   const auto whole_and_sliced = [&](const NumberSums& sums) {
@@ -65,7 +77,11 @@ std::optional<BrokenBudget> CostModel::broken_budget(const StageShape& shape,
   const double fixed = profile_.bytes_per_weight_byte * own_weights + workspace_bytes(shape) +
                        (profile_.training ? gradients + sliced_gradients - own_weights : 0);
   const double full = double(batching.full), all_batches = double(batching.batch) / full;
-  const double micro_batches = double(std::min(batching.batch, in_flight * batching.full)) / full;
+  const auto in_whole_ones = [&](int count) {
+    return double(std::min(batching.batch, count * batching.full)) / full;
+  };
+  const double micro_batches = in_whole_ones(in_flight.backward);
+  const double waiting = weight_gradient_bytes(shape) * in_whole_ones(in_flight.weights);
   for (const ShareGroup& group : shares) {
     const DeviceKind& kind = profile_.kinds[group.kind];
     if (!kind.memory_bytes) continue;
@@ -73,7 +89,8 @@ std::optional<BrokenBudget> CostModel::broken_budget(const StageShape& shape,
     const double kept = saved * own + sliced_saved * full;
     const double flight =
         shape.recompute ? kept + input_bytes(shape) * own * micro_batches : kept * micro_batches;
-    const double needed = fixed + flight + (deferred * own + sliced_deferred * full) * all_batches;
+    const double needed =
+        fixed + flight + waiting * own + (deferred * own + sliced_deferred * full) * all_batches;
     if (needed > *kind.memory_bytes) return BrokenBudget{kind.name, needed, *kind.memory_bytes};
   }
   return std::nullopt;

@@ -8,6 +8,8 @@ namespace {
 
 bool no_slower(const MicroBatchTimes& a, const MicroBatchTimes& b) {
   return a.forward_ns <= b.forward_ns && a.backward_ns <= b.backward_ns &&
+         a.input_gradient_ns <= b.input_gradient_ns &&
+         a.weight_gradient_ns <= b.weight_gradient_ns &&
          a.links.in_forward_ns <= b.links.in_forward_ns &&
          a.links.out_forward_ns <= b.links.out_forward_ns &&
          a.links.in_backward_ns <= b.links.in_backward_ns &&
@@ -19,7 +21,8 @@ bool no_slower(const MicroBatchTimes& a, const MicroBatchTimes& b) {
 bool dominates(const StageCost& a, const StageCost& b) {
   return no_slower(a.full, b.full) && no_slower(a.rest, b.rest) && a.load_ns <= b.load_ns &&
          a.reduce_ns <= b.reduce_ns && a.update_ns <= b.update_ns &&
-         a.fixed_bytes <= b.fixed_bytes && a.flight_bytes <= b.flight_bytes;
+         a.fixed_bytes <= b.fixed_bytes && a.flight_bytes <= b.flight_bytes &&
+         a.kept_bytes <= b.kept_bytes;
 }
 
 bool has_device_budgets(const Profile& profile) {

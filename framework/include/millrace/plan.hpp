@@ -45,9 +45,10 @@ struct PlanStage {
   /// Part of the stage's weights that each worker updates, sum 1; empty: equal parts. Follows from
   /// the costs: check_plan fills it, whatever a file says.
   std::vector<double> update_shares;
-  double forward_ns = 0;   ///< one full micro-batch
-  double backward_ns = 0;  ///< one full micro-batch, recomputation included
-  double update_ns = 0;    ///< per step: gradient reduction and update
+  double forward_ns = 0;          ///< one full micro-batch
+  double backward_ns = 0;         ///< one full micro-batch, recomputation included
+  double weight_gradient_ns = 0;  ///< the same of the weights, where the schedule runs it apart
+  double update_ns = 0;           ///< per step: gradient reduction and update
   std::int64_t memory_bytes = 0;
   std::vector<std::string> recompute;  ///< layers whose saved values are dropped after forward
   std::map<std::string, Implementation> implementations;
@@ -81,7 +82,7 @@ struct Plan {
   std::int64_t batch = 0;
   std::int64_t micro_batch = 0;    ///< b; the last one of a step may be smaller
   std::int64_t micro_batches = 0;  ///< M = ceil(batch / b)
-  std::string schedule = "1f1b";   ///< "fill-drain" or "1f1b"
+  std::string schedule = "1f1b";   ///< one of schedule_names()
   double value_ns = 0;  ///< predicted step time (makespan) or time per micro-batch (period)
   double bound_ns = 0;  ///< proved lower bound over every plan allowed
   bool optimal = false;
@@ -113,16 +114,16 @@ struct PlanRequest {
   std::int64_t batch = 64;
   std::optional<std::int64_t> micro_batch;  ///< absent: searched
   Objective objective = Objective::makespan;
-  std::string schedule = "auto";  ///< "auto", "fill-drain" or "1f1b"
+  std::string schedule = "auto";  ///< "auto" or one of schedule_names()
   std::optional<int> max_stages;
   std::optional<int> max_replicas;
   RecomputePolicy recompute = RecomputePolicy::automatic;
   BatchStatistics statistics = BatchStatistics::batch;
   std::optional<std::int64_t> memory_bytes;      ///< lowers the profile's shared budget
   std::map<std::string, std::vector<int>> cpus;  ///< kind -> CPU numbers; absent: numbered 0, 1, …
-  /// When a search that is given a clock settles for the best plan so far and a bound; absent: after
-  /// an amount of work that takes a few seconds, so that the plan does not depend on the machine's
-  /// speed.
+  /// When a search that is given a clock settles for the best plan so far and a bound; absent:
+  /// after an amount of work that takes a few seconds, so that the plan does not depend on the
+  /// machine's speed.
   std::optional<double> search_seconds;
 };
 

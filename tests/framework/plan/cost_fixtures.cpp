@@ -117,6 +117,23 @@ Profile plain_chain(const std::vector<double>& ns, int cores) {
   return profile;
 }
 
+Profile in_two_parts(Profile profile) {
+  const auto half = [](std::vector<double> ns) {
+    for (double& value : ns) value /= 2;
+    return ns;
+  };
+  for (LayerCosts& layer : profile.layers) {
+    for (const auto& [kind, ns] : layer.backward_ns)
+      layer.input_gradient_ns[kind] = layer.weight_gradient_ns[kind] = half(ns);
+    if (!layer.threads_ns) continue;
+    for (const auto& [kind, widths] : layer.threads_ns->backward)
+      for (const auto& [width, ns] : widths)
+        layer.threads_ns->input_gradient[kind][width] =
+            layer.threads_ns->weight_gradient[kind][width] = half(ns);
+  }
+  return profile;
+}
+
 Profile branches(int n, int m, int cores) {
   Profile profile = plain_chain(std::vector<double>(static_cast<std::size_t>(n * m + 2), 1), cores);
   profile.tensors.clear();

@@ -24,6 +24,9 @@ Profile alexnet(const std::vector<Core>& cores);
 /// A chain of layers "l0", "l1", … of one kind "core": forward = ns, backward = 2 ns per sample.
 Profile plain_chain(const std::vector<double>& ns, int cores);
 
+/// Every layer's backward part in two equal parts, whose sum is the whole; teams' too.
+Profile in_two_parts(Profile profile);
+
 /// Such layers as a graph: l0, then n branches of m layers each, then one layer that reads them
 /// all.
 Profile branches(int n, int m, int cores = 1);

@@ -199,9 +199,9 @@ TEST(CostModel, MemoryOfAStage) {
   const Batching batching(10, 4);
   const StageCost cost = m.cost({0, 3, m.big(2)}, batching);
   EXPECT_EQ(cost.fixed_bytes, 3 * 1000 + 1000 + 2 * 70);
-  EXPECT_EQ(CostModel::memory_bytes(cost, batching, 0), cost.fixed_bytes);
-  EXPECT_EQ(CostModel::memory_bytes(cost, batching, 2), cost.fixed_bytes + 24 * 8);
-  EXPECT_EQ(CostModel::memory_bytes(cost, batching, 3), cost.fixed_bytes + 24 * 10);  // the batch
+  EXPECT_EQ(CostModel::memory_bytes(cost, batching, {}), cost.fixed_bytes);
+  EXPECT_EQ(CostModel::memory_bytes(cost, batching, {2}), cost.fixed_bytes + 24 * 8);
+  EXPECT_EQ(CostModel::memory_bytes(cost, batching, {3}), cost.fixed_bytes + 24 * 10);  // the batch
 }
 
 TEST(CostModel, ADeferredGradientTakesNoMemoryAndNoReduction) {
@@ -226,14 +226,14 @@ TEST(CostModel, ADevicesOwnBudget) {
   const Batching batching(4, 4);
   const StageShape features = m.features(0, 3, m.big(2));
   const ShareGroups shares = m.model.best_shares(features, 4);
-  EXPECT_FALSE(m.model.broken_budget(features, batching, shares, 1));
+  EXPECT_FALSE(m.model.broken_budget(features, batching, shares, {1}));
   const StageShape samples{0, 3, m.big(2), Split::samples, 1, false, true};
-  const auto broken = m.model.broken_budget(samples, batching, shares, 1);
+  const auto broken = m.model.broken_budget(samples, batching, shares, {1});
   ASSERT_TRUE(broken);  // a replica needs all weights
   EXPECT_EQ(broken->kind, "big");
   EXPECT_EQ(broken->needed_bytes, 3 * 1000 + 24 * 2);
   const StageShape gpu{0, 3, m.gpu()};  // has no budget
-  EXPECT_FALSE(m.model.broken_budget(gpu, batching, m.model.best_shares(gpu, 4), 1));
+  EXPECT_FALSE(m.model.broken_budget(gpu, batching, m.model.best_shares(gpu, 4), {1}));
 }
 
 TEST(CostModel, SaysWhyAShapeIsNotAllowed) {
@@ -277,6 +277,49 @@ TEST(CostModel, TooManyKindsAreRefused) {
   Profile profile = fixtures::plain_chain({1}, 1);
   for (int k = 0; k < 8; ++k) profile.kinds.push_back({"kind" + std::to_string(k), 1});
   EXPECT_THROW(CostModel(profile, std::vector<int>(9, 1), Objective::makespan), ConfigError);
+}
+
+TEST(CostModel, TheTwoPartsOfBackward) {
+  Profile profile = fixtures::plain_chain({10, 20}, 2);
+  LayerCosts& second = profile.layers[1];
+  second.input_gradient_ns["core"] = {15};
+  second.weight_gradient_ns["core"] = {30};
+  second.weight_gradient_bytes = 7;
+  second.loaded["core"] = 2;
+  profile.tensors.front().bytes = 1;
+  profile.kinds.front().link_ns_per_byte = 3;
+  const CostModel model(profile, {2}, Objective::makespan);
+  const auto cost = [&](StageShape shape, const Batching& batching) {
+    return model.cost(shape, batching, model.best_shares(shape, batching.full));
+  };
+  StageShape both = model.shape(0, 2, model.states().state_of(0, 1), Split::samples, 1, true);
+  EXPECT_EQ(cost(both, Batching(4, 4)).full.input_gradient_ns, 4 * (20 + 15));
+  EXPECT_EQ(cost(both, Batching(4, 4)).full.weight_gradient_ns, 4 * 30);
+  EXPECT_EQ(cost(both, Batching(4, 4)).kept_bytes, 7);
+  both.recompute = true;
+  EXPECT_EQ(cost(both, Batching(4, 4)).full.input_gradient_ns, 4 * (20 + 15 + 30));
+  const StageCost last = cost(
+      model.shape(1, 2, model.states().state_of(0, 1), Split::samples, 1, false), Batching(5, 4));
+  EXPECT_EQ(last.full.input_gradient_ns, 4 * (2 * 15 + 3));  // loaded, and the way back
+  EXPECT_EQ(last.full.weight_gradient_ns, 4 * 2 * 30);
+  EXPECT_EQ(last.rest.weight_gradient_ns, 2 * 30);
+}
+
+/// Whole: 60 a sample; apart 35 and 30, of which a quarter is early.
+TEST(LeastWork, OfTheTwoPartsOfBackward) {
+  Profile profile = fixtures::plain_chain({20}, 2);
+  profile.layers[0].input_gradient_ns["core"] = {15};
+  profile.layers[0].weight_gradient_ns["core"] = {30};
+  const CostModel model(profile, {2}, Objective::makespan);
+  const LeastWork apart = least_work(model, 2, 1, false, {false, true, 0.25});
+  EXPECT_EQ(apart.compute_ns[0], 2 * 65);
+  EXPECT_EQ(apart.back_ns[0], 2 * (35 + 7.5));
+  EXPECT_EQ(apart.trip_ns[0], 2 * 35);
+  const LeastWork either = least_work(model, 2, 1, false, {true, true, 1});
+  EXPECT_EQ(either.compute_ns[0], 2 * 60);
+  EXPECT_EQ(either.back_ns[0], 2 * 60);
+  EXPECT_EQ(either.trip_ns[0], 2 * 35);
+  EXPECT_TRUE(least_work(model, 2, 1, false).back_ns.empty());
 }
 
 TEST(LeastWork, IsAtMostWhatAnySplitTakes) {

@@ -111,26 +111,34 @@ class Exhaustion {
     return place->second;
   }
 
-  std::int64_t flight(const std::string& schedule, std::size_t s) const {
-    if (schedule == "forward-only") return 0;
-    if (schedule == "fill-drain") return cut_.M;
-    return std::min<std::int64_t>(cut_.M, std::int64_t(shapes_.size() - s));
+  Flight flight(const std::string& schedule, std::size_t s) const {
+    if (schedule == "forward-only") return {};
+    if (schedule == "fill-drain") return {cut_.M, 0};
+    const auto stages = std::int64_t(shapes_.size() - s);
+    return {std::min(cut_.M, stages),
+            schedule == "zero-bubble" ? std::min(cut_.M, std::int64_t(s) + 1) : 0};
+  }
+
+  /// Bubbles do not count in the period.
+  std::vector<std::string> schedules() const {
+    if (!profile_.training) return {"forward-only"};
+    if (request_.objective == Objective::period) return {"fill-drain", "1f1b"};
+    return {"fill-drain", "1f1b", "zero-bubble"};
   }
 
   void weigh() {
-    std::vector<std::string> schedules = {"forward-only"};
-    if (profile_.training) schedules = {"fill-drain", "1f1b"};
     std::vector<const Stage*> stages;
     for (const Shape* shape : shapes_) stages.push_back(&stage(shape, shapes_.size() == 1));
-    for (const auto& schedule : schedules) {
+    for (const auto& schedule : schedules()) {
       if (request_.schedule != "auto" && request_.schedule != schedule) continue;
       ++best_.plans;
       double bytes = 0;
       bool fit = true;
       for (std::size_t s = 0; s < stages.size(); ++s) {
-        const std::int64_t in_flight = flight(schedule, s);
+        const Flight in_flight = flight(schedule, s);
         bytes += stages[s]->fixed +
-                 stages[s]->flight * double(std::min(request_.batch, in_flight * cut_.b));
+                 stages[s]->flight * double(std::min(request_.batch, in_flight.backward * cut_.b)) +
+                 stages[s]->kept * double(std::min(request_.batch, in_flight.weights * cut_.b));
         fit = fit && costs_.devices_fit(*shapes_[s], *stages[s], cut_, in_flight);
       }
       if (!fit) continue;
@@ -162,8 +170,10 @@ class Exhaustion {
     const auto forward = [&](const Device& d) {
       return d.forward + (serial ? d.in_forward + d.out_forward : 0);
     };
+    const bool apart = schedule == "zero-bubble";
     const auto backward = [&](const Device& d) {
-      return d.backward + (serial ? d.in_backward + d.out_backward : 0);
+      return (apart ? d.input_gradient : d.backward) +
+             (serial ? d.in_backward + d.out_backward : 0);
     };
     std::vector<StageTimes> times(stages.size());
     for (std::int64_t m = 0; m < cut_.M; ++m) {
@@ -171,6 +181,8 @@ class Exhaustion {
       for (std::size_t s = 0; s < stages.size(); ++s) {
         times[s].forward_ns.push_back(slowest(stages[s]->*part, forward));
         times[s].backward_ns.push_back(slowest(stages[s]->*part, backward));
+        times[s].weight_gradient_ns.push_back(
+            slowest(stages[s]->*part, [](const Device& d) { return d.weight_gradient; }));
         if (serial || s + 1 == stages.size()) continue;
         const auto &from = stages[s]->*part, &to = stages[s + 1]->*part;
         times[s].send_forward_ns.push_back(

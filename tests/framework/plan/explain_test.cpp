@@ -46,6 +46,27 @@ TEST(Explain, DrawsThePipeline) {
             "|.......FFFFFFBBBBBBBBBBBBBBffffffbbbbbbbbbbbbbbFFFFFFBBBBBBBBBBBBBB.............|");
 }
 
+///   stage 0  F0 F1    B0 W0 F2 B1 W1 B2 W2     10 of 30 ns, of which a column shows 3.75
+///   stage 1     F0 B0 F1 B1 W0 F2 B2 W1 W2
+TEST(Explain, DrawsWeightGradients) {
+  PlanRequest request;
+  request.batch = 3;
+  request.micro_batch = 1;
+  request.max_replicas = 1;
+  const Profile profile = fixtures::in_two_parts(fixtures::plain_chain({30, 30}, 2));
+  const auto lines = lines_of(explained(profile, request));
+  EXPECT_THAT(lines[0], HasSubstr("schedule zero-bubble"));
+  EXPECT_THAT(lines[1], HasSubstr("predicted 300 ns per step"));
+  EXPECT_THAT(lines[5], HasSubstr("forward 30 ns, backward 30 ns + 30 ns, update"));
+  EXPECT_THAT(lines[9], HasSubstr("B backward, W weights (small: odd), R reduce"));
+  EXPECT_EQ(lines[10],
+            "  stage 0  "
+            "|FFFFFFFFffffffff........BBBBBBBBWWWWWWWWFFFFFFFFbbbbbbbbwwwwwwwwBBBBBBBBWWWWWWWW|");
+  EXPECT_EQ(lines[11],
+            "  stage 1  "
+            "|........FFFFFFFFBBBBBBBBffffffffbbbbbbbbWWWWWWWWFFFFFFFFBBBBBBBBwwwwwwwwWWWWWWWW|");
+}
+
 TEST(Explain, NamesCoresSharesAndSplits) {
   PlanRequest request;
   request.memory_bytes = 1'000'000'000;  // too little for replicas of the whole network
@@ -93,7 +114,7 @@ TEST(Explain, OfFreeWorkHasNoTimeLine) {
 TEST(Explain, KeepsTo100Columns) {
   std::mt19937 random(31);
   for (int round = 0; round < 200; ++round) {
-    auto [profile, request] = fixtures::random_instance(random);
+    auto [profile, request] = fixtures::random_instance(random, round % 2 == 1);
     profile.model = std::string(120, 'm');
     const auto result = search_plan(profile, request);
     if (!std::holds_alternative<Plan>(result)) continue;

@@ -149,18 +149,24 @@ Device NaiveCosts::device(const Shape& shape, int k, std::int64_t x, std::int64_
     const bool is_team = sliced || shape.split == Split::threads;
     const int members = sliced ? all : shape.width;
     const double busy = factor(layer, kind.name, !sole || all > members);
-    const auto curve = [&](bool backward) -> const std::vector<double>& {
-      if (!is_team) return (backward ? layer.backward_ns : layer.forward_ns).at(kind.name);
-      const PassWidths& passes = sliced ? *layer.features_ns : *layer.threads_ns;
-      return (backward ? passes.backward : passes.forward).at(kind.name).at(members);
-    };
     const double n = double(sliced ? whole : x);
-    result.forward += busy * interpolate_ns(profile_.samples, curve(false), n);
-    if (profile_.training) {
-      result.backward += busy * interpolate_ns(profile_.samples, curve(true), n);
-    }
+    const auto ns = [&](const PerKind& single, std::map<std::string, PerWidth> PassWidths::*part) {
+      if (!is_team) return busy * interpolate_ns(profile_.samples, single.at(kind.name), n);
+      const PassWidths& passes = sliced ? *layer.features_ns : *layer.threads_ns;
+      return busy * interpolate_ns(profile_.samples, (passes.*part).at(kind.name).at(members), n);
+    };
+    result.forward += ns(layer.forward_ns, &PassWidths::forward);
+    if (!profile_.training) continue;
+    const double backward = ns(layer.backward_ns, &PassWidths::backward);
+    result.backward += backward;
+    const bool apart =
+        is_team ? !sliced && !layer.threads_ns->input_gradient.empty() : layer.splits_backward();
+    result.input_gradient +=
+        apart ? ns(layer.input_gradient_ns, &PassWidths::input_gradient) : backward;
+    if (apart) result.weight_gradient += ns(layer.weight_gradient_ns, &PassWidths::weight_gradient);
   }
   if (shape.recompute) result.backward += result.forward;
+  if (shape.recompute) result.input_gradient += result.forward;
   const double sent = double(features ? whole : x);
   const auto link = [&](Set border, bool backward) {
     if (sent == 0) return 0.0;
@@ -308,6 +314,7 @@ void NaiveCosts::add_memory(const Shape& shape, const Cut& cut, Stage& stage) co
     stage.fixed += layer.deferred_bytes * double(cut.batch);
     workspace = std::max(workspace, layer.workspace_bytes);
     stage.flight += layer.saved_bytes;
+    if (!sliced) stage.kept += layer.weight_gradient_bytes;
   }
   stage.fixed += replicas * workspace;
   if (!shape.recompute) return;
@@ -316,10 +323,13 @@ void NaiveCosts::add_memory(const Shape& shape, const Cut& cut, Stage& stage) co
 }
 
 bool NaiveCosts::devices_fit(const Shape& shape, const Stage& stage, const Cut& cut,
-                             std::int64_t in_flight) const {
+                             const Flight& flight) const {
   const Set run = run_of(shape);
   const int all = all_devices(shape);
-  const double batches = double(std::min(cut.batch, in_flight * cut.b)) / double(cut.b);
+  const auto in_whole_ones = [&](std::int64_t count) {
+    return double(std::min(cut.batch, count * cut.b)) / double(cut.b);
+  };
+  const double batches = in_whole_ones(flight.backward);
   for (std::size_t r = 0; r < stage.kinds.size(); ++r) {
     const auto& kind = profile_.kinds[stage.kinds[r]];
     if (!kind.memory_bytes) continue;
@@ -330,6 +340,8 @@ bool NaiveCosts::devices_fit(const Shape& shape, const Stage& stage, const Cut& 
       needed += bytes_per_weight_byte(layers_[p]) * layers_[p].weights_bytes / (sliced ? all : 1);
       needed += layers_[p].deferred_bytes * samples * double(cut.batch) / double(cut.b);
       kept += layers_[p].saved_bytes * samples;
+      if (!sliced)
+        needed += layers_[p].weight_gradient_bytes * samples * in_whole_ones(flight.weights);
       workspace = std::max(workspace, layers_[p].workspace_bytes);
     }
     const double input = crossing(shape.first, false).first;

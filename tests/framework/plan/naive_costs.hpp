@@ -27,7 +27,8 @@ struct Shape {
 
 /// What one device spends on one micro-batch.
 struct Device {
-  double forward = 0, backward = 0;  // without links
+  double forward = 0, backward = 0;                // without links
+  double input_gradient = 0, weight_gradient = 0;  // the same backward in two parts
   double in_forward = 0, out_forward = 0, in_backward = 0, out_backward = 0;
 };
 
@@ -37,6 +38,12 @@ struct Stage {
   std::vector<Device> full, rest;  // of each replica
   double reduce = 0, update = 0;
   double fixed = 0, flight = 0;  // bytes, bytes per sample
+  double kept = 0;               // bytes per sample between the two parts of backward
+};
+
+/// Micro-batches between forward and backward, and between backward and weight gradient.
+struct Flight {
+  std::int64_t backward = 0, weights = 0;
 };
 
 /// How the batch is cut.
@@ -56,7 +63,7 @@ class NaiveCosts {
   bool legal(const Shape& shape, std::int64_t b) const;
   Stage stage(const Shape& shape, bool sole, const Cut& cut) const;
   bool devices_fit(const Shape& shape, const Stage& stage, const Cut& cut,
-                   std::int64_t in_flight) const;
+                   const Flight& flight) const;
   /// Of one device for its part of a micro-batch, as the objective period counts it.
   double load(const Device& device) const;
 

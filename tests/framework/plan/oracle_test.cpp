@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 #include <random>
@@ -36,7 +37,7 @@ void expect_consistent(const Plan& plan, const Instance& instance) {
 }
 
 struct Tally {
-  int feasible = 0;
+  int feasible = 0, zero_bubble = 0;
   std::int64_t plans = 0;
 };
 
@@ -50,6 +51,7 @@ void compare(const Instance& instance, Tally& tally) {
   const Plan& plan = std::get<Plan>(found);
   ASSERT_NEAR(score_of(plan), *best.score_ns, 1e-9 * *best.score_ns);
   expect_consistent(plan, instance);
+  if (plan.schedule == "zero-bubble" && instance.request.schedule == "auto") ++tally.zero_bubble;
 }
 
 TEST(SearchOracle, FindsTheBestOfAllPlansOn500Chains) {
@@ -76,16 +78,49 @@ TEST(SearchOracle, FindsTheBestOfAllPlansOn2000Graphs) {
   EXPECT_LT(tally.feasible, 2000);
 }
 
+/// A schedule that wins where bubbles cost more than the two parts apart.
+TEST(SearchOracle, FindsTheBestOfAllPlansOn3000ChainsWithTheBackwardPartInTwo) {
+  std::mt19937 random(20261130);
+  Tally tally;
+  for (int round = 0; round < 3000; ++round) {
+    SCOPED_TRACE(round);
+    ASSERT_NO_FATAL_FAILURE(compare(random_instance(random, true), tally));
+  }
+  RecordProperty("plans", std::to_string(tally.plans));
+  RecordProperty("zero_bubble", tally.zero_bubble);
+  EXPECT_GT(tally.feasible, 2000);
+  EXPECT_GT(tally.zero_bubble, 100);
+}
+
+TEST(SearchOracle, FindsTheBestOfAllPlansOn700GraphsWithTheBackwardPartInTwo) {
+  std::mt19937 random(20261201);
+  Tally tally;
+  for (int round = 0; round < 700; ++round) {
+    SCOPED_TRACE(round);
+    ASSERT_NO_FATAL_FAILURE(compare(fixtures::random_graph_instance(random, true), tally));
+  }
+  RecordProperty("plans", std::to_string(tally.plans));
+  RecordProperty("zero_bubble", tally.zero_bubble);
+  EXPECT_GT(tally.feasible, 400);
+  EXPECT_GT(tally.zero_bubble, 30);
+}
+
 /// Forward falls with more samples: the step's first forward and last backward are of micro-batches
 /// of different sizes.
 TEST(SearchOracle, FindsTheBestWhereCostsFallWithMoreSamples) {
   std::mt19937 random(77);
-  for (int round = 0; round < 300; ++round) {
+  for (int round = 0; round < 600; ++round) {
     Profile profile = fixtures::plain_chain({1, 1, 1}, 3);
     profile.samples = {1, 2, 3};
     for (LayerCosts& layer : profile.layers) {
       for (auto* pass : {&layer.forward_ns, &layer.backward_ns})
         (*pass)["core"] = {double(random() % 20), double(random() % 20), double(random() % 20)};
+      if (round % 2 == 0) continue;
+      for (const double whole : layer.backward_ns["core"]) {
+        layer.input_gradient_ns["core"].push_back(double(random() % 20));
+        const double rest = whole - layer.input_gradient_ns["core"].back();
+        layer.weight_gradient_ns["core"].push_back(std::max(rest, double(random() % 10)));
+      }
     }
     PlanRequest request;
     request.batch = 3;

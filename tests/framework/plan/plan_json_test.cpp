@@ -33,6 +33,7 @@ Plan a_plan() {
   stage.feature_layers = {"fc1", "relu1"};
   stage.forward_ns = 1.5e6;
   stage.backward_ns = 3e6;
+  stage.weight_gradient_ns = 2.5e6;
   stage.update_ns = 12;
   stage.update_shares = {0.75, 0.25};
   stage.memory_bytes = 77;

@@ -11,7 +11,7 @@ class Generator {
  public:
   explicit Generator(std::mt19937& random) : random_(random) {}
 
-  Instance make(bool graph) {
+  Instance make(bool graph, bool two_parts) {
     Instance instance;
     Profile& profile = instance.profile;
     profile.model = "random";
@@ -24,9 +24,11 @@ class Generator {
     const int layers = graph ? whole(3, 16 - 2 * devices) : pick({1, 2, 3, 4, 4, 5, 5, 6, 6});
     graph ? add_three_kinds(profile, devices) : add_kinds(profile, devices);
     for (int p = 0; p < layers; ++p) profile.layers.push_back(layer(profile, p));
+    if (two_parts && profile.training) add_two_parts(profile);
     std::shuffle(profile.layers.begin(), profile.layers.end(), random_);
     graph ? add_graph(profile, layers) : add_tensors(profile, layers);
     instance.request = request(profile);
+    if (two_parts && profile.training) allow_two_parts(instance.request);
     if (graph) instance.request.batch = std::min<std::int64_t>(instance.request.batch, 3);
     if (graph && instance.request.micro_batch)
       instance.request.micro_batch =
@@ -117,6 +119,38 @@ class Generator {
     return layer;
   }
 
+  std::vector<double> part(const std::vector<double>& whole, double share) {
+    std::vector<double> result = whole;
+    for (double& ns : result) ns *= share;
+    return result;
+  }
+
+  /// Of most layers; apart they take up to half as long again as together, and sometimes all of it
+  /// is one part.
+  void add_two_parts(Profile& profile) {
+    for (LayerCosts& layer : profile.layers) {
+      if (layer.deferred_bytes > 0 || chance(0.25)) continue;
+      layer.weight_gradient_bytes = chance(0.2) ? 0 : real(0, 150);
+      const double input = chance(0.2) ? 0 : real(0.1, 1), weight = 1 - input;
+      const double more = chance(0.5) ? 1 : real(1, 1.5);
+      for (const auto& [kind, ns] : layer.backward_ns) {
+        layer.input_gradient_ns[kind] = part(ns, more * input);
+        layer.weight_gradient_ns[kind] = part(ns, more * weight);
+      }
+      if (!layer.threads_ns || chance(0.3)) continue;
+      for (const auto& [kind, widths] : layer.threads_ns->backward)
+        for (const auto& [width, ns] : widths) {
+          layer.threads_ns->input_gradient[kind][width] = part(ns, more * input);
+          layer.threads_ns->weight_gradient[kind][width] = part(ns, more * weight);
+        }
+    }
+  }
+
+  void allow_two_parts(PlanRequest& request) {
+    if (chance(0.7)) request.objective = Objective::makespan;
+    if (request.objective == Objective::makespan && chance(0.3)) request.schedule = "zero-bubble";
+  }
+
   void add_tensors(Profile& profile, int layers) {
     for (int p = 0; p + 1 < layers; ++p) {
       const std::string from = "l" + std::to_string(p), to = "l" + std::to_string(p + 1);
@@ -174,8 +208,12 @@ class Generator {
 
 }  // namespace
 
-Instance random_instance(std::mt19937& random) { return Generator(random).make(false); }
+Instance random_instance(std::mt19937& random, bool two_parts) {
+  return Generator(random).make(false, two_parts);
+}
 
-Instance random_graph_instance(std::mt19937& random) { return Generator(random).make(true); }
+Instance random_graph_instance(std::mt19937& random, bool two_parts) {
+  return Generator(random).make(true, two_parts);
+}
 
 }  // namespace millrace::fixtures

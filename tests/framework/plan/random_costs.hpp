@@ -16,10 +16,12 @@ struct Instance {
 /// A chain: at most 6 layers "l0", "l1", … (shuffled in the file), 2 kinds, 4 devices, batch 6;
 /// every optional part of a cost graph and of a request appears in some. Costs do not fall with
 /// more samples.
-Instance random_instance(std::mt19937& random);
+/// `two_parts`: most layers have costs of the backward part in two, and some requests ask for the
+/// schedule that runs them apart.
+Instance random_instance(std::mt19937& random, bool two_parts = false);
 
 /// The same for graphs: 3 to 12 layers, numbered in an order in which they can run, up to 3 kinds
 /// and 4 devices, batch 3.
-Instance random_graph_instance(std::mt19937& random);
+Instance random_graph_instance(std::mt19937& random, bool two_parts = false);
 
 }  // namespace millrace::fixtures

@@ -146,6 +146,67 @@ TEST(SearchPlan, KeepsTheLimitsOfTheRequest) {
   EXPECT_LE(plan_of(profile, request_of(24)).value_ns, plan.value_ns);
 }
 
+/// F = B = W = 10 for each of 4 micro-batches on 2 stages: 15 of 1F1B's, which idles for 3 of them,
+/// are 13.
+TEST(SearchPlan, WeightGradientsFillBubblesWhereTheyRunApart) {
+  const Profile whole = plain_chain({10, 10}, 2);
+  Profile apart = fixtures::in_two_parts(whole);
+  PlanRequest request = request_of(4);
+  request.max_replicas = 1;
+  request.micro_batch = 1;
+  EXPECT_EQ(plan_of(whole, request).value_ns, 150);
+  const Plan plan = plan_of(apart, request);
+  EXPECT_EQ(plan.schedule, "zero-bubble");
+  EXPECT_EQ(plan.value_ns, 130);
+  EXPECT_TRUE(plan.optimal);
+  EXPECT_EQ(plan.stages[0].backward_ns, 10);
+  EXPECT_EQ(plan.stages[0].weight_gradient_ns, 10);
+  for (LayerCosts& layer : apart.layers) layer.weight_gradient_ns["core"] = {16};  // 4 x 6 > 20
+  EXPECT_EQ(plan_of(apart, request).schedule, "1f1b");
+}
+
+TEST(SearchPlan, WeightGradientsWaitOnlyWhereThereIsMemory) {
+  Profile apart = fixtures::in_two_parts(plain_chain({10, 10}, 2));
+  for (LayerCosts& layer : apart.layers) layer.weight_gradient_bytes = 100;
+  PlanRequest request = request_of(4);
+  request.max_replicas = 1;
+  request.micro_batch = 1;
+  request.recompute = RecomputePolicy::none;
+  request.memory_bytes = 300;  // one micro-batch waits on the first stage, two on the second
+  EXPECT_EQ(plan_of(apart, request).memory_bytes, 300);
+  request.memory_bytes = 299;
+  EXPECT_EQ(plan_of(apart, request).schedule, "1f1b");
+  request.schedule = "zero-bubble";
+  request.memory_bytes = 99;
+  const auto failure = std::get<PlanFailure>(search_plan(apart, request));
+  EXPECT_THAT(failure.nearest, HasSubstr("--schedule auto"));
+}
+
+TEST(SearchPlan, ZeroBubbleIsTakenWhereItIsAskedFor) {
+  const Profile whole = plain_chain({10, 10}, 2);
+  PlanRequest request = request_of(4);
+  request.max_replicas = 1;
+  request.micro_batch = 1;
+  request.schedule = "zero-bubble";
+  const Plan plan = plan_of(whole, request);  // all of the backward part is in B
+  EXPECT_EQ(plan.schedule, "zero-bubble");
+  EXPECT_EQ(plan.value_ns, 150);
+  EXPECT_EQ(plan.stages[0].weight_gradient_ns, 0);
+  request.objective = Objective::period;
+  EXPECT_THROW(search_plan(whole, request), ConfigError);
+  request.schedule = "auto";
+  EXPECT_EQ(plan_of(fixtures::in_two_parts(whole), request).schedule, "1f1b");
+}
+
+/// What is known of the two parts and does not win changes no plan.
+TEST(SearchPlan, OnAlexnetFindsTheSamePlanOrABetterOne) {
+  const Profile whole = alexnet({{"big", 4, 30}, {"little", 2, 20}});
+  const Plan without = plan_of(whole, request_of(16));
+  const Plan with = plan_of(fixtures::in_two_parts(whole), request_of(16));
+  EXPECT_TRUE(with.optimal);
+  EXPECT_LE(with.value_ns, without.value_ns);
+}
+
 TEST(SearchPlan, RecomputesWhereMemoryIsShort) {
   Profile profile = plain_chain({10, 10, 10, 10}, 2);
   for (auto& layer : profile.layers) layer.saved_bytes = 100;

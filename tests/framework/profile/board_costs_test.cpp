@@ -63,6 +63,21 @@ TEST(BoardCosts, WiderTeamsKeepTheEfficiency) {
   EXPECT_FALSE(layer.features_ns);
 }
 
+TEST(BoardCosts, KeepTheTwoPartsOfBackward) {
+  Profile profile = measured();
+  LayerCosts& fc = profile.layers.front();
+  fc.input_gradient_ns["core"] = {90, 180};
+  fc.weight_gradient_ns["core"] = {120, 240};
+  fc.threads_ns->input_gradient["core"][2] = {60, 110};
+  fc.threads_ns->weight_gradient["core"][2] = {70, 140};
+  const Profile costs = board_costs(profile, board());
+  check_profile(costs, "board");
+  const LayerCosts& layer = costs.layers.front();
+  EXPECT_THAT(layer.input_gradient_ns.at("little"), ElementsAre(DoubleEq(225), DoubleEq(450)));
+  EXPECT_THAT(layer.weight_gradient_ns.at("big"), ElementsAre(120, 240));
+  EXPECT_THAT(layer.threads_ns->weight_gradient.at("big").at(4), ElementsAre(35, 70));
+}
+
 TEST(BoardCosts, OfOneCoreHaveNoTeams) {
   Profile one = measured();
   one.layers[0].threads_ns.reset();
