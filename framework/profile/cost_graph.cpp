@@ -1,6 +1,7 @@
 #include "framework/profile/cost_graph.hpp"
 
 #include <algorithm>
+#include <optional>
 
 #include "framework/layers/layer_op.hpp"
 #include "framework/profile/core_rates.hpp"
@@ -10,6 +11,23 @@ namespace millrace {
 namespace {
 
 constexpr double kMemoryShare = 0.9;
+
+struct TwoParts {
+  std::vector<double> input_gradient_ns, weight_gradient_ns;
+};
+
+/// Nothing where the layer's backward does not come apart. Less than the whole takes is noise.
+std::optional<TwoParts> two_parts(const MeasuredCounts& apart, const std::vector<double>& whole,
+                                  const std::vector<std::int64_t>& samples, std::size_t layer) {
+  if (apart.empty()) return std::nullopt;
+  TwoParts parts{layer_curve(apart, samples, &PassTimes::input_gradient_ns, layer),
+                 layer_curve(apart, samples, &PassTimes::weight_gradient_ns, layer)};
+  if (parts.weight_gradient_ns.back() == 0) return std::nullopt;
+  for (std::size_t i = 0; i < whole.size(); ++i)
+    parts.weight_gradient_ns[i] =
+        std::max(parts.weight_gradient_ns[i], whole[i] - parts.input_gradient_ns[i]);
+  return parts;
+}
 
 /// Curves of one layer for every width that was measured.
 void add_widths(PassWidths& widths, const std::string& kind,
@@ -21,10 +39,26 @@ void add_widths(PassWidths& widths, const std::string& kind,
   }
 }
 
+/// Of those widths that add_widths() added.
+void add_apart(PassWidths& widths, const std::string& kind,
+               const std::map<int, MeasuredCounts>& measured,
+               const std::vector<std::int64_t>& samples, std::size_t layer) {
+  for (const auto& [width, counts] : measured) {
+    const auto parts = two_parts(counts, widths.backward[kind][width], samples, layer);
+    if (!parts) continue;
+    widths.input_gradient[kind][width] = parts->input_gradient_ns;
+    widths.weight_gradient[kind][width] = parts->weight_gradient_ns;
+  }
+}
+
 void add_kind(LayerCosts& costs, const std::string& kind, const KindTimes& times,
               const std::vector<std::int64_t>& samples, std::size_t layer) {
   costs.forward_ns[kind] = layer_curve(times.alone, samples, &PassTimes::forward_ns, layer);
   costs.backward_ns[kind] = layer_curve(times.alone, samples, &PassTimes::backward_ns, layer);
+  if (const auto parts = two_parts(times.apart, costs.backward_ns[kind], samples, layer)) {
+    costs.input_gradient_ns[kind] = parts->input_gradient_ns;
+    costs.weight_gradient_ns[kind] = parts->weight_gradient_ns;
+  }
   // Forming a deferred gradient takes longer the more samples: it is of a whole batch.
   costs.update_ns[kind] = layer_curve(times.alone, samples, &PassTimes::update_ns, layer).back();
   costs.spread_percent =
@@ -41,6 +75,7 @@ void add_splits(LayerCosts& costs, const LayerFacts& facts,
   PassWidths threads, features;
   for (const auto& [kind, measured] : times) {
     add_widths(threads, kind, measured.threads, samples, layer);
+    add_apart(threads, kind, measured.threads_apart, samples, layer);
     if (can_split_features(facts)) add_widths(features, kind, measured.features, samples, layer);
   }
   costs.splits = {"samples"};
@@ -60,7 +95,8 @@ void scale(std::vector<double>& values, double factor) {
 
 void scale(std::optional<PassWidths>& widths, double factor) {
   if (!widths) return;
-  for (auto* pass : {&widths->forward, &widths->backward}) {
+  for (auto* pass :
+       {&widths->forward, &widths->backward, &widths->input_gradient, &widths->weight_gradient}) {
     for (auto& [kind, by_width] : *pass) {
       for (auto& [width, curve] : by_width) scale(curve, factor);
     }
@@ -87,6 +123,9 @@ Profile make_cost_graph(const Model& model, const std::vector<LayerFacts>& facts
       add_kind(costs, kind, measured, profile.samples, l);
       costs.deferred_bytes = deferred_bytes_per_sample(facts[l], measured.choice[l]);
     }
+    if (costs.splits_backward())
+      costs.weight_gradient_bytes =
+          weight_gradient_bytes_per_sample(facts[l], times.begin()->second.choice[l]);
     costs.saved_bytes = saved_bytes_per_sample(facts, l, times.begin()->second.choice[l]);
     add_splits(costs, facts[l], times, profile.samples, l);
     costs.whole_batch = facts[l].type == "batch_norm";
@@ -109,8 +148,9 @@ double memory_budget_bytes(const Topology& topology) {
 Profile at_speed(Profile profile, double speed) {
   const double factor = 1 / speed;
   for (LayerCosts& layer : profile.layers) {
-    for (auto& [kind, curve] : layer.forward_ns) scale(curve, factor);
-    for (auto& [kind, curve] : layer.backward_ns) scale(curve, factor);
+    for (auto* pass : {&layer.forward_ns, &layer.backward_ns, &layer.input_gradient_ns,
+                       &layer.weight_gradient_ns})
+      for (auto& [kind, curve] : *pass) scale(curve, factor);
     for (auto& [kind, ns] : layer.update_ns) ns *= factor;
     scale(layer.threads_ns, factor);
     scale(layer.features_ns, factor);

@@ -134,25 +134,37 @@ std::vector<at::Tensor> LayerChain::inputs_of(std::size_t l, Values& values) con
   return inputs;
 }
 
-double LayerChain::backward_ns(std::size_t l, Saved& saved, Gradients& gradients) {
+/// Both in one pass; only what is apart has a second time.
+LayerChain::PartTimes LayerChain::run_backward(std::size_t l, Saved& saved, Gradients& gradients,
+                                               Backward backward) {
   const std::vector<bool>& wanted = input_gradients_[l];
-  return timed_ns([&] {
-    Gradient dy = std::exchange(gradients[slot(static_cast<int>(l))], {});
-    if (!dy.value.defined()) return;
-    if (dy.shared && ops_[l]->writes_gradient()) dy = {dy.value.clone(), false};
-    std::vector<Gradient> dxs = passed_on(dy, ops_[l]->backward(dy.value, saved, wanted));
+  LayerOp& op = *ops_[l];
+  Gradient dy = std::exchange(gradients[slot(static_cast<int>(l))], {});
+  if (!dy.value.defined()) return {};
+  PartTimes times;
+  times.first_ns = timed_ns([&] {
+    if (dy.shared && op.writes_gradient()) dy = {dy.value.clone(), false};
+    std::vector<Gradient> dxs =
+        passed_on(dy, backward == Backward::apart ? op.input_gradient(dy.value, saved, wanted)
+                                                  : op.backward(dy.value, saved, wanted));
     dy = {};
     for (std::size_t i = 0; i < dxs.size(); ++i) {
       Gradient& sum = gradients[slot(producers_[l][i])];
       if (wanted[i]) sum = add_gradients(std::move(sum), std::move(dxs[i]));
     }
   });
+  if (backward == Backward::apart && !saved.empty())
+    times.second_ns = timed_ns([&] { op.weight_gradient(saved); });
+  return times;
 }
 
 PassTimes LayerChain::forward_backward(std::int64_t samples, bool accumulate,
-                                       const BeforeLayer& before) {
+                                       const BeforeLayer& before, Backward backward) {
   PassTimes times;
-  times.backward_ns.resize(ops_.size());
+  const bool apart = backward == Backward::apart;
+  std::vector<double>& first_ns = apart ? times.input_gradient_ns : times.backward_ns;
+  first_ns.resize(ops_.size());
+  if (apart) times.weight_gradient_ns.resize(ops_.size());
   std::vector<Saved> saved(ops_.size());
   Values values(ops_.size() + 1);
   values.front() = input(samples);
@@ -173,7 +185,9 @@ PassTimes LayerChain::forward_backward(std::int64_t samples, bool accumulate,
     if (before) before(l);
     const double had = gradient_bytes(*ops_[l]);
     const WatchedMemory memory;
-    times.backward_ns[l] = backward_ns(l, saved[l], gradients);
+    const PartTimes parts = run_backward(l, saved[l], gradients, backward);
+    first_ns[l] = parts.first_ns;
+    if (apart) times.weight_gradient_ns[l] = parts.second_ns;
     const double made = gradient_bytes(*ops_[l]) - had;
     workspace_bytes_[l] = std::max(workspace_bytes_[l], memory.beyond_start() - made);
   }

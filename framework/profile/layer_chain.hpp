@@ -46,9 +46,15 @@ class LayerChain {
   /// Called before each layer, outside the measured times; may throw to end the pass.
   using BeforeLayer = std::function<void(std::size_t layer)>;
 
+  enum class Backward {
+    whole,
+    apart,  ///< in its two parts: each layer's second one right behind its first
+  };
+
   /// Forward and backward of `samples` samples. `accumulate` adds to the weight gradients of the
   /// pass before, as the later micro-batches of a step do.
-  PassTimes forward_backward(std::int64_t samples, bool accumulate, const BeforeLayer& before = {});
+  PassTimes forward_backward(std::int64_t samples, bool accumulate, const BeforeLayer& before = {},
+                             Backward backward = Backward::whole);
 
   /// Appends to `times` the update by SGD with momentum of part `part` of `parts` of every
   /// parameter, which forms the deferred gradients of the last pass; the chains of one
@@ -68,7 +74,10 @@ class LayerChain {
 
   const at::Tensor& input(std::int64_t samples);
   std::vector<at::Tensor> inputs_of(std::size_t l, Values& values) const;
-  double backward_ns(std::size_t l, Saved& saved, Gradients& gradients);
+  struct PartTimes {
+    double first_ns = 0, second_ns = 0;
+  };
+  PartTimes run_backward(std::size_t l, Saved& saved, Gradients& gradients, Backward backward);
 
   const Model& model_;
   std::vector<std::unique_ptr<LayerOp>> ops_;

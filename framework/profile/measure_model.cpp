@@ -19,8 +19,8 @@ namespace millrace {
 namespace {
 
 // Shares of the time budget. What one part does not need goes to the later ones.
-constexpr double kChoiceWeight = 3, kAloneWeight = 4, kThreadsWeight = 2, kFeaturesWeight = 0.5,
-                 kLoadedWeight = 2;
+constexpr double kChoiceWeight = 3, kAloneWeight = 4, kApartWeight = 0.5, kThreadsWeight = 2,
+                 kFeaturesWeight = 0.5, kLoadedWeight = 2;
 constexpr std::int64_t kChoiceSamples = 16;  ///< implementations are compared at no more than these
 constexpr double kProgressEvery_ns = 1e8;
 
@@ -54,6 +54,9 @@ class Measuring {
   ChainChoice choose(const std::string& name, PinnedThread& core);
   MeasuredCounts measure_chain(const std::string& name, PinnedThread& thread, LayerChain& chain,
                                bool update);
+  /// Empty where no layer's backward comes apart.
+  MeasuredCounts measure_apart(const std::string& name, PinnedThread& thread, LayerChain& chain,
+                               const MeasuredCounts& whole);
   void measure_loaded(std::map<std::string, KindTimes>& times);
   /// Empty where there is one core, or the memory cannot hold a chain for each.
   std::vector<LoadedCore> loaded_cores(const std::map<std::string, KindTimes>& times,
@@ -74,10 +77,10 @@ class Measuring {
 std::vector<double> Measuring::share_weights(const Topology& topology) {
   std::vector<double> weights = {kChoiceWeight};
   for (const CoreKind& kind : topology.kinds) {
-    weights.push_back(kAloneWeight);
+    weights.insert(weights.end(), {kAloneWeight, kApartWeight});
     const auto cores = static_cast<int>(device_cpus(topology, kind).size());
     for (std::size_t width = 0; width < team_widths(cores).size(); ++width) {
-      weights.insert(weights.end(), {kThreadsWeight, kFeaturesWeight});
+      weights.insert(weights.end(), {kThreadsWeight, kApartWeight, kFeaturesWeight});
     }
   }
   weights.push_back(kLoadedWeight);
@@ -104,6 +107,27 @@ MeasuredCounts Measuring::measure_chain(const std::string& name, PinnedThread& t
     return times;
   };
   return measure_counts(pass, counts_, rules(shares_.next()), steady_ns);
+}
+
+/// Once at each count, in little time: the times of the whole stand, and no part of them is less
+/// than what the other leaves (cost_graph.cpp).
+MeasuredCounts Measuring::measure_apart(const std::string& name, PinnedThread& thread,
+                                        LayerChain& chain, const MeasuredCounts& whole) {
+  MeasuringRules once = rules(shares_.next());
+  once.most_passes = 1;
+  bool any = false;
+  for (std::size_t l = 0; l < choice_.size(); ++l)
+    any = any || weight_gradient_bytes_per_sample(job_.facts[l], choice_[l]) > 0;
+  if (!any) return {};
+  const auto pass = [&](std::int64_t samples) {
+    PassTimes times;
+    thread.run([&] {
+      times = chain.forward_backward(samples, accumulates(samples), reporting(name, samples),
+                                     LayerChain::Backward::apart);
+    });
+    return times;
+  };
+  return at_pace_of(whole, measure_counts(pass, counts_, once, steady_ns));
 }
 
 ChainChoice Measuring::choose(const std::string& name, PinnedThread& core) {
@@ -151,6 +175,7 @@ KindTimes Measuring::measure_kind(const CoreKind& kind) {
     times.choice = choice_;
     LayerChain chain(job_.model, job_.facts, times.choice, weights_);
     times.alone = measure_chain(kind.name, core, chain, /*update=*/true);
+    times.apart = measure_apart(kind.name, core, chain, times.alone);
     times.workspace_bytes = chain.workspace_bytes();
   }
   for (const int width : team_widths(static_cast<int>(cpus.size()))) {
@@ -165,8 +190,9 @@ void Measuring::measure_width(const std::string& kind, const std::vector<int>& c
   {
     PinnedThread team(cpus);
     LayerChain chain(job_.model, job_.facts, times.choice, weights_);
-    times.threads[width] =
-        measure_chain(fmt::format("{}, {} threads", kind, width), team, chain, /*update=*/false);
+    const std::string name = fmt::format("{}, {} threads", kind, width);
+    times.threads[width] = measure_chain(name, team, chain, /*update=*/false);
+    times.threads_apart[width] = measure_apart(name, team, chain, times.threads[width]);
   }
   FeatureTeam team(job_.model, job_.facts, times.choice, cpus);
   const std::string name = fmt::format("{}, {} slices", kind, width);

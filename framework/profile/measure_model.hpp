@@ -23,6 +23,9 @@ struct KindTimes {
   std::map<int, MeasuredCounts> threads;   ///< by team width, no update
   std::map<int, MeasuredCounts> features;  ///< by number of cores; 0 for undivided layers
   std::vector<double> loaded;  ///< by layer, time with all cores busy / alone; empty: not measured
+  /// As `alone` and `threads`, the backward part in two; empty where no layer's comes apart.
+  MeasuredCounts apart;
+  std::map<int, MeasuredCounts> threads_apart;
 };
 
 struct MeasuringJob {

@@ -59,12 +59,16 @@ MeasuredCounts::iterator next_repeat(MeasuredCounts& measured, const MeasuringRu
 
 double PassTimes::layer_ns(std::size_t layer) const {
   double sum = 0;
-  for (const auto* part : {&forward_ns, &backward_ns, &update_ns})
+  for (const auto* part :
+       {&forward_ns, &backward_ns, &update_ns, &input_gradient_ns, &weight_gradient_ns})
     if (!part->empty()) sum += (*part)[layer];
   return sum;
 }
 
-double PassTimes::total_ns() const { return sum(forward_ns) + sum(backward_ns) + sum(update_ns); }
+double PassTimes::total_ns() const {
+  return sum(forward_ns) + sum(backward_ns) + sum(update_ns) + sum(input_gradient_ns) +
+         sum(weight_gradient_ns);
+}
 
 double median(std::vector<double> values) {
   if (values.empty()) return 0;
@@ -128,6 +132,23 @@ std::vector<double> layer_curve(const MeasuredCounts& measured,
     curve.push_back(curve.empty() ? ns : std::max(ns, curve.back()));
   }
   return curve;
+}
+
+MeasuredCounts at_pace_of(const MeasuredCounts& whole, MeasuredCounts apart) {
+  for (auto& [samples, passes] : apart) {
+    const auto same = whole.find(samples);
+    if (same == whole.end()) continue;
+    std::vector<double> forwards;
+    for (const PassTimes& pass : same->second) forwards.push_back(sum(pass.forward_ns));
+    const double expected_ns = median(std::move(forwards));
+    for (PassTimes& pass : passes) {
+      const double forward_ns = sum(pass.forward_ns);
+      if (forward_ns <= 0) continue;
+      for (auto* part : {&pass.input_gradient_ns, &pass.weight_gradient_ns})
+        for (double& ns : *part) ns *= expected_ns / forward_ns;
+    }
+  }
+  return apart;
 }
 
 double spread_percent(const MeasuredCounts& measured, std::size_t layer) {

@@ -13,6 +13,8 @@ namespace millrace {
 /// What one pass took, ns by layer; a part that the pass did not have is empty.
 struct PassTimes {
   std::vector<double> forward_ns, backward_ns, update_ns;
+  /// The backward part in two; a layer that does not come apart has 0 in the second.
+  std::vector<double> input_gradient_ns, weight_gradient_ns;
 
   double layer_ns(std::size_t layer) const;
   double total_ns() const;
@@ -55,6 +57,11 @@ using PassPart = std::vector<double> PassTimes::*;
 std::vector<double> layer_curve(const MeasuredCounts& measured,
                                 const std::vector<std::int64_t>& counts, PassPart part,
                                 std::size_t layer);
+
+/// The two parts of backward at the pace of the passes with the whole, which were measured before
+/// them: by what all layers' forward took in both, because a machine's speed drifts and the parts
+/// are measured seldom. Counts that `whole` lacks stay as they are.
+MeasuredCounts at_pace_of(const MeasuredCounts& whole, MeasuredCounts apart);
 
 /// Run-to-run spread of forward + backward of one layer in percent: a robust standard deviation
 /// (1.4826 x median absolute deviation from the median of the count) pooled over the counts.

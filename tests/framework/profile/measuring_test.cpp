@@ -174,5 +174,18 @@ TEST(BudgetShares, AreZeroWhenTimeIsUp) {
   EXPECT_DOUBLE_EQ(shares.next(), 0);
 }
 
+TEST(AtPaceOf, ScalesWhatWasMeasuredOnASlowerMachine) {
+  const auto whole = [](double forward) { return PassTimes{{forward, 2 * forward}, {9, 9}, {}}; };
+  PassTimes apart;
+  apart.forward_ns = {15, 15};  // 30 where the median of the whole is 3 x 5
+  apart.input_gradient_ns = {8, 2};
+  apart.weight_gradient_ns = {6, 0};
+  const MeasuredCounts scaled =
+      at_pace_of({{1, {whole(4), whole(5), whole(100)}}}, {{1, {apart}}, {4, {apart}}});
+  EXPECT_THAT(scaled.at(1)[0].input_gradient_ns, ElementsAre(4, 1));
+  EXPECT_THAT(scaled.at(1)[0].weight_gradient_ns, ElementsAre(3, 0));
+  EXPECT_THAT(scaled.at(4)[0].input_gradient_ns, ElementsAre(8, 2)) << "nothing to compare with";
+}
+
 }  // namespace
 }  // namespace millrace

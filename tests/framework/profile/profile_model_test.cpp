@@ -99,6 +99,21 @@ TEST_F(ProfileModelTest, HasEveryLayerWithPositiveCostsOnEveryKind) {
   }
 }
 
+TEST_F(ProfileModelTest, HasTheTwoPartsOfBackwardWhereItComesApart) {
+  const Profile profile = measure(small_model()).profile;
+  for (const LayerCosts& layer : profile.layers) {
+    SCOPED_TRACE(layer.name);
+    const bool deferred = layer.implementation.begin()->second == "millrace";
+    const bool apart = layer.type == "conv2d" || (layer.type == "linear" && !deferred);
+    EXPECT_EQ(layer.splits_backward(), apart);
+    EXPECT_EQ(layer.weight_gradient_bytes > 0, apart);
+    for (const auto& [kind, ns] : layer.weight_gradient_ns) EXPECT_THAT(ns, Each(Gt(0)));
+    if (layer.threads_ns) {
+      EXPECT_EQ(!layer.threads_ns->weight_gradient.empty(), apart);
+    }
+  }
+}
+
 TEST_F(ProfileModelTest, SaysWhatLayersHoldAndPassOn) {
   const Profile profile = measure(small_model()).profile;
   EXPECT_EQ(profile.layers[0].type, "conv2d");

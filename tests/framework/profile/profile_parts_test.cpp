@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <omp.h>
+#include <torch/nn/modules/activation.h>
 #include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/linear.h>
 
@@ -182,6 +183,21 @@ TEST(LayerChain, CallsBeforeEachLayerAndTimesAll) {
   }
 }
 
+TEST(LayerChain, TimesTheTwoPartsOfBackwardWhereItComesApart) {
+  Model model;
+  model.name = "three";
+  model.sample_shape = {6};
+  model.add("a", torch::nn::Linear(6, 4)).add("relu", torch::nn::ReLU());
+  model.add("b", torch::nn::Linear(4, 2));
+  ScratchWeights weights(model);
+  LayerChain chain(model, check_model(model), {"", "", "millrace"}, weights);
+  const PassTimes times = chain.forward_backward(3, false, {}, LayerChain::Backward::apart);
+  EXPECT_TRUE(times.backward_ns.empty());
+  EXPECT_THAT(times.input_gradient_ns, ElementsAre(Gt(0), Gt(0), Gt(0)));
+  EXPECT_THAT(times.weight_gradient_ns, ElementsAre(Gt(0), 0, 0)) << "b's is in the update";
+  EXPECT_GT(times.total_ns(), times.weight_gradient_ns[0]);
+}
+
 TEST(LayerChain, LeavesTheModelAlone) {
   Model model;
   model.name = "normalised";
@@ -281,6 +297,31 @@ TEST_F(CostGraphTest, OfADeferredGradientHoldsTheMemoryAndTheUpdateOfABatch) {
   EXPECT_DOUBLE_EQ(profile.layers[1].deferred_bytes, 4 * (4 + 2));
   EXPECT_DOUBLE_EQ(profile.layers[1].saved_bytes, 0);
   EXPECT_DOUBLE_EQ(profile.layers[1].update_ns.at("big"), 9);
+}
+
+TEST_F(CostGraphTest, HoldsTheTwoPartsOfBackwardThatWereMeasured) {
+  const auto pass = [](std::vector<double> input, std::vector<double> weight) {
+    PassTimes result;
+    result.input_gradient_ns = std::move(input);
+    result.weight_gradient_ns = std::move(weight);
+    return std::vector<PassTimes>{result};
+  };
+  // Layer a comes apart; with one sample its parts take 2 of the 3 that the whole was seen to take.
+  for (auto& [kind, own] : times)
+    own.apart = {{1, pass({1, 9}, {1, 0})}, {2, pass({4, 9}, {3, 0})}};
+  times["big"].threads_apart[2] = {{1, pass({1, 9}, {1.5, 0})}, {2, pass({1, 9}, {1.5, 0})}};
+  const Profile profile = make_cost_graph(model, facts, topology, 2, times);
+  EXPECT_NO_THROW(check_profile(profile, "made"));
+  const LayerCosts& a = profile.layers[0];
+  EXPECT_THAT(a.input_gradient_ns.at("little"), ElementsAre(1, 4));
+  EXPECT_THAT(a.weight_gradient_ns.at("little"), ElementsAre(2, 3));
+  EXPECT_THAT(a.threads_ns->weight_gradient.at("big").at(2), ElementsAre(1.5, 1.5));
+  EXPECT_DOUBLE_EQ(a.weight_gradient_bytes, 4 * (6 + 4));
+  EXPECT_FALSE(profile.layers[1].splits_backward());
+  EXPECT_DOUBLE_EQ(profile.layers[1].weight_gradient_bytes, 0);
+  const Profile faster = at_speed(profile, 2);
+  EXPECT_THAT(faster.layers[0].weight_gradient_ns.at("big"), ElementsAre(1, 1.5));
+  EXPECT_EQ(at_speed(faster, 0.5), profile);
 }
 
 TEST_F(CostGraphTest, AtAnotherSpeedTimesChangeAndNothingElse) {
