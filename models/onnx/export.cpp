@@ -14,74 +14,16 @@
 #include <vector>
 
 #include "framework/base/file.hpp"
-#include "millrace/errors.hpp"
+#include "models/onnx/export_layer.hpp"
 
 namespace millrace {
 namespace {
 
-namespace nn = torch::nn;
+using namespace onnx_export;
 
 constexpr int kIrVersion = 8, kOpset = 13;
-
-/// Appends to a graph.
-class GraphWriter {
- public:
-  explicit GraphWriter(onnx::GraphProto& graph) : graph_(graph) {}
-
-  onnx::NodeProto& add_node(const std::string& type, const std::string& name,
-                            const std::vector<std::string>& inputs) {
-    onnx::NodeProto& node = *graph_.add_node();
-    node.set_op_type(type);
-    node.set_name(name);
-    for (const std::string& input : inputs) node.add_input(input);
-    node.add_output(name);
-    return node;
-  }
-
-  /// Returns its name.
-  std::string add_initializer(const std::string& name, const at::Tensor& tensor) {
-    const at::Tensor dense = tensor.detach().contiguous();
-    onnx::TensorProto& proto = *graph_.add_initializer();
-    proto.set_name(name);
-    proto.set_data_type(onnx::TensorProto::FLOAT);
-    for (const std::int64_t extent : dense.sizes()) proto.add_dims(extent);
-    proto.set_raw_data(dense.data_ptr(), dense.nbytes());
-    return name;
-  }
-
-  /// A number as an input.
-  std::string add_number(const std::string& name, float value) {
-    onnx::TensorProto& proto = *graph_.add_initializer();
-    proto.set_name(name);
-    proto.set_data_type(onnx::TensorProto::FLOAT);
-    proto.add_float_data(value);
-    return name;
-  }
-
- private:
-  onnx::GraphProto& graph_;
-};
-
-void set(onnx::NodeProto& node, const std::string& name, std::int64_t value) {
-  onnx::AttributeProto& attribute = *node.add_attribute();
-  attribute.set_name(name);
-  attribute.set_type(onnx::AttributeProto::INT);
-  attribute.set_i(value);
-}
-
-void set(onnx::NodeProto& node, const std::string& name, float value) {
-  onnx::AttributeProto& attribute = *node.add_attribute();
-  attribute.set_name(name);
-  attribute.set_type(onnx::AttributeProto::FLOAT);
-  attribute.set_f(value);
-}
-
-void set(onnx::NodeProto& node, const std::string& name, const std::vector<std::int64_t>& values) {
-  onnx::AttributeProto& attribute = *node.add_attribute();
-  attribute.set_name(name);
-  attribute.set_type(onnx::AttributeProto::INTS);
-  for (const std::int64_t value : values) attribute.add_ints(value);
-}
+/// The first that has layer normalisation.
+constexpr int kSequenceOpset = 17;
 
 std::vector<std::int64_t> values(const torch::ExpandingArray<2>& pair) {
   return {pair->begin(), pair->end()};
@@ -91,28 +33,6 @@ std::vector<std::int64_t> values(const torch::ExpandingArray<2>& pair) {
 std::vector<std::int64_t> pads(const torch::ExpandingArray<2>& padding) {
   return {padding->at(0), padding->at(1), padding->at(0), padding->at(1)};
 }
-
-/// One layer on its way into the graph.
-struct LayerExport {
-  GraphWriter& graph;
-  const nn::Module& module;
-  const LayerFacts& facts;
-  std::vector<std::string> inputs;
-
-  onnx::NodeProto& node(const std::string& type) const {
-    return graph.add_node(type, facts.name, inputs);
-  }
-  /// Makes the module's own parameters and buffers inputs.
-  void add_weights(std::initializer_list<std::pair<const char*, at::Tensor>> tensors) {
-    for (const auto& [name, tensor] : tensors)
-      if (tensor.defined())
-        inputs.push_back(graph.add_initializer(facts.name + "." + name, tensor));
-  }
-  [[noreturn]] void refuse(const std::string& what) const {
-    throw ConfigError("export", "layer '" + facts.name + "': " + what +
-                                    " has no ONNX operator here: export .safetensors or .pt");
-  }
-};
 
 void write_conv(LayerExport& layer) {
   const auto& conv = *layer.module.as<nn::Conv2dImpl>();
@@ -131,7 +51,7 @@ void write_conv(LayerExport& layer) {
 
 void write_linear(LayerExport& layer) {
   const auto& linear = *layer.module.as<nn::LinearImpl>();
-  if (layer.facts.input_shape.size() != 1) layer.refuse("a linear layer of more than rows");
+  if (layer.facts.input_shape.size() != 1) return sequence_writers().at("linear")(layer);
   layer.add_weights({{"weight", linear.weight}, {"bias", linear.bias}});
   set(layer.node("Gemm"), "transB", std::int64_t{1});
 }
@@ -207,11 +127,11 @@ void write_dropout(LayerExport& layer) {
   layer.node("Dropout");
 }
 
-const std::map<std::string, std::function<void(LayerExport&)>>& writers() {
+const std::map<std::string, LayerWriter>& writers() {
   const auto plain = [](const char* type) {
     return [type](LayerExport& layer) { layer.node(type); };
   };
-  static const std::map<std::string, std::function<void(LayerExport&)>> all = {
+  static const std::map<std::string, LayerWriter> all = {
       {"conv2d", write_conv},
       {"linear", write_linear},
       {"batch_norm", write_batch_norm},
@@ -229,10 +149,10 @@ const std::map<std::string, std::function<void(LayerExport&)>>& writers() {
 }
 
 void describe(onnx::ValueInfoProto& value, const std::string& name,
-              const std::vector<std::int64_t>& shape) {
+              const std::vector<std::int64_t>& shape, bool ids = false) {
   value.set_name(name);
   onnx::TypeProto::Tensor& type = *value.mutable_type()->mutable_tensor_type();
-  type.set_elem_type(onnx::TensorProto::FLOAT);
+  type.set_elem_type(ids ? onnx::TensorProto::INT64 : onnx::TensorProto::FLOAT);
   type.mutable_shape()->add_dim()->set_dim_param("N");
   for (const std::int64_t extent : shape) type.mutable_shape()->add_dim()->set_dim_value(extent);
 }
@@ -260,19 +180,25 @@ void add_fact(onnx::ModelProto& proto, const std::string& key, const std::vector
       nlohmann::json(values).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
+void write(LayerExport& layer) {
+  for (const auto* all : {&writers(), &sequence_writers()}) {
+    const auto found = all->find(layer.facts.type);
+    if (found != all->end()) return found->second(layer);
+  }
+  layer.refuse("its module");
+}
+
 void write_graph(const Model& model, const std::vector<LayerFacts>& facts,
                  onnx::GraphProto& graph) {
   graph.set_name(model.name);
-  describe(*graph.add_input(), "input", model.sample_shape);
+  describe(*graph.add_input(), "input", model.sample_shape, model.vocabulary > 0);
   GraphWriter writer(graph);
   for (std::size_t l = 0; l < facts.size(); ++l) {
     LayerExport layer{writer, *model.layers[l].module.ptr(), facts[l], {}};
     for (const int from : facts[l].producers)
       layer.inputs.push_back(from == kSample ? "input"
                                              : facts[static_cast<std::size_t>(from)].name);
-    const auto found = writers().find(facts[l].type);
-    if (found == writers().end()) layer.refuse("its module");
-    found->second(layer);
+    write(layer);
   }
   check_names(graph);
   graph.mutable_node(graph.node_size() - 1)->set_output(0, "output");
@@ -287,7 +213,7 @@ void export_onnx(const Model& model, const std::string& file, const OnnxFacts& f
   proto.set_producer_name("millrace");
   onnx::OperatorSetIdProto& opset = *proto.add_opset_import();
   opset.set_domain("");
-  opset.set_version(kOpset);
+  opset.set_version(model.vocabulary > 0 ? kSequenceOpset : kOpset);
   write_graph(model, check_model(model), *proto.mutable_graph());
   add_fact(proto, "classes", facts.classes);
   add_fact(proto, "mean", facts.mean);
