@@ -238,6 +238,50 @@ TEST_F(Trained, WithADamagedCheckpointIsRefused) {
   }
 }
 
+/// Text of one sentence over and over, which a few steps learn.
+class TextTraining : public TrainingTest {
+ protected:
+  void SetUp() override {
+    std::ofstream text(folder_ / "text.txt");
+    for (int i = 0; i < 60; ++i) text << "the owl met a cat.\n";
+  }
+  ProgramResult train(const std::string& out, const std::string& file) {
+    return run({"train", "char-lstm", "--data", file, "--batch", "4", "--epochs", "12",
+                "--optimizer", "adamw", "--lr", "0.01", "--out", out, "--json"});
+  }
+};
+
+TEST_F(TextTraining, TrainsEvaluatesAndGoesOn) {
+  const std::string out = folder_ / "run", text = folder_ / "text.txt";
+  const auto trained = parsed(train(out, text));
+  EXPECT_EQ(trained.at("steps"), 24);
+  EXPECT_EQ(trained.at("accuracy"), nullptr) << "a tenth of the text is less than a sample";
+  const auto evaluated = run({"eval", out, "--json"});
+  EXPECT_EQ(evaluated.exit_code, 2);
+  EXPECT_THAT(evaluated.err, HasSubstr("nothing to validate on"));
+  const auto said = parsed(run({"predict", out, "the owl", "--length", "12", "--json"}));
+  const std::string whole = said.at("predictions").at(0).at("text");
+  EXPECT_THAT(whole, ::testing::StartsWith("the owl"));
+  EXPECT_EQ(whole.size(), 7u + 12u);
+  EXPECT_EQ(run({"predict", out, "the owl", "--length", "12"}).out, whole + "\n") << "the same";
+  EXPECT_EQ(run({"export", out, "-o", folder_ / "lstm.onnx"}).exit_code, 0);
+  EXPECT_EQ(run({"resume", out}).exit_code, 0);
+}
+
+TEST_F(TextTraining, RefusesTextThatDoesNotFit) {
+  const std::string out = folder_ / "run", text = folder_ / "text.txt", other = folder_ / "o.txt";
+  std::ofstream(folder_ / "short.txt") << "too short";
+  const auto refused = train(out, folder_ / "short.txt");
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_THAT(refused.err, AllOf(HasSubstr("9 characters"), HasSubstr("129")));
+  parsed(train(out, text));
+  std::ofstream(other) << std::string(2000, 'Z');
+  const auto unknown = run({"eval", out, "--data", other});
+  EXPECT_EQ(unknown.exit_code, 2);
+  EXPECT_THAT(unknown.err, HasSubstr("'Z' at byte 0"));
+  EXPECT_THAT(run({"predict", out, "Zebra"}).err, HasSubstr("'Z' at byte 0"));
+}
+
 class Planning : public TrainingTest {};
 
 std::vector<std::string> layers_of(const nlohmann::json& plan) {

@@ -75,6 +75,7 @@ TEST_P(EveryNetwork, IsValidAndKeepsTheShapes) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Zoo, EveryNetwork, every_network(), test_name);
+INSTANTIATE_TEST_SUITE_P(Text, EveryNetwork, ::testing::Values("char-gpt", "char-lstm"), test_name);
 
 TEST(ExportOnnx, KeepsWhatOperatorsAreTold) {
   const onnx::ModelProto proto = exported(make_model("resnet18", 10));

@@ -148,6 +148,9 @@ class CharLSTM(nn.Module):
         return self.head(x)
 
 
+TEXT = {"char-gpt": CharGPT, "char-lstm": CharLSTM}
+
+
 def ids(name, rows, columns, below):
     values = (numbers(name, rows * columns) + 1) / 2 * below
     return torch.from_numpy(values.astype(numpy.int64)).reshape(rows, columns)
@@ -189,7 +192,7 @@ def gradients_of(net):
 
 
 def text_reference(name):
-    net = in_double({"char-gpt": CharGPT, "char-lstm": CharLSTM}[name](10))
+    net = in_double(TEXT[name](10))
     outputs = net(ids("input", 2, 128, 10))
     labels = ids("label", 2, 128, 10)
     loss = nn.functional.cross_entropy(outputs.flatten(0, 1), labels.flatten())
@@ -254,7 +257,7 @@ def main():
         "squeezenet1_1", "mobilenet_v2", "googlenet", "inception_v3", "densenet121",
     ):  # fmt: skip
         write(name, reference(name))
-    for name in ("char-gpt", "char-lstm"):
+    for name in TEXT:
         write(name, text_reference(name))
 
 

@@ -16,11 +16,20 @@ import make
 
 
 def difference(weights, network):
-    net, _ = make.network(pathlib.Path(weights).stem)
-    net.load_state_dict(load_file(weights), strict=True)
+    state, name = load_file(weights), pathlib.Path(weights).stem
+    if name in make.TEXT:
+        net = make.TEXT[name](len(state["transformer.wte.weight" if "gpt" in name else "embedding.weight"]))
+    else:
+        net, _ = make.network(name)
+    net.load_state_dict(state, strict=True)
     session = onnxruntime.InferenceSession(network)
-    shape = session.get_inputs()[0].shape[1:]
-    inputs = numpy.random.default_rng(1).standard_normal((3, *shape), dtype=numpy.float32)
+    described = session.get_inputs()[0]
+    random = numpy.random.default_rng(1)
+    shape = (3, *described.shape[1:])
+    if "int64" in described.type:
+        inputs = random.integers(0, 10, shape)
+    else:
+        inputs = random.standard_normal(shape, dtype=numpy.float32)
     with torch.no_grad():
         expected = net.eval()(torch.from_numpy(inputs)).numpy()
     found = session.run(None, {"input": inputs})[0]
