@@ -1,15 +1,11 @@
 #include <ATen/Parallel.h>
-#include <ATen/ops/_softmax.h>
-#include <ATen/ops/_softmax_backward_data.h>
-#include <ATen/ops/addmm.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/full.h>
 #include <ATen/ops/mm.h>
 
 #include <cmath>
-#include <limits>
 
 #include "framework/layers/ops.hpp"
+#include "kernels/causal_softmax/causal_softmax.hpp"
 #include "millrace/sequence.hpp"
 
 namespace millrace {
@@ -29,31 +25,27 @@ class AttentionOp final : public SingleInputOp {
   at::Tensor forward(const at::Tensor& x, const DrawKey&, bool, Saved* saved, bool) override {
     const std::int64_t n = x.size(0), positions = x.size(1);
     const at::Tensor y = at::empty({n, positions, x.size(2) / 3}, x.options());
-    const at::Tensor weights =
+    const at::Tensor kept =
         saved ? at::empty({n, heads_, positions, positions}, x.options()) : at::Tensor();
-    const at::Tensor later =
-        at::full({positions, positions}, -std::numeric_limits<float>::infinity(), x.options())
-            .triu(1);
     for_each_head(n, [&](std::int64_t sample, std::int64_t h) {
       const Head head = head_of(x[sample], h);
-      const at::Tensor scores =
-          at::addmm(later, head.queries, head.keys.t(), 1, scale(head.queries));
-      const at::Tensor shares = at::_softmax(scores, -1, false);
+      at::Tensor shares = saved ? kept[sample][h] : at::empty({positions, positions}, x.options());
+      at::mm_out(shares, head.queries, head.keys.t());
+      kernels::causal_softmax_cpu(shares.data_ptr<float>(), positions, scale(head));
       at::Tensor result = columns(y[sample], h);
       at::mm_out(result, shares, head.values);
-      if (saved) weights[sample][h].copy_(shares);
     });
-    if (saved) *saved = {x, weights};
+    if (saved) *saved = {x, kept};
     return y;
   }
 
   at::Tensor backward(const at::Tensor& dy, Saved& saved, bool input_gradient) override {
-    const at::Tensor x = std::move(saved[0]), weights = std::move(saved[1]);
+    const at::Tensor x = std::move(saved[0]), shares = std::move(saved[1]);
     saved.clear();
     if (!input_gradient) return {};
     const at::Tensor dx = at::empty(x.sizes(), x.options());
     for_each_head(x.size(0), [&](std::int64_t sample, std::int64_t h) {
-      backward_of(head_of(x[sample], h), weights[sample][h], columns(dy[sample], h),
+      backward_of(head_of(x[sample], h), shares[sample][h], columns(dy[sample], h),
                   head_of(dx[sample], h));
     });
     return dx;
@@ -67,8 +59,8 @@ class AttentionOp final : public SingleInputOp {
     });
   }
 
-  static double scale(const at::Tensor& queries) {
-    return 1 / std::sqrt(static_cast<double>(queries.size(1)));
+  static float scale(const Head& head) {
+    return static_cast<float>(1 / std::sqrt(static_cast<double>(head.queries.size(1))));
   }
 
   at::Tensor columns(const at::Tensor& rows, std::int64_t h) const {
@@ -86,9 +78,9 @@ class AttentionOp final : public SingleInputOp {
   static void backward_of(const Head& head, const at::Tensor& shares, const at::Tensor& dy,
                           Head to) {
     at::mm_out(to.values, shares.t(), dy);
-    const at::Tensor d_scores =
-        at::_softmax_backward_data(at::mm(dy, head.values.t()), shares, -1, at::kFloat)
-            .mul_(scale(head.queries));
+    const at::Tensor d_scores = at::mm(dy, head.values.t());
+    kernels::causal_softmax_gradient_cpu(shares.data_ptr<float>(), d_scores.data_ptr<float>(),
+                                         shares.size(0), scale(head));
     at::mm_out(to.queries, d_scores, head.keys);
     at::mm_out(to.keys, d_scores.t(), head.queries);
   }
