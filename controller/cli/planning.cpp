@@ -63,7 +63,7 @@ PlanRequest plan_request(const RunConfig& config) {
 std::int64_t classes_of(const RunConfig& config) {
   if (config.data.empty())
     return is_model_file(config.model) ? 0 : model_info(config.model).default_classes;
-  if (reads_text(config.model)) return std::ssize(open_text({.path = config.data}).characters);
+  if (reads_text(config.model)) return std::ssize(characters_in(config.data));
   const DataSplit split =
       open_data({.path = config.data, .seed = config.seed, .skip_bad = config.skip_bad_images});
   return static_cast<std::int64_t>(split.train->class_names().size());

@@ -29,6 +29,12 @@ torch::Tensor PlaceEmbeddingImpl::forward(const torch::Tensor& x) {
   return x + weight.narrow(0, 0, x.size(1));
 }
 
+CausalAttentionImpl::CausalAttentionImpl(std::int64_t heads) : heads_(heads) {
+  if (heads < 1)
+    throw ConfigError("model",
+                      "attention with " + std::to_string(heads) + " heads: give it at least 1");
+}
+
 torch::Tensor CausalAttentionImpl::forward(const torch::Tensor& queries_keys_values) {
   const std::int64_t n = queries_keys_values.size(0), positions = queries_keys_values.size(1);
   const std::int64_t width = queries_keys_values.size(2) / 3, depth = width / heads_;

@@ -48,12 +48,12 @@ class PlaceEmbeddingOp final : public SingleInputOp {
     return may_overwrite_input ? at::Tensor(x).add_(places) : x + places;
   }
 
-  at::Tensor backward(const at::Tensor& dy, Saved&, bool) override {
+  at::Tensor backward(const at::Tensor& dy, Saved&, bool input_gradient) override {
     const auto [gradient, beta] = parameters_.target(0);
     at::Tensor used = gradient.narrow(0, 0, dy.size(1));
     if (beta == 0) gradient.zero_();
     used.add_(dy.sum(0));
-    return dy;
+    return input_gradient ? dy : at::Tensor();
   }
 };
 

@@ -38,8 +38,8 @@ class ScratchWeights {
 /// Not thread-safe; runs on the calling thread and its OpenMP team.
 class LayerChain {
  public:
-  /// `model` and `weights` must outlive the chain, and `replicas`: the other chains that compute parts of the
-  /// same batch at the same time; null: there is none.
+  /// `model` and `weights` must outlive the chain, and `replicas`: the other chains that compute
+  /// parts of the same batch at the same time; null: there is none.
   LayerChain(const Model& model, const std::vector<LayerFacts>& facts, const ChainChoice& choice,
              ScratchWeights& weights, Replicas* replicas = nullptr);
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <set>
+#include <string_view>
 #include <unordered_map>
 
 #include "framework/base/file.hpp"
@@ -41,10 +42,17 @@ std::string quoted(const std::string& character) {
   return fmt::format("the character 0x{:02x}", character[0]);
 }
 
-/// Of one part of the data.
+/// A file as it is read.
 struct Part {
   std::string origin, text;
 };
+
+Part read_part(const fs::path& file) {
+  constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+  Part part{file.string(), read_file(file, "data")};
+  if (part.text.starts_with(kByteOrderMark)) part.text.erase(0, kByteOrderMark.size());
+  return part;
+}
 
 std::vector<fs::path> text_files(const fs::path& folder) {
   std::vector<fs::path> files;
@@ -55,82 +63,99 @@ std::vector<fs::path> text_files(const fs::path& folder) {
   return files;
 }
 
-std::optional<Part> read_split(const fs::path& folder) {
+/// Where the text is.
+struct Files {
+  std::vector<fs::path> train;
+  std::optional<fs::path> validation;
+};
+
+std::optional<fs::path> validation_in(const fs::path& folder) {
   for (const char* name : {"val.txt", "validation.txt", "test.txt"})
-    if (fs::is_regular_file(folder / name))
-      return Part{(folder / name).string(), read_file(folder / name, "data")};
+    if (fs::is_regular_file(folder / name)) return folder / name;
   return std::nullopt;
 }
 
-/// Training text, and validation text where it is apart.
-std::pair<Part, std::optional<Part>> read_parts(const fs::path& path) {
+Files find_files(const fs::path& path) {
   const fs::file_status status = fs::status(path);
   if (!fs::exists(status)) refuse_data(path, "there is no such file or folder: check --data");
-  if (fs::is_regular_file(status)) return {{path.string(), read_file(path, "data")}, std::nullopt};
+  if (fs::is_regular_file(status)) return {{path}, std::nullopt};
   if (!fs::is_directory(status)) refuse_data(path, "is neither a file nor a folder");
   if (const fs::path train = path / "train.txt"; fs::is_regular_file(train))
-    return {{train.string(), read_file(train, "data")}, read_split(path)};
+    return {{train}, validation_in(path)};
   const std::vector<fs::path> files = text_files(path);
   if (files.empty()) {
     refuse_data(path, "has no text: give a file, or a folder with train.txt or other .txt files");
   }
-  Part all{path.string(), ""};
-  for (const fs::path& file : files) all.text += read_file(file, "data");
-  return {all, std::nullopt};
+  return {files, std::nullopt};
 }
 
-std::vector<std::string> characters_of(const std::vector<const Part*>& parts) {
+std::vector<Part> read_parts(const Files& files) {
+  std::vector<Part> parts;
+  for (const fs::path& file : files.train) parts.push_back(read_part(file));
+  if (files.validation) parts.push_back(read_part(*files.validation));
+  return parts;
+}
+
+std::vector<std::string> characters_of(const std::vector<Part>& parts, const std::string& path) {
   std::set<std::string> found;  // UTF-8 sorts as code points do
-  for (const Part* part : parts)
-    visit_characters(part->text, part->origin, [&](std::string character, std::size_t) {
+  for (const Part& part : parts)
+    visit_characters(part.text, part.origin, [&](std::string character, std::size_t) {
       found.insert(std::move(character));
     });
-  const std::string& origin = parts.front()->origin;
   if (found.size() < 2)
-    refuse_data(origin, fmt::format("has {} different characters: nothing to learn", found.size()));
+    refuse_data(path, fmt::format("has {} different characters, a model tells 2 apart at least: "
+                                  "give more text",
+                                  found.size()));
   if (found.size() > kMostCharacters)
-    refuse_data(origin, fmt::format("has {} different characters, at most {} are told apart",
-                                    found.size(), kMostCharacters));
+    refuse_data(path, fmt::format("has {} different characters, at most {} are told apart: give "
+                                  "text of fewer",
+                                  found.size(), kMostCharacters));
   return {found.begin(), found.end()};
 }
 
 }  // namespace
 
-std::vector<std::int32_t> encode(const std::string& text,
-                                 const std::vector<std::string>& characters,
-                                 const std::string& origin) {
-  std::unordered_map<std::string, std::int32_t> ids;
-  for (const std::string& character : characters)
-    ids.emplace(character, static_cast<std::int32_t>(ids.size()));
-  std::vector<std::int32_t> result;
-  result.reserve(text.size());
+std::vector<std::uint16_t> encode(const std::string& text,
+                                  const std::vector<std::string>& characters,
+                                  const std::string& origin) {
+  std::unordered_map<std::string, std::uint16_t> ids;
+  for (std::size_t id = 0; id < characters.size(); ++id)
+    ids.emplace(characters[id], static_cast<std::uint16_t>(id));
+  std::vector<std::uint16_t> result;
   visit_characters(text, origin, [&](const std::string& character, std::size_t at) {
     const auto found = ids.find(character);
     if (found == ids.end()) {
       refuse_data(origin,
-                  fmt::format("has {} at byte {}, which is not among the {} characters that "
-                              "the model was trained on",
+                  fmt::format("has {} at byte {}, which is not among the {} characters that the "
+                              "model was trained on: leave it out, or train a model with it",
                               quoted(character), at, characters.size()));
     }
     result.push_back(found->second);
   });
+  result.shrink_to_fit();
   return result;
 }
 
+std::vector<std::string> characters_in(const std::string& path) try {
+  return characters_of(read_parts(find_files(path)), path);
+} catch (const fs::filesystem_error& failure) {
+  refuse_data(failure.path1(), "cannot be read: " + failure.code().message());
+}
+
 Text open_text(const TextRequest& request) try {
-  auto [train, validation] = read_parts(request.path);
-  std::vector<const Part*> parts{&train};
-  if (validation) parts.push_back(&*validation);
-  Text text{request.characters ? *request.characters : characters_of(parts), {}, {}};
-  text.train = encode(train.text, text.characters, train.origin);
-  if (validation) {
-    text.validation = encode(validation->text, text.characters, validation->origin);
-    return text;
+  const Files files = find_files(request.path);
+  const std::vector<Part> parts = read_parts(files);
+  Text text{request.characters ? *request.characters : characters_of(parts, request.path), {}, {}};
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const auto ids = encode(parts[i].text, text.characters, parts[i].origin);
+    auto& to = i < files.train.size() ? text.train : text.validation;
+    to.insert(to.end(), ids.begin(), ids.end());
   }
+  if (files.validation) return text;
   const auto held = static_cast<std::ptrdiff_t>(request.validation_fraction *
                                                 static_cast<double>(text.train.size()));
   text.validation.assign(text.train.end() - held, text.train.end());
-  text.train.erase(text.train.end() - held, text.train.end());
+  text.train.resize(text.train.size() - static_cast<std::size_t>(held));
   return text;
 } catch (const fs::filesystem_error& failure) {
   refuse_data(failure.path1(), "cannot be read: " + failure.code().message());

@@ -7,6 +7,7 @@
 #include <torch/nn/modules/linear.h>
 #include <torch/nn/modules/pooling.h>
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -22,8 +23,7 @@ namespace {
 using namespace onnx_export;
 
 constexpr int kIrVersion = 8, kOpset = 13;
-/// The first that has layer normalisation.
-constexpr int kSequenceOpset = 17;
+constexpr int kLayerNormOpset = 17;  // the first that has it
 
 std::vector<std::int64_t> values(const torch::ExpandingArray<2>& pair) {
   return {pair->begin(), pair->end()};
@@ -166,7 +166,8 @@ void check_names(const onnx::GraphProto& graph) {
                                     "': give the layer of that name another one");
   };
   for (const auto& tensor : graph.initializer()) add(tensor.name());
-  for (const auto& node : graph.node()) add(node.name());
+  for (const auto& node : graph.node())
+    for (const auto& made : node.output()) add(made);
 }
 
 /// As JSON, which other programs read without a rule of ours.
@@ -213,8 +214,12 @@ void export_onnx(const Model& model, const std::string& file, const OnnxFacts& f
   proto.set_producer_name("millrace");
   onnx::OperatorSetIdProto& opset = *proto.add_opset_import();
   opset.set_domain("");
-  opset.set_version(model.vocabulary > 0 ? kSequenceOpset : kOpset);
-  write_graph(model, check_model(model), *proto.mutable_graph());
+  const std::vector<LayerFacts> layers = check_model(model);
+  const bool normalises = std::any_of(layers.begin(), layers.end(), [](const LayerFacts& layer) {
+    return layer.type == "layer_norm";
+  });
+  opset.set_version(normalises ? kLayerNormOpset : kOpset);
+  write_graph(model, layers, *proto.mutable_graph());
   add_fact(proto, "classes", facts.classes);
   add_fact(proto, "mean", facts.mean);
   add_fact(proto, "deviation", facts.deviation);

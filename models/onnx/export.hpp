@@ -15,7 +15,7 @@ struct OnnxFacts {
       deviation;  ///< per channel: the input is (pixel / 255 - mean) / deviation
 };
 
-/// Writes network and weights, opset 13 (of token ids 17), batches of any size N: input "input"
+/// Writes network and weights, opset 13 (with layer normalisation 17), batches of any size N: input "input"
 /// [N, sample shape], output "output", weights under their own names. Dropout and batch
 /// normalisation as in evaluation. The facts are in metadata_props, each an array of JSON:
 /// "millrace.classes", "millrace.mean", "millrace.deviation". The file is complete or absent, and

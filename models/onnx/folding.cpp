@@ -72,7 +72,13 @@ torch::Tensor fold_gather(const NodeReader& node) {
 
 torch::Tensor fold_concat(const NodeReader& node) {
   std::vector<torch::Tensor> parts;
-  for (int i = 0; i < node.proto().input_size(); ++i) parts.push_back(input(node, i));
+  std::int64_t count = 0;
+  for (int i = 0; i < node.proto().input_size(); ++i) {
+    parts.push_back(input(node, i));
+    count += parts.back().numel();
+    if (count > kMostNumbers)
+      node.refuse(fmt::format("makes a constant of more than {} numbers", kMostNumbers));
+  }
   return torch::cat(parts, node.integer("axis", 0));
 }
 

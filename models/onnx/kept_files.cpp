@@ -75,12 +75,17 @@ void OnnxFiles::write(const std::string& file) const {
   onnx::ModelProto network = opened_->network;
   AtomicFile data(file + ".data", "onnx");
   auto range = opened_->data.begin();
+  std::map<std::tuple<const InputFile*, std::int64_t, std::int64_t>, std::int64_t> written;
   std::int64_t offset = 0;
   onnx_import::for_each_tensor(*network.mutable_graph(), [&](onnx::TensorProto& tensor) {
     if (!is_external(tensor)) return;
-    append(*range->file, range->offset, range->bytes, data);
-    relocate(tensor, fs::path(file + ".data").filename().string(), offset, range->bytes);
-    offset += (range++)->bytes;
+    const DataRange& from = *range++;
+    const auto [place, is_new] =
+        written.try_emplace({&*from.file, from.offset, from.bytes}, offset);
+    relocate(tensor, fs::path(file + ".data").filename().string(), place->second, from.bytes);
+    if (!is_new) return;  // tensors may share their values
+    append(*from.file, from.offset, from.bytes, data);
+    offset += from.bytes;
   });
   data.commit();
   write_file_atomically(file, network.SerializeAsString(), "onnx");

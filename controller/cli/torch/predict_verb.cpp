@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "controller/cli/output.hpp"
@@ -62,26 +63,30 @@ std::string present(const std::vector<Prediction>& predictions, bool json) {
   return json ? json_text({{"predictions", list}}) : text;
 }
 
-/// The first id up to which the probabilities sum to more than `draw`, which is 0..1.
+/// The first id up to which the probabilities sum to more than `draw`, which is 0..1; where they
+/// sum to less, by round-off, the last that is possible.
 std::int64_t id_at(const torch::Tensor& probabilities, double draw) {
   const float* const p = probabilities.data_ptr<float>();
   double sum = 0;
-  for (std::int64_t id = 0; id < probabilities.numel(); ++id)
+  std::int64_t possible = -1;
+  for (std::int64_t id = 0; id < probabilities.numel(); ++id) {
+    if (p[id] > 0) possible = id;
     if ((sum += p[id]) > draw) return id;
-  return probabilities.numel() - 1;
+  }
+  if (possible >= 0 && std::isfinite(sum)) return possible;
+  throw ConfigError("predict",
+                    "the model's outputs are no numbers: its training diverged, train "
+                    "again with a lower --lr");
 }
 
 /// Draws each character by the probability that the model gives it behind those before it, of
 /// which it sees as many as a sample has.
-std::string go_on(const TrainedModel& trained, const std::string& beginning,
+std::string go_on(const TrainedModel& trained, std::vector<std::int64_t> ids,
                   const PredictCommand& command) {
   const std::vector<std::string>& characters = trained.facts.classes;
-  const auto begun = encode(beginning, characters, "\"" + beginning + "\"");
-  if (begun.empty()) throw ConfigError("usage", "a text to go on with has at least 1 character");
-  std::vector<std::int64_t> ids(begun.begin(), begun.end());
   const std::int64_t window = trained.model.sample_shape.front();
   Draws draws{command.seed};
-  std::string text = beginning;
+  std::string text;
   for (std::int64_t i = 0; i < command.length; ++i) {
     const auto seen = std::min(window, std::ssize(ids));
     const std::vector<std::int64_t> last(ids.end() - seen, ids.end());
@@ -93,12 +98,25 @@ std::string go_on(const TrainedModel& trained, const std::string& beginning,
   return text;
 }
 
+/// Of each beginning; what cannot be read is refused before anything is drawn.
+std::vector<std::vector<std::int64_t>> ids_of(const TrainedModel& trained,
+                                              const std::vector<std::string>& beginnings) {
+  std::vector<std::vector<std::int64_t>> result;
+  for (const std::string& beginning : beginnings) {
+    const auto ids = encode(beginning, trained.facts.classes, "\"" + beginning + "\"");
+    if (ids.empty()) throw ConfigError("usage", "a text to go on with has at least 1 character");
+    result.emplace_back(ids.begin(), ids.end());
+  }
+  return result;
+}
+
 std::string present_texts(const TrainedModel& trained, const PredictCommand& command, bool json) {
+  const auto begun = ids_of(trained, command.inputs);
   Json list = Json::array();
   std::string all;
-  for (const std::string& beginning : command.inputs) {
-    const std::string text = go_on(trained, beginning, command);
-    list.push_back({{"beginning", beginning}, {"text", text}});
+  for (std::size_t i = 0; i < begun.size(); ++i) {
+    const std::string text = command.inputs[i] + go_on(trained, begun[i], command);
+    list.push_back({{"beginning", command.inputs[i]}, {"text", text}});
     all += text + "\n";
   }
   return json ? json_text({{"predictions", list}}) : all;

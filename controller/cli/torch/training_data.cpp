@@ -90,7 +90,12 @@ TrainingData open_characters(const RunConfig& config, std::int64_t length,
                                           "give more text",
                                           data.folder, train, length + 1));
   }
-  if (data.validation->size() == 0) data.validation = nullptr;
+  if (data.validation->size() == 0) {
+    log_warning("data", fmt::format("{} has {} characters to validate on, a sample takes {}: none "
+                                    "is validated",
+                                    data.folder, validation, length + 1));
+    data.validation = nullptr;
+  }
   log_info("data", fmt::format("{} (text of {} different characters): {} characters to train, {} "
                                "to validate",
                                data.folder, data.classes.size(), train, validation));

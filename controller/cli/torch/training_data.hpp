@@ -20,9 +20,9 @@ struct TrainingData {
   Normalisation normalisation;                ///< of images
 };
 
-/// Opens config.data as the model reads it, or makes the generated set in the cache folder. `facts`: the checkpoint whose
-/// normalisation is kept and whose classes the set must have; null for a fresh model.
-/// Throws ConfigError (tag "data").
+/// Opens config.data as the model reads it, or makes the generated set in the cache folder.
+/// `facts`: the checkpoint whose normalisation is kept and whose classes the set must have; null
+/// for a fresh model. Throws ConfigError (tag "data").
 TrainingData open_training_data(const RunConfig& config, const TrainingFacts* facts = nullptr);
 
 /// For training and for validation: `step`'s batch, decoded on its cores.

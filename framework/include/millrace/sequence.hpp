@@ -35,8 +35,8 @@ TORCH_MODULE(PlaceEmbedding);
 /// the linear layers before and behind it are layers of their own.
 class CausalAttentionImpl final : public torch::nn::Cloneable<CausalAttentionImpl> {
  public:
-  /// width must be a multiple of heads.
-  explicit CausalAttentionImpl(std::int64_t heads) : heads_(heads) {}
+  /// heads >= 1, and width must be a multiple of it. Throws ConfigError (tag "model").
+  explicit CausalAttentionImpl(std::int64_t heads);
   void reset() override {}
   torch::Tensor forward(const torch::Tensor& queries_keys_values);
 

@@ -23,9 +23,9 @@ void write_text(const std::filesystem::path& path, const std::string& text) {
   write_file(path, Bytes(text.begin(), text.end()));
 }
 
-std::string decoded(const Text& text, const std::vector<std::int32_t>& ids) {
+std::string decoded(const Text& text, const std::vector<std::uint16_t>& ids) {
   std::string result;
-  for (const std::int32_t id : ids) result += text.characters.at(static_cast<std::size_t>(id));
+  for (const std::uint16_t id : ids) result += text.characters.at(static_cast<std::size_t>(id));
   return result;
 }
 
@@ -71,6 +71,24 @@ TEST_F(Texts, FilesOfAFolderAreJoinedByName) {
   EXPECT_EQ(decoded(text, text.train), "hello world");
 }
 
+TEST_F(Texts, ByteOrderMarksArePassedOver) {
+  write_text(folder_ / "1.txt",
+             "\xef\xbb\xbf"
+             "ab");
+  write_text(folder_ / "2.txt",
+             "\xef\xbb\xbf"
+             "ba");
+  const Text text = open_text({.path = folder_.path(), .validation_fraction = 0});
+  EXPECT_EQ(decoded(text, text.train), "abba");
+  EXPECT_THAT(characters_in(folder_.path()), ElementsAre("a", "b"));
+}
+
+TEST_F(Texts, FileOfAFolderIsNamedWithItsPlace) {
+  write_text(folder_ / "1.txt", "hello");
+  write_text(folder_ / "2.txt", "w\xf6rld");
+  EXPECT_THAT(refusal(folder_.path()), AllOf(HasSubstr("2.txt"), HasSubstr("at byte 1 (0xf6)")));
+}
+
 TEST_F(Texts, ModelsCharactersAreKept) {
   write_text(folder_ / "one.txt", "cab");
   const std::vector<std::string> known = {"c", "b", "a", "z"};
@@ -106,8 +124,8 @@ class Stretches : public ::testing::Test {
     samples_.fill(key, training, filled.inputs.data(), filled.labels.data());
     return filled;
   }
-  static std::vector<std::int32_t> numbers(int count) {
-    std::vector<std::int32_t> result(static_cast<std::size_t>(count));
+  static std::vector<std::uint16_t> numbers(int count) {
+    std::vector<std::uint16_t> result(static_cast<std::size_t>(count));
     std::iota(result.begin(), result.end(), 0);
     return result;
   }
