@@ -21,7 +21,7 @@ class Neighbours {
 
   /// The only reader of layer l, which reads nothing else; none: -1.
   int behind(std::size_t l) const {
-    if (layers_[l].readers.size() != 1) return -1;
+    if (layers_[l].readers.empty() || layers_[l].uses() != 1) return -1;
     const int reader = layers_[l].readers.front();
     return layers_[static_cast<std::size_t>(reader)].producers.size() == 1 ? reader : -1;
   }

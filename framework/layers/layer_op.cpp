@@ -92,7 +92,7 @@ double input_elements(const std::vector<LayerFacts>& layers, std::size_t l) {
 /// As fusions() has it.
 bool follows_batch_norm(const std::vector<LayerFacts>& layers, std::size_t l) {
   const LayerFacts* const before = producer(layers, l, 0);
-  return before && before->type == "batch_norm" && before->readers.size() == 1;
+  return before && before->type == "batch_norm" && before->uses() == 1;
 }
 
 /// Some layer that reads the output keeps it.
@@ -104,7 +104,7 @@ bool input_is_kept(const std::vector<LayerFacts>& layers, std::size_t l) {
     const bool view = layers[r].type == "flatten" || layers[r].type == "identity";
     if (view ? input_is_kept(layers, r) : !drop.contains(layers[r].type)) return true;
   }
-  return layers[l].readers.empty();  // the loss has it
+  return layers[l].readers.empty() || layers[l].auxiliary_weight > 0;  // the loss has it
 }
 
 }  // namespace

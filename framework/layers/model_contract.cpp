@@ -8,6 +8,7 @@
 #include <c10/util/Exception.h>
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 
 #include "framework/layers/module_facts.hpp"
@@ -88,7 +89,7 @@ int producer(const Model& model, std::size_t reader, const std::string& name) {
                     "', which is no layer: name one that was added before");
 }
 
-/// Facts with names, producers and readers alone.
+/// Facts with names, producers and readers.
 std::vector<LayerFacts> link_layers(const Model& model) {
   std::vector<LayerFacts> layers(model.layers.size());
   for (std::size_t l = 0; l < layers.size(); ++l) {
@@ -102,13 +103,57 @@ std::vector<LayerFacts> link_layers(const Model& model) {
   return layers;
 }
 
+/// The layer whose output is auxiliary.
+LayerFacts& auxiliary_layer(const Model& model, const AuxiliaryOutput& output,
+                            std::vector<LayerFacts>& layers) {
+  const auto found = std::find_if(layers.begin(), layers.end(), [&](const LayerFacts& layer) {
+    return layer.name == output.layer;
+  });
+  const std::string name = "auxiliary output '" + output.layer + "'";
+  if (found == layers.end()) refuse(model, name + " is no layer: name one that was added");
+  if (found == layers.end() - 1) {
+    refuse(model, name + " is the last layer, whose output goes to the loss anyway: leave it out");
+  }
+  if (found->auxiliary_weight > 0) refuse(model, name + " is named twice: give it one weight");
+  if (!std::isfinite(output.weight) || output.weight <= 0) {
+    refuse(model, name + " has the weight " + std::to_string(output.weight) +
+                      ": it must be a number above 0, such as 0.3 (the last layer's is 1)");
+  }
+  return *found;
+}
+
+/// Who goes to the loss beside the last layer, and who is there for those alone.
+void add_auxiliary(const Model& model, std::vector<LayerFacts>& layers) {
+  for (const AuxiliaryOutput& output : model.auxiliary)
+    auxiliary_layer(model, output, layers).auxiliary_weight = output.weight;
+  std::vector<bool> needed(layers.size(), false);
+  needed.back() = true;
+  for (std::size_t l = layers.size(); l-- > 0;) {
+    layers[l].training_only = !needed[l];
+    if (!needed[l]) continue;
+    for (const int from : layers[l].producers)
+      if (from != kSample) needed[static_cast<std::size_t>(from)] = true;
+  }
+}
+
 void check_all_read(const Model& model, const std::vector<LayerFacts>& layers) {
   for (std::size_t l = 0; l + 1 < layers.size(); ++l) {
-    if (!layers[l].readers.empty()) continue;
+    if (!layers[l].readers.empty() || layers[l].auxiliary_weight > 0) continue;
     refuse(model, quoted(model.layers[l]) +
                       " is read by no layer, and only the last one's output goes to the loss: name "
-                      "it among some layer's inputs, or leave it out");
+                      "it among some layer's inputs or the model's auxiliary outputs, or leave it "
+                      "out");
   }
+}
+
+/// All that the names say.
+std::vector<LayerFacts> graph_of(const Model& model) {
+  check_sample_shape(model);
+  check_names(model);
+  std::vector<LayerFacts> layers = link_layers(model);
+  add_auxiliary(model, layers);
+  check_all_read(model, layers);
+  return layers;
 }
 
 /// Plain training and a plan would differ in what the other readers find.
@@ -117,9 +162,10 @@ void check_in_place(const Model& model, const std::vector<LayerFacts>& layers) {
     const int from = layers[l].producers.front();
     if (from == kSample || !works_in_place(*model.layers[l].module.ptr())) continue;
     const LayerFacts& written = layers[static_cast<std::size_t>(from)];
-    if (written.readers.size() == 1) continue;
+    if (written.uses() == 1) continue;
+    const std::string others = written.readers.size() > 1 ? "other layers read" : "the loss reads";
     refuse(model, quoted(model.layers[l]) + " works in place on the output of '" + written.name +
-                      "', which other layers read, too: make it with inplace(false)");
+                      "', which " + others + ", too: make it with inplace(false)");
   }
 }
 
@@ -185,6 +231,17 @@ void check_classes(const Model& model, const Shape& output) {
                     wanted + ": fit the last layer, or give the model a loss");
 }
 
+/// Of one shape, so that the loss and the targets fit all of them.
+void check_auxiliary_shapes(const Model& model, const std::vector<LayerFacts>& layers) {
+  const Shape& wanted = layers.back().output_shape;
+  for (const LayerFacts& layer : layers) {
+    if (layer.auxiliary_weight == 0 || layer.output_shape == wanted) continue;
+    refuse(model, "auxiliary output '" + layer.name + "' is " + text(layer.output_shape) +
+                      ", the last layer's is " + text(wanted) +
+                      ": both go to one loss with the same targets, make the shapes equal");
+  }
+}
+
 void add_facts(LayerFacts& facts, const Layer& layer, const at::Tensor& input,
                const at::Tensor& output) {
   facts.type = module_type(*layer.module.ptr());
@@ -218,10 +275,7 @@ Shape batch_of(std::int64_t samples, Shape shape) {
 }  // namespace
 
 std::vector<LayerFacts> check_model(const Model& model) {
-  check_sample_shape(model);
-  check_names(model);
-  std::vector<LayerFacts> result = link_layers(model);
-  check_all_read(model, result);
+  std::vector<LayerFacts> result = graph_of(model);
   check_in_place(model, result);
   for (const Layer& layer : model.layers) {
     const std::string reason = reason_to_refuse(*layer.module.ptr());
@@ -247,7 +301,14 @@ std::vector<LayerFacts> check_model(const Model& model) {
         outputs[static_cast<std::size_t>(from)].reset();
   }
   check_classes(model, result.back().output_shape);
+  check_auxiliary_shapes(model, result);
   add_backward_flops(result);
+  return result;
+}
+
+std::vector<bool> training_only(const Model& model) {
+  std::vector<bool> result;
+  for (const LayerFacts& layer : graph_of(model)) result.push_back(layer.training_only);
   return result;
 }
 

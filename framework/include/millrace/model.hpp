@@ -44,6 +44,23 @@ struct LayerFacts {
   double inner_elements = 0;
   std::vector<int> producers;  ///< by input: index of the layer that makes it, or kSample
   std::vector<int> readers;    ///< layers that read the output, ascending, each once
+  /// Of the loss of the layer's output in training, where that is an auxiliary one; else 0.
+  double auxiliary_weight = 0;
+  /// Auxiliary outputs alone need the layer: evaluation and prediction leave it out.
+  bool training_only = false;
+
+  /// How many read the output: layers, and the loss where it is auxiliary or the last layer's.
+  int uses() const {
+    const int count = static_cast<int>(readers.size()) + (auxiliary_weight > 0 ? 1 : 0);
+    return count == 0 ? 1 : count;
+  }
+};
+
+/// An output beside the last layer's that is trained against the same targets by the same loss:
+/// GoogLeNet's heads, deep supervision.
+struct AuxiliaryOutput {
+  std::string layer;  ///< whose output it is, of the last layer's shape; others may read it, too
+  double weight = 1;  ///< of its loss in the training loss, above 0; the last layer's is 1
 };
 
 /// Sum over the samples of the loss (Millrace divides by the batch), differentiable by autograd.
@@ -51,8 +68,8 @@ using LossFunction =
     std::function<torch::Tensor(const torch::Tensor& output, const torch::Tensor& target)>;
 
 /// A network to train: a graph without cycles, since a layer reads what stands before it; the last
-/// layer's output goes to the loss. Values share the modules (a copy is cheap and refers to the
-/// same weights).
+/// layer's output goes to the loss, in training the auxiliary ones, too. Values share the modules
+/// (a copy is cheap and refers to the same weights).
 struct Model {
   std::string name;
   std::vector<std::int64_t> sample_shape;  ///< C x H x W, or any shape without the batch dimension
@@ -61,6 +78,8 @@ struct Model {
   /// Empty: softmax cross-entropy against int64 labels, of outputs [classes] or of each of outputs
   /// [positions, classes]; a sample's loss is then the mean over its positions.
   LossFunction loss;
+  /// The training loss is the last layer's plus weight times each of theirs; empty: none.
+  std::vector<AuxiliaryOutput> auxiliary;
   /// Above 0: a sample is made of token ids, int64 numbers below this; 0: of float32 numbers.
   std::int64_t vocabulary = 0;
 
@@ -75,11 +94,15 @@ struct Model {
   }
 };
 
-/// Checks the contract (names unique, inputs known, outputs used, shapes fit, modules that a plan
-/// cannot keep exact, such as random ones inside others, are refused) by running one zero sample,
-/// and returns what is known of each layer. Throws ConfigError (tag "model") naming the layer, both
-/// shapes and the remedy.
+/// Checks the contract (names unique, inputs known, outputs read or auxiliary, shapes fit, modules
+/// that a plan cannot keep exact, such as random ones inside others, are refused) by running one
+/// zero sample, and returns what is known of each layer. Throws ConfigError (tag "model") naming
+/// the layer, both shapes and the remedy.
 std::vector<LayerFacts> check_model(const Model& model);
+
+/// By layer, LayerFacts::training_only, from the names alone. Throws as check_model() where the
+/// graph is none.
+std::vector<bool> training_only(const Model& model);
 
 /// `samples` samples as the model reads them, drawn from LibTorch's default generator: normal
 /// numbers, or token ids. [samples, sample_shape…].

@@ -22,7 +22,9 @@ struct StepReport {
   std::int64_t samples = 0;
   std::int64_t begin_ns = 0;
   std::int64_t end_ns = 0;
-  double loss = 0;           ///< mean over the samples
+  /// Mean over the samples: in training of what is minimised, auxiliary outputs by their weights
+  /// included; in evaluation of the model's output alone.
+  double loss = 0;
   std::int64_t answers = 0;  ///< labels asked for: one a sample, or one a position of it
   std::int64_t correct = 0;  ///< those where the largest output is the label; 0 with an own loss
   double gradient_norm = 0;  ///< global norm before clipping; 0 where clipping is off

@@ -79,6 +79,12 @@ TEST(Fusion, only_neighbours_that_nobody_else_reads_are_fused) {
   EXPECT_EQ(fusions(layers, ours), (Fusions{{}, kNothingLeft, {.relu_before = true}, {}}));
 }
 
+TEST(Fusion, what_goes_to_the_loss_stays_what_it_is) {
+  std::vector<LayerFacts> layers = of_types({"linear", "relu", "linear"});
+  layers[0].auxiliary_weight = 0.3;
+  EXPECT_EQ(fusions(layers, {"millrace", "", ""}), Fusions(3));
+}
+
 TEST(Fusion, others_leave_it_alone) {
   const Fusions none(3), pooled = {{.pooled_behind = true}, {}, {}};
   EXPECT_EQ(fusions(of_types({"conv2d", "relu", "max_pool2d"}), {"libtorch", "", "libtorch"}),

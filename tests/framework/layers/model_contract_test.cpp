@@ -15,6 +15,8 @@
 #include <torch/nn/modules/linear.h>
 #include <torch/nn/modules/pooling.h>
 
+#include <cmath>
+
 #include "millrace/errors.hpp"
 #include "millrace/joins.hpp"
 #include "millrace/model.hpp"
@@ -199,6 +201,76 @@ TEST(CheckModel, RefusesToWorkInPlaceOnWhatOthersRead) {
   EXPECT_THAT(refusal(model), AllOf(HasSubstr("'relu'"), HasSubstr("'a'"), HasSubstr("inplace")));
   model.layers[2].inputs = {"relu", "relu"};
   EXPECT_EQ(refusal(model), "");
+}
+
+/// a, then b and c beside each other; c is the last.
+Model forked_model() {
+  Model model = empty_model({4}, 4);
+  model.add("a", nn::Linear(4, 4)).add("b", nn::Linear(4, 4));
+  model.add("c", nn::Linear(4, 4), {"a"});
+  return model;
+}
+
+TEST(CheckModel, AnAuxiliaryOutputNeedsNoReader) {
+  Model model = forked_model();
+  EXPECT_THAT(refusal(model), AllOf(HasSubstr("'b' is read by no layer"), HasSubstr("auxiliary")));
+  model.auxiliary = {{"b", 0.3}};
+  const auto facts = check_model(model);
+  EXPECT_EQ(facts[1].auxiliary_weight, 0.3);
+  EXPECT_EQ(facts[2].auxiliary_weight, 0);
+  EXPECT_THAT(training_only(model), ElementsAre(false, true, false));
+  for (const LayerFacts& layer : facts) EXPECT_EQ(layer.training_only, layer.name == "b");
+  EXPECT_EQ(facts[0].uses(), 2);
+  EXPECT_EQ(facts[1].uses(), 1);
+  EXPECT_EQ(facts[2].uses(), 1);
+}
+
+TEST(CheckModel, AnAuxiliaryOutputMayBeReadToo) {
+  Model model = forked_model();
+  model.auxiliary = {{"a", 2}, {"b", 1}};
+  const auto facts = check_model(model);
+  EXPECT_EQ(facts[0].uses(), 3);
+  EXPECT_FALSE(facts[0].training_only);
+  model.add("relu", nn::ReLU(nn::ReLUOptions().inplace(true)), {"b"});
+  model.add("sum", Add(), {"relu", "c"});
+  EXPECT_THAT(refusal(model), AllOf(HasSubstr("'relu' works in place on the output of 'b'"),
+                                    HasSubstr("the loss")));
+}
+
+TEST(CheckModel, RefusesAuxiliaryOutputsThatAreNone) {
+  const auto refusal_of_output = [](std::vector<AuxiliaryOutput> outputs) {
+    Model model = forked_model();
+    model.auxiliary = std::move(outputs);
+    return refusal(model);
+  };
+  EXPECT_THAT(refusal_of_output({{"d", 1}}), HasSubstr("auxiliary output 'd' is no layer"));
+  EXPECT_THAT(refusal_of_output({{"c", 1}}), HasSubstr("'c' is the last layer"));
+  EXPECT_THAT(refusal_of_output({{"b", 1}, {"b", 2}}), HasSubstr("'b' is named twice"));
+  for (const double weight : {0.0, -0.3, double(NAN), double(INFINITY)})
+    EXPECT_THAT(refusal_of_output({{"b", weight}}),
+                AllOf(HasSubstr("'b' has the weight"), HasSubstr("above 0")));
+}
+
+TEST(CheckModel, AuxiliaryOutputsHaveTheLastLayersShape) {
+  Model model = forked_model();
+  model.layers[1].module = nn::AnyModule(nn::Linear(4, 5));
+  model.auxiliary = {{"b", 0.3}};
+  EXPECT_THAT(refusal(model), AllOf(HasSubstr("auxiliary output 'b' is 5"),
+                                    HasSubstr("the last layer's is 4"), HasSubstr("equal")));
+}
+
+TEST(PlainForward, LeavesOutWhatAuxiliaryOutputsAloneNeed) {
+  Model model = forked_model();
+  model.auxiliary = {{"b", 0.3}, {"a", 1}};
+  const at::Tensor x = at::linspace(-1, 1, 8).reshape({2, 4});
+  const at::Tensor a = model.layers[0].module.forward(x), c = model.layers[2].module.forward(a);
+  const auto outputs = plain_outputs(model, x);
+  ASSERT_EQ(outputs.size(), 3u);
+  EXPECT_TRUE(at::equal(outputs[0], c));
+  EXPECT_TRUE(at::equal(outputs[1], model.layers[1].module.forward(a)));
+  EXPECT_TRUE(at::equal(outputs[2], a));
+  model.layers[1].module = nn::AnyModule(nn::Linear(7, 4));  // would throw
+  EXPECT_TRUE(at::equal(plain_forward(model, x), c));
 }
 
 TEST(PlainForward, RunsTheGraph) {
