@@ -42,7 +42,7 @@ class Cutter {
   }
 
   StageDesign cut(const PlanStage& plan) {
-    StageDesign design{plan, count() == 0, false, model_.loss, {}, {}, {}};
+    StageDesign design{plan, count() == 0, model_.loss, {}, {}, {}, {}};
     const int workers = plan.workers();
     design.team = std::make_unique<Team>(workers);
     design.layers.resize(static_cast<std::size_t>(workers));
@@ -52,11 +52,14 @@ class Cutter {
       for (int worker = 0; worker < workers; ++worker)
         design.layers[static_cast<std::size_t>(worker)].push_back(
             make(layer, plan, worker, *design.team));
+      add_loss(layer, design);
     }
-    design.last = static_cast<std::size_t>(count()) == cut_.size();
     design.borders.outputs = crossing();
     for (const int value : design.borders.inputs)
       design.borders.input_gradients.push_back(learns(value));
+    for (const int value : design.borders.inputs)
+      design.borders.evaluated_inputs.push_back(
+          value == kSample || !facts_[static_cast<std::size_t>(value)].training_only);
     for (const int value : design.borders.outputs)
       design.borders.output_gradients.push_back(learns(value));
     return design;
@@ -97,15 +100,23 @@ class Cutter {
     cut_[layer] = true;
   }
 
+  /// Where the layer's output goes to the loss.
+  void add_loss(std::size_t layer, StageDesign& design) const {
+    const bool main = layer + 1 == facts_.size();
+    const double weight = main ? 1 : facts_[layer].auxiliary_weight;
+    if (weight == 0) return;
+    design.losses.push_back({weight, main});
+    design.borders.losses.push_back(static_cast<int>(layer));
+  }
+
   [[noreturn]] void refuse(const std::string& layer, const std::string& problem) const {
     throw ConfigError("plan", fmt::format("layer {} {}: make a plan for this model, {}", layer,
                                           problem, model_.name));
   }
 
-  /// Values made in the stages so far and read behind them; the loss reads the last.
+  /// Values made in the stages so far and read by layers behind them.
   std::vector<int> crossing() const {
     if (count() == 0) return {kSample};
-    if (count() == std::ssize(cut_)) return {static_cast<int>(cut_.size()) - 1};
     std::vector<int> values;
     for (std::size_t l = 0; l < cut_.size(); ++l) {
       const std::vector<int>& readers = facts_[l].readers;
@@ -142,7 +153,8 @@ class Cutter {
     }
     made.recompute = contains(plan.recompute, layer.name);
     made.producers = facts.producers;
-    made.readers = std::max<int>(1, static_cast<int>(facts.readers.size()));  // the loss
+    made.readers = facts.uses();
+    made.training_only = facts.training_only;
     made.input_gradients = input_gradients_[l];
     made.whole_parameters = parameters_of(layer);
     return made;
@@ -294,11 +306,16 @@ void StageSet::begin_prediction(const at::Tensor& inputs) {
 }
 
 StepResults StageSet::results() const {
-  const TorchStage& last = *parts_->stages.back();
+  double loss_sum = 0;
+  std::int64_t correct = 0;
+  for (const auto& stage : parts_->stages) {
+    loss_sum += stage->loss_sum();
+    correct += stage->correct();
+  }
   const std::int64_t samples = parts_->context.samples;
   const at::Tensor& targets = parts_->context.targets;
   const std::int64_t answers = targets.defined() ? targets.numel() : 0;
-  return {samples, last.loss_sum() / static_cast<double>(samples), answers, last.correct(),
+  return {samples, loss_sum / static_cast<double>(samples), answers, correct,
           parts_->gradient_norm};
 }
 

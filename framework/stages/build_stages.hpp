@@ -19,7 +19,7 @@ namespace millrace {
 /// What a step came to, once it has run.
 struct StepResults {
   std::int64_t samples = 0;
-  double loss = 0;           ///< mean over the samples
+  double loss = 0;           ///< as StepReport's
   std::int64_t answers = 0;  ///< as StepReport's
   std::int64_t correct = 0;
   double gradient_norm = 0;  ///< global norm before clipping; 0 where clipping is off
@@ -47,7 +47,8 @@ class StageSet {
   /// they do not fit the model, naming both shapes.
   void begin_training(const at::Tensor& inputs, const at::Tensor& targets, std::int64_t step);
 
-  /// Forward only, random layers off: loss and correct answers, or (prediction) outputs().
+  /// Forward only, random layers off, nothing that auxiliary outputs alone need: loss and correct
+  /// answers, or (prediction) outputs().
   void begin_evaluation(const at::Tensor& inputs, const at::Tensor& targets);
   void begin_prediction(const at::Tensor& inputs);
 

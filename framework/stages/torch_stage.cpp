@@ -39,8 +39,8 @@ TorchStage::TorchStage(StageDesign design, const OptimizerSettings& optimizer,
                        const StepContext& context)
     : plan_(std::move(design.plan)),
       first_(design.first),
-      last_(design.last),
       loss_(std::move(design.loss)),
+      losses_(std::move(design.losses)),
       team_(std::move(design.team)),
       context_(&context),
       workers_([&] {
@@ -61,7 +61,8 @@ void TorchStage::begin_step() {
   const std::int64_t micro_batches = micro_batches_of(context_->samples, context_->micro_batch);
   for (Worker& worker : workers_) {
     worker.chain.begin_step(micro_batches, context_->seed, context_->step);
-    worker.losses.assign(static_cast<std::size_t>(last_ ? micro_batches : 0), {});
+    worker.losses.assign(static_cast<std::size_t>(micro_batches),
+                         std::vector<RowsLoss>(losses_.size()));
     worker.squared_norm = 0;
   }
 }
@@ -71,31 +72,45 @@ void TorchStage::enter(int) { compute_with(plan_.threads_each()); }
 Payload TorchStage::forward(int index, int micro_batch, const std::vector<Payload>& inputs) {
   Worker& worker = workers_[at_index(index)];
   const WorkerRows rows = rows_of_worker(index, micro_batch);
+  const ChainBorders& borders = worker.chain.borders();
+  const bool training = context_->pass == Pass::training;
   std::vector<at::Tensor> xs;
   if (!first_) {
-    xs = gather(inputs, worker.chain.borders().inputs.size(), rows);
+    xs =
+        gather(inputs, borders.inputs.size(), rows, training ? nullptr : &borders.evaluated_inputs);
   } else {
     xs.push_back(rows.count > 0
                      ? context_->inputs.narrow(0, rows.first_sample + rows.begin, rows.count)
                      : at::Tensor());
   }
-  std::vector<at::Tensor> ys =
-      worker.chain.forward(rows, std::move(xs), context_->pass == Pass::training);
-  if (!last_) return to_payload(rows.begin, std::move(ys));
-  if (rows.count > 0) finish(worker, rows, ys.front());
-  return nullptr;
+  ChainEnds ends = worker.chain.forward(rows, std::move(xs), training);
+  if (rows.count > 0) finish(worker, rows, ends.losses);
+  if (borders.outputs.empty()) return nullptr;
+  return to_payload(rows.begin, std::move(ends.outputs));
 }
 
-/// The end of the last stage's forward pass: loss, or the outputs that were asked for.
-void TorchStage::finish(Worker& worker, const WorkerRows& rows, const at::Tensor& outputs) {
-  const std::int64_t first = rows.first_sample + rows.begin;
-  if (context_->pass == Pass::prediction) {
-    context_->outputs.narrow(0, first, rows.count).copy_(outputs);
-    return;
+/// Of what the stage makes for the loss: that, or the outputs that were asked for.
+void TorchStage::finish(Worker& worker, const WorkerRows& rows,
+                        const std::vector<at::Tensor>& outputs) {
+  for (std::size_t i = 0; i < losses_.size(); ++i) {
+    if (!losses_[i].main && context_->pass != Pass::training) continue;
+    if (context_->pass == Pass::prediction) {
+      context_->outputs.narrow(0, rows.first_sample + rows.begin, rows.count).copy_(outputs[i]);
+    } else {
+      worker.losses[static_cast<std::size_t>(rows.micro_batch)][i] =
+          weighted_loss(losses_[i], rows, outputs[i]);
+    }
   }
-  worker.losses[static_cast<std::size_t>(rows.micro_batch)] =
-      loss_of(loss_, outputs, context_->targets.narrow(0, first, rows.count),
-              1.0 / static_cast<double>(context_->samples), context_->pass == Pass::training);
+}
+
+RowsLoss TorchStage::weighted_loss(const StageLoss& loss, const WorkerRows& rows,
+                                   const at::Tensor& outputs) const {
+  RowsLoss result = loss_of(
+      loss_, outputs, context_->targets.narrow(0, rows.first_sample + rows.begin, rows.count),
+      loss.weight / static_cast<double>(context_->samples), context_->pass == Pass::training);
+  result.sum *= loss.weight;
+  if (!loss.main) result.correct = 0;
+  return result;
 }
 
 Payload TorchStage::backward(int index, int micro_batch, const std::vector<Payload>& gradients) {
@@ -116,12 +131,9 @@ Payload TorchStage::backward(int index, int micro_batch, const std::vector<Paylo
   Worker& worker = workers_[at_index(index)];
   const WorkerRows rows = rows_of_worker(index, micro_batch);
   const std::vector<bool>& wanted = worker.chain.borders().output_gradients;
-  std::vector<at::Tensor> dys;
-  if (last_) {
-    dys.push_back(std::exchange(worker.losses[at_index(micro_batch)].gradient, {}));
-  } else {
-    dys = gather(gradients, wanted.size(), rows, &wanted);
-  }
+  ChainEnds dys{gather(gradients, wanted.size(), rows, &wanted), {}};
+  for (RowsLoss& loss : worker.losses[at_index(micro_batch)])
+    dys.losses.push_back(std::exchange(loss.gradient, {}));
   return to_payload(rows.begin, worker.chain.backward(rows, std::move(dys), weights));
 }
 
@@ -145,14 +157,16 @@ void TorchStage::reset() {
 double TorchStage::loss_sum() const {
   double sum = 0;
   for (const Worker& worker : workers_)
-    for (const RowsLoss& loss : worker.losses) sum += loss.sum;
+    for (const std::vector<RowsLoss>& losses : worker.losses)
+      for (const RowsLoss& loss : losses) sum += loss.sum;
   return sum;
 }
 
 std::int64_t TorchStage::correct() const {
   std::int64_t correct = 0;
   for (const Worker& worker : workers_)
-    for (const RowsLoss& loss : worker.losses) correct += loss.correct;
+    for (const std::vector<RowsLoss>& losses : worker.losses)
+      for (const RowsLoss& loss : losses) correct += loss.correct;
   return correct;
 }
 

@@ -16,11 +16,18 @@
 
 namespace millrace {
 
+/// Of an output that goes to the loss.
+struct StageLoss {
+  double weight = 1;
+  bool main = true;  ///< the model's output; else an auxiliary one, for training alone
+};
+
 /// What a stage is made of.
 struct StageDesign {
   PlanStage plan;
-  bool first = true, last = true;
-  LossFunction loss;                            ///< of the model; the last stage's
+  bool first = true;
+  LossFunction loss;                            ///< of the model
+  std::vector<StageLoss> losses;                ///< as borders.losses
   std::vector<std::vector<ChainLayer>> layers;  ///< by worker
   ChainBorders borders;
   std::unique_ptr<Team> team;
@@ -48,7 +55,8 @@ class TorchStage final : public StageRunner {
   void cancel() override;
   void reset() override;
 
-  /// Of the step that ran: over the rows of all workers, in a fixed order.
+  /// Of the step that ran, the stage's part: over the rows of all workers, in a fixed order, each
+  /// loss by its weight.
   double loss_sum() const;
   std::int64_t correct() const;
   /// Sum of the squared gradients, where reduce() was told to make it.
@@ -60,18 +68,21 @@ class TorchStage final : public StageRunner {
  private:
   struct Worker {
     WorkerChain chain;
-    std::vector<RowsLoss> losses;  ///< by micro-batch, on the last stage
+    std::vector<std::vector<RowsLoss>> losses;  ///< by micro-batch, as losses_
     double squared_norm = 0;
   };
 
   WorkerRows rows_of_worker(int worker, int micro_batch) const;
   Payload backward(int worker, int micro_batch, const std::vector<Payload>& gradients,
                    WeightGradients weights);
-  void finish(Worker& worker, const WorkerRows& rows, const at::Tensor& outputs);
+  void finish(Worker& worker, const WorkerRows& rows, const std::vector<at::Tensor>& outputs);
+  RowsLoss weighted_loss(const StageLoss& loss, const WorkerRows& rows,
+                         const at::Tensor& outputs) const;
 
   PlanStage plan_;
-  bool first_, last_;
+  bool first_;
   LossFunction loss_;
+  std::vector<StageLoss> losses_;
   std::unique_ptr<Team> team_;
   const StepContext* context_;
   std::vector<Worker> workers_;

@@ -49,6 +49,7 @@ int WorkerChain::maker(int producer) const {
 void WorkerChain::find_releases() {
   releases_.resize(layers_.size());
   std::set<int> needed(borders_.outputs.begin(), borders_.outputs.end());
+  needed.insert(borders_.losses.begin(), borders_.losses.end());
   for (std::size_t l = layers_.size(); l-- > 0;)
     for (const int producer : layers_[l].producers)
       if (needed.insert(producer).second) releases_[l].push_back(producer);
@@ -70,22 +71,29 @@ void WorkerChain::end_step() {
     if (layer.op) layer.op->end_step();
 }
 
-std::vector<at::Tensor> WorkerChain::forward(const WorkerRows& rows, std::vector<at::Tensor> xs,
-                                             bool training) {
+ChainEnds WorkerChain::forward(const WorkerRows& rows, std::vector<at::Tensor> xs, bool training) {
   for (std::size_t i = 0; i < xs.size(); ++i)
     values_[slot(borders_.inputs[i])] = {std::move(xs[i]), Form::rows};
   run(rows, 0, layers_.size(), training, false);
-  std::vector<at::Tensor> ys;
-  for (const int output : borders_.outputs)
-    ys.push_back(as_rows(rows, std::exchange(values_[slot(output)], {})).tensor);
-  return ys;
+  ChainEnds ends{rows_of_values(rows, borders_.outputs), rows_of_values(rows, borders_.losses)};
+  values_.assign(values_.size(), {});
+  return ends;
 }
 
-std::vector<at::Tensor> WorkerChain::backward(const WorkerRows& rows, std::vector<at::Tensor> dys,
+std::vector<at::Tensor> WorkerChain::rows_of_values(const WorkerRows& rows,
+                                                    const std::vector<int>& values) {
+  std::vector<at::Tensor> result;
+  for (const int value : values) result.push_back(as_rows(rows, values_[slot(value)]).tensor);
+  return result;
+}
+
+std::vector<at::Tensor> WorkerChain::backward(const WorkerRows& rows, ChainEnds dys,
                                               WeightGradients weights) {
-  for (std::size_t i = 0; i < dys.size(); ++i)
+  for (std::size_t i = 0; i < dys.outputs.size(); ++i)
     if (borders_.output_gradients[i])
-      gradients_[slot(borders_.outputs[i])] = {{std::move(dys[i]), Form::rows}, false};
+      gradients_[slot(borders_.outputs[i])] = {{std::move(dys.outputs[i]), Form::rows}, false};
+  for (std::size_t i = 0; i < dys.losses.size(); ++i)
+    add_gradient(rows, borders_.losses[i], {{std::move(dys.losses[i]), Form::rows}, false});
   for (std::size_t l = layers_.size(); l-- > 0;) {
     std::optional<PartialGradient> dy = std::exchange(gradients_[slot(name(l))], {});
     if (!dy || !needs_backward(l)) continue;
@@ -118,6 +126,7 @@ void WorkerChain::run(const WorkerRows& rows, std::size_t begin, std::size_t end
                       bool again) {
   for (std::size_t l = begin; l < end; ++l) {
     ChainLayer& layer = layers_[l];
+    if (layer.training_only && !training) continue;
     Kept& kept = kept_[index(rows.micro_batch)];
     if (training && !again && begins_run(l)) kept.run_inputs[l] = run_inputs(l);
     Saved* saved = training && (again || !layer.recompute) ? &kept.saved[l] : nullptr;

@@ -32,8 +32,9 @@ struct ChainLayer {
   std::int64_t output_features = 0;
   bool columns_only = false;   ///< a slice that reads its own columns alone (relu, dropout)
   bool recompute = false;      ///< what it saves is dropped, and made again before its backward
+  bool training_only = false;  ///< as LayerFacts::training_only: runs in training alone
   std::vector<int> producers;  ///< as LayerFacts::producers
-  int readers = 1;             ///< of its output, in all stages
+  int readers = 1;             ///< of its output, in all stages; the loss is one, too
   std::vector<bool> input_gradients;  ///< by input: something before it, in any stage, learns
   std::vector<at::Tensor> whole_parameters;  ///< of all slices together, in the slots' order
 
@@ -45,8 +46,16 @@ struct ChainLayer {
 struct ChainBorders {
   std::vector<int> inputs;   ///< made before the stage, read in it or behind it; ascending
   std::vector<int> outputs;  ///< made in the stage or before it, read behind it; ascending
+  std::vector<int> losses;   ///< made in the stage, read by the loss; ascending
   /// Something that the value comes from learns, so that its gradient is needed.
   std::vector<bool> input_gradients, output_gradients;
+  std::vector<bool> evaluated_inputs;  ///< not made for auxiliary outputs alone
+};
+
+/// Rows of what leaves a chain, or of the gradients that enter it there: by output and loss of its
+/// borders. Undefined where there are no rows, or nobody needs it.
+struct ChainEnds {
+  std::vector<at::Tensor> outputs, losses;
 };
 
 /// Whether a backward pass makes the weights' gradients where that can wait.
@@ -67,16 +76,15 @@ class WorkerChain {
   /// All stages have made the step's gradients.
   void end_step();
 
-  /// Rows of the stage's outputs from the same rows of its inputs; all undefined where rows.count
-  /// is 0. Keeps what backward needs where `training` is set. Never writes into xs.
-  std::vector<at::Tensor> forward(const WorkerRows& rows, std::vector<at::Tensor> xs,
-                                  bool training);
+  /// Rows of the stage's ends from the same rows of its inputs. `training`: keeps what backward
+  /// needs, and runs the layers that are for training only. Never writes into xs.
+  ChainEnds forward(const WorkerRows& rows, std::vector<at::Tensor> xs, bool training);
 
   const ChainBorders& borders() const { return borders_; }
 
-  /// Rows of the inputs' gradients from those of the outputs', which it may write over; undefined
+  /// Rows of the inputs' gradients from those of the ends, which it may write over; undefined
   /// where borders() says that none is needed, or rows.count is 0.
-  std::vector<at::Tensor> backward(const WorkerRows& rows, std::vector<at::Tensor> dys,
+  std::vector<at::Tensor> backward(const WorkerRows& rows, ChainEnds dys,
                                    WeightGradients weights = WeightGradients::now);
 
   /// Those that the micro-batch's backward pass left for later.
@@ -117,6 +125,7 @@ class WorkerChain {
                                       WeightGradients weights);
   void backward_slice(const WorkerRows& rows, std::size_t l, PartialGradient dy);
   void add_gradient(const WorkerRows& rows, int producer, PartialGradient part);
+  std::vector<at::Tensor> rows_of_values(const WorkerRows& rows, const std::vector<int>& values);
   at::Tensor own_rows(const WorkerRows& rows, PartialGradient gradient);
   void recompute_run_ending_at(const WorkerRows& rows, std::size_t l);
 

@@ -46,9 +46,9 @@ std::unique_ptr<torch::optim::Optimizer> make_optimizer(std::vector<at::Tensor> 
                                                              .weight_decay(o.weight_decay));
 }
 
-at::Tensor forward(const Model& model, const at::Tensor& inputs, const DrawKey& key,
-                   bool training) {
-  return run_graph(model, inputs, [&](std::size_t l, const std::vector<at::Tensor>& xs) {
+std::map<std::string, at::Tensor> forward(const Model& model, const at::Tensor& inputs,
+                                          const DrawKey& key, bool training) {
+  return graph_values(model, inputs, [&](std::size_t l, const std::vector<at::Tensor>& xs) {
     const nn::AnyModule& module = model.layers[l].module;
     module.ptr()->train(training);
     const auto* dropout = module.ptr()->as<nn::Dropout>();
@@ -75,12 +75,12 @@ at::Tensor add_gradients(const Model& model, const Batch& batch, DrawKey key, co
       inputs = inputs.contiguous(at::MemoryFormat::ChannelsLast);
     const at::Tensor targets = batch.targets.narrow(0, first, count);
     key.first_sample = first;
-    const at::Tensor outputs = forward(model, inputs, key, true);
-    const at::Tensor sum =
-        model.loss
-            ? model.loss(outputs, targets)
-            : nn::functional::cross_entropy(outputs.flatten(0, -2), targets.flatten()) * count;
-    const at::Tensor part = sum / samples;
+    const auto loss = [&](const at::Tensor& outputs) {
+      return model.loss
+                 ? model.loss(outputs, targets)
+                 : nn::functional::cross_entropy(outputs.flatten(0, -2), targets.flatten()) * count;
+    };
+    const at::Tensor part = training_loss(model, forward(model, inputs, key, true), loss) / samples;
     part.backward();
     mean += part.detach();
   }
@@ -161,6 +161,36 @@ Model small_residual() {
   return model;
 }
 
+Model small_heads() {
+  Model model;
+  model.name = "small-heads";
+  model.sample_shape = {3, 10, 10};
+  model.classes = 10;
+  model.add("stem", conv(3, 8, 3, 1, 1)).add("relu0", nn::ReLU());
+  model.add("a.pool", nn::AvgPool2d(5)).add("a.flatten", nn::Flatten());
+  model.add("a.fc1", nn::Linear(32, 12)).add("a.relu", nn::ReLU());
+  model.add("a.drop", nn::Dropout(0.4)).add("a.fc2", nn::Linear(12, 10));
+  model.add("body", conv(8, 8, 3, 2, 1), {"relu0"}).add("relu1", nn::ReLU());
+  model.add("b.mean", nn::AdaptiveAvgPool2d(1)).add("b.flatten", nn::Flatten());
+  model.add("b.fc", nn::Linear(8, 10)).add("gate", nn::ReLU());
+  model.add("flatten", nn::Flatten(), {"relu1"}).add("fc1", nn::Linear(200, 14));
+  model.add("relu2", nn::ReLU()).add("fc2", nn::Linear(14, 10));
+  model.add("sum", Add(), {"fc2", "gate"});
+  model.auxiliary = {{"b.fc", 0.5}, {"a.fc2", 0.3}};
+  return model;
+}
+
+Model residual_with_head() {
+  Model model = small_residual();
+  const Layer last = model.layers.back();
+  model.layers.pop_back();
+  model.add("head.bn", nn::BatchNorm1d(12), {"flatten"});
+  model.add("head.fc", nn::Linear(12, 10));
+  model.layers.push_back({last.name, {"relu"}, last.module});
+  model.auxiliary = {{"head.fc", 0.4}};
+  return model;
+}
+
 Model small_gpt() {
   Model model;
   model.name = "small-gpt";
@@ -220,7 +250,8 @@ NamedTensors train_plainly(const Model& model, const std::vector<Batch>& batches
   }
   NamedTensors result = weights_of(model);
   result["loss"] = loss;
-  result["outputs"] = forward(model, batches.back().inputs, {}, false).detach();
+  result["outputs"] =
+      forward(model, batches.back().inputs, {}, false).at(model.layers.back().name).detach();
   return result;
 }
 

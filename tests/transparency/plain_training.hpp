@@ -30,6 +30,11 @@ Model narrow_alexnet();
 Model small_graph();
 /// Two residual blocks with batch normalisation, and one of rows before the last layer; 9 x 9 px.
 Model small_residual();
+/// Two auxiliary outputs: one that nobody reads behind layers of its own with dropout, one that a
+/// relu and by it the last layer reads; 10 x 10 px.
+Model small_heads();
+/// small_residual() and an auxiliary head with batch normalisation.
+Model residual_with_head();
 /// Token ids through attention with two residual connections: loss and dropout by position.
 Model small_gpt();
 Model small_lstm();

@@ -40,6 +40,7 @@ class Grid : public testing::TestWithParam<std::tuple<int, int>> {
 TEST_P(Grid, lenet) { check(small_lenet); }
 TEST_P(Grid, alexnet_narrow) { check(narrow_alexnet); }
 TEST_P(Grid, graph) { check(small_graph); }
+TEST_P(Grid, auxiliary_outputs) { check(small_heads); }
 
 /// Sequences of token ids, a loss for each position.
 TEST_P(Grid, text) {
@@ -82,21 +83,26 @@ INSTANTIATE_TEST_SUITE_P(stages_and_shares, Grid,
 /// Cuts through branches: stages hold layers that are no neighbours in the model.
 TEST(Transparency, any_ideals_of_a_graph) {
   const Comparison graph(small_graph, {kBatch, kBatch, 7}, sgd());
-  const Comparison residual(small_residual, {kBatch, kBatch, 7}, sgd(),
-                            {{kBatch, true}, {kBatch, false, 5e-7}});
+  const Comparison heads(small_heads, {kBatch, kBatch, 7}, sgd());
+  const std::vector<Order> whole = {{kBatch, true}, {kBatch, false, 5e-7}};
+  const Comparison residual(small_residual, {kBatch, kBatch, 7}, sgd(), whole);
+  const Comparison with_head(residual_with_head, {kBatch, kBatch, 7}, sgd(), whole);
   for (std::uint32_t order = 1; order <= 8; ++order) {
     for (Shape shape : two_handfuls()) {
       shape.order = order;
       graph.expect_equal(shape);
+      heads.expect_equal(shape);
       shape.micro_batch = kBatch;
       residual.expect_equal(shape);
+      with_head.expect_equal(shape);
     }
   }
 }
 
 /// Not only to round-off: the order of the sums is the same, whenever their parts are made.
 TEST(Transparency, schedules_give_the_same_bits) {
-  for (const MakeModel& make : {MakeModel(small_lenet), MakeModel(small_graph)}) {
+  for (const MakeModel& make :
+       {MakeModel(small_lenet), MakeModel(small_graph), MakeModel(small_heads)}) {
     const Comparison comparison(make, {kBatch, kBatch, 7}, sgd());
     for (const std::vector<std::string>& implementations : {std::vector<std::string>{},
                                                             {"libtorch-channels-last"},
@@ -175,15 +181,16 @@ TEST(Transparency, every_implementation) {
 }
 
 TEST(Transparency, a_loss_of_the_models_own) {
-  const auto with_loss = [] {
-    Model model = small_lenet();
+  const auto with_loss = [](Model model) {
     model.loss = [](const at::Tensor& output, const at::Tensor& target) {
       return (output - at::one_hot(target, 10)).pow(2).sum();
     };
     return model;
   };
-  const Comparison comparison(with_loss, {kBatch, kBatch, kBatch}, sgd());
-  for (const Shape& shape : two_handfuls()) comparison.expect_equal(shape);
+  for (const auto make : {small_lenet, small_heads}) {
+    const Comparison comparison([&] { return with_loss(make()); }, {kBatch, kBatch, kBatch}, sgd());
+    for (const Shape& shape : two_handfuls()) comparison.expect_equal(shape);
+  }
 }
 
 TEST(Transparency, a_step_repeated_gives_the_same_bits) {

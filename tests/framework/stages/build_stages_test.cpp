@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "millrace/errors.hpp"
+#include "millrace/plain_forward.hpp"
 #include "tests/framework/stages/small_training.hpp"
 
 namespace millrace::test {
@@ -22,7 +23,7 @@ const at::Tensor& targets() {
 }
 
 /// What the modules give in evaluation mode.
-at::Tensor plain_outputs(const Model& model, at::Tensor x) {
+at::Tensor outputs_of_chain(const Model& model, at::Tensor x) {
   const at::NoGradGuard no_grad;
   for (Layer layer : model.layers) {
     layer.module.ptr()->eval();
@@ -53,7 +54,7 @@ TEST_P(Plans, predict_and_evaluate_as_the_modules_do) {
   Training training(model, plan);
   for (std::int64_t n : {8, 7, 3, 1}) {
     const at::Tensor x = inputs().narrow(0, 0, n), y = targets().narrow(0, 0, n);
-    const at::Tensor expected = plain_outputs(model, x.clone());
+    const at::Tensor expected = outputs_of_chain(model, x.clone());
     training.stages.begin_prediction(x);
     training.run("forward-only", n);
     EXPECT_TRUE(at::allclose(training.stages.outputs(), expected, 1e-5, 1e-6));
@@ -102,6 +103,48 @@ INSTANTIATE_TEST_SUITE_P(all, Plans,
                                                           std::vector<int>{1, 1, 4},
                                                           std::vector<int>{3, 3}),
                                           testing::Values(1, 2, 3), testing::Bool()));
+
+/// With a head that reads relu1; it may run behind the last layer.
+Model model_with_head() {
+  Model model = small_model();
+  model.layers.insert(model.layers.begin() + 4,
+                      {"head", {"relu1"}, torch::nn::AnyModule(torch::nn::Linear(5, 4))});
+  model.layers[5].inputs = {"relu1"};
+  model.auxiliary = {{"head", 0.25}};
+  return model;
+}
+
+double loss_of(const at::Tensor& outputs) {
+  return torch::nn::functional::cross_entropy(outputs, targets()).item<double>();
+}
+
+TEST(BuildStages, auxiliary_losses_are_part_of_trainings_alone) {
+  const Model model = model_with_head();
+  for (const Layer& layer : model.layers)  // without dropout the losses are known
+    if (auto* drop = layer.module.ptr()->as<torch::nn::Dropout>()) drop->options.p(0);
+  Plan plan = small_plan(model, {4, 3}, 2, false);
+  for (const bool head_last : {false, true}) {
+    if (head_last) {
+      plan = small_plan(model, {4, 2, 1}, 2, false);
+      plan.stages[1].layers = {"drop1", "fc2"};
+      plan.stages[2].layers = {"head"};
+    }
+    const std::vector<at::Tensor> outputs = plain_outputs(model, inputs());
+    const std::int64_t correct = (outputs[0].argmax(1) == targets()).sum().item<std::int64_t>();
+    Training training(model, plan);
+    training.stages.begin_evaluation(inputs(), targets());
+    training.run("forward-only", 8);
+    EXPECT_NEAR(training.stages.results().loss, loss_of(outputs[0]), 1e-5);
+    EXPECT_EQ(training.stages.results().correct, correct);
+    training.stages.begin_prediction(inputs());
+    training.run("forward-only", 8);
+    EXPECT_TRUE(at::allclose(training.stages.outputs(), outputs[0], 1e-5, 1e-6));
+    const StepResults trained = training.train(inputs(), targets());
+    EXPECT_NEAR(trained.loss, loss_of(outputs[0]) + 0.25 * loss_of(outputs[1]), 1e-5);
+    EXPECT_EQ(trained.correct, correct);
+    EXPECT_EQ(trained.answers, 8);
+  }
+}
 
 TEST(BuildStages, training_goes_on_from_a_restored_state) {
   const Model one = small_model(), two = small_model();
@@ -163,8 +206,7 @@ TEST(BuildStages, refuses_plans_for_other_models) {
   };
   Plan renamed = small_plan(model, {3, 3}, 1, false);
   renamed.stages[1].layers[0] = "conv9";
-  EXPECT_THAT(build(renamed),
-              HasSubstr("layer conv9 is in the plan and not in the model"));
+  EXPECT_THAT(build(renamed), HasSubstr("layer conv9 is in the plan and not in the model"));
   EXPECT_THAT(build(small_plan(model, {3, 2}, 1, false)),
               HasSubstr("is in no stage of the plan: make a plan for this model, small"));
   Plan turned = small_plan(model, {3, 3}, 1, false);
