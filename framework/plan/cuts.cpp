@@ -45,19 +45,43 @@ std::size_t most_ready(const PlanGraph& graph) {
   return std::max<std::size_t>(1, most);
 }
 
+/// By position: the last one of the tail that it is of, -1: of none.
+std::vector<int> tails_of(const PlanGraph& graph) {
+  std::vector<int> tails(graph.order.size(), -1);
+  for (int end = 0; end < static_cast<int>(tails.size()); ++end) {
+    if (!graph.readers[end].empty()) continue;
+    std::vector<int> chain = {end};
+    while (graph.inputs[chain.back()].size() == 1 &&
+           graph.readers[graph.inputs[chain.back()].front()].size() == 1)
+      chain.push_back(graph.inputs[chain.back()].front());
+    if (graph.inputs[chain.back()].size() != 1) continue;
+    for (const int position : chain) tails[position] = end;
+  }
+  return tails;
+}
+
 }  // namespace
 
 Cuts::Cuts(const PlanGraph& graph, int most) : words_((graph.order.size() + 63) / 64) {
-  complete_ = enumerate(graph, most, std::numeric_limits<std::size_t>::max());
+  constexpr auto kAnyWidth = std::numeric_limits<std::size_t>::max();
+  complete_ = enumerate(graph, most, kAnyWidth);
   if (!complete_) {
-    // Each cut that is kept is looked at with every layer that may run next.
-    const std::size_t levels = graph.order.size() + 1;
-    const std::size_t looks = kMostLooks / levels / most_ready(graph);
-    const std::size_t widest = std::min(static_cast<std::size_t>(most) / levels, looks);
-    widest > 1 ? void(enumerate(graph, std::numeric_limits<int>::max(), widest))
-               : keep_prefixes(graph);
+    tails_ = tails_of(graph);
+    const bool enough = enumerate(graph, most, kAnyWidth);
+    tails_.clear();
+    if (!enough) keep_some(graph, most);
   }
   for (int cut = 0; cut < size(); ++cut) borders_.push_back(crossing(graph, cut));
+}
+
+/// Of each size those that least crosses.
+void Cuts::keep_some(const PlanGraph& graph, int most) {
+  // Each cut that is kept is looked at with every layer that may run next.
+  const std::size_t levels = graph.order.size() + 1;
+  const std::size_t looks = kMostLooks / levels / most_ready(graph);
+  const std::size_t widest = std::min(static_cast<std::size_t>(most) / levels, looks);
+  widest > 1 ? void(enumerate(graph, std::numeric_limits<int>::max(), widest))
+             : keep_prefixes(graph);
 }
 
 /// Of the order alone.
@@ -104,12 +128,24 @@ bool Cuts::add_level(const Ready& ready, int begin, int most) {
   for (std::size_t i = 0; i < ready.size(); ++i) {
     const int cut = begin + static_cast<int>(i);
     for (const int position : ready[i]) {
+      if (!may_add(cut, position)) continue;
       const Set larger = larger_set(cut, position);
       if (find(larger) < 0) insert(larger, {cut, position});
       if (size() > most) return false;
     }
   }
   return true;
+}
+
+/// Tails that stay whole are begun from the order's own cut alone, and ended before anything else.
+bool Cuts::may_add(int cut, int position) const {
+  if (tails_.empty()) return true;
+  const std::size_t next = prefixes_.size() - 1;  // what the order has next at this size
+  const bool is_prefix = cut == prefixes_.back();
+  if (is_prefix && static_cast<std::size_t>(position) == next) return true;
+  const bool within_tail =
+      is_prefix && next > 0 && tails_[next] >= 0 && tails_[next] == tails_[next - 1];
+  return tails_[static_cast<std::size_t>(position)] < 0 && !within_tail;
 }
 
 /// Of the cuts from `begin` on only the prefix and those that least crosses stay.

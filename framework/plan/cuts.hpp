@@ -26,8 +26,9 @@ struct Border {
 /// Immutable; thread-safe.
 class Cuts {
  public:
-  /// Of graphs with more cuts only so many are kept: the order's own, and of each size those that
-  /// the fewest bytes cross.
+  /// Of graphs with more cuts only so many are kept: the order's own and all that cut no tail, or
+  /// where those are too many, of each size those that the fewest bytes cross. A tail is a chain to
+  /// a layer that nobody reads, beside other readers of what it reads: an auxiliary head.
   static constexpr int kMost = 100'000;
 
   explicit Cuts(const PlanGraph& graph, int most = kMost);
@@ -68,8 +69,10 @@ class Cuts {
     return {&sets_[static_cast<std::size_t>(cut) * words_], words_};
   }
   bool enumerate(const PlanGraph& graph, int most, std::size_t widest);
+  void keep_some(const PlanGraph& graph, int most);
   void keep_prefixes(const PlanGraph& graph);
   bool add_level(const Ready& ready, int begin, int most);
+  bool may_add(int cut, int position) const;
   void trim_level(const PlanGraph& graph, int begin, const Set& prefix, std::size_t widest);
   Ready ready_of_level(const PlanGraph& graph, const Ready& before, int before_begin,
                        int begin) const;
@@ -84,6 +87,7 @@ class Cuts {
   std::vector<Word> sets_;  // [cut][word]
   std::vector<Step> steps_;
   std::vector<int> prefixes_;
+  std::vector<int> tails_;  ///< by position: which tail it is of, -1: none; empty: tails are cut
   std::vector<Border> borders_;
   std::unordered_multimap<std::uint64_t, int> by_hash_;
 };

@@ -53,6 +53,33 @@ std::string error_of(const std::function<void(Plan&)>& change, const PlanRequest
   return "";
 }
 
+/// l0 -> l1 -> l2, and l3 that reads l0 and is read by nobody: an auxiliary head.
+TEST(CheckPlan, AHeadMayRunInAnyStageBehindWhatItReads) {
+  Profile profile = fixtures::plain_chain({10, 20, 10, 5}, 2);
+  profile.tensors = {{"l0", {"l1", "l3"}, 10}, {"l1", {"l2"}, 5}};
+  profile = profile_from_json(to_json(profile), "made");
+  Plan plan;
+  plan.model = profile.model;
+  plan.batch = plan.micro_batch = 4;
+  plan.micro_batches = 1;
+  plan.schedule = "1f1b";
+  const std::vector<std::vector<std::vector<std::string>>> divisions = {
+      {{"l0", "l1", "l2"}, {"l3"}}, {{"l0", "l3"}, {"l1", "l2"}}, {{"l0", "l1"}, {"l3", "l2"}}};
+  for (const auto& layers : divisions) {
+    plan.stages.assign(2, {});
+    for (int s : {0, 1}) {
+      plan.stages[std::size_t(s)].layers = layers[std::size_t(s)];
+      plan.stages[std::size_t(s)].devices = {{"core", s}};
+      plan.stages[std::size_t(s)].shares = {4};
+    }
+    // one micro-batch of 4 samples: forward and twice as long backward, one stage after the other
+    EXPECT_DOUBLE_EQ(check_plan(plan, profile, {}).value_ns, 4 * 3 * (10 + 20 + 10 + 5));
+  }
+  plan.stages[0].layers = {"l0", "l1", "l2"};
+  plan.stages[1].layers = {"l3", "l1"};
+  EXPECT_THROW(check_plan(plan, profile, {}), ConfigError);
+}
+
 /// A plan's memory is in whole bytes, a budget (nine tenths of what is free) need not be.
 TEST(CheckPlan, TakesWhatFitsABudgetWithAFraction) {
   Profile profile = fixtures::plain_chain({10}, 1);

@@ -127,6 +127,20 @@ TEST(Cuts, SeveralLayersMayReadTheSample) {
   EXPECT_EQ(borders[2], (Border{8, 2, 8, 2}));
 }
 
+/// l0 -> l1 -> l2, and l3 that reads l0 and is read by nobody.
+TEST(Cuts, ALayerThatNobodyReadsMayRunAnywhereBehindWhatItReads) {
+  Profile profile = fixtures::plain_chain({1, 1, 1, 1}, 1);
+  profile.tensors = {{"l0", {"l1", "l3"}, 10}, {"l1", {"l2"}, 5}};
+  const PlanGraph graph = plan_graph(profile);
+  EXPECT_THAT(graph.readers,
+              ElementsAre(ElementsAre(1, 3), ElementsAre(2), ElementsAre(), ElementsAre()));
+  const Cuts cuts(graph);
+  EXPECT_EQ(cuts.size(), 1 + 3 * 2);  // none; l0 with 0 to 2 of the others and with or without l3
+  EXPECT_EQ(cuts.border(cuts.with(0, std::vector<int>{0, 1, 2})), (Border{10, 1, 10, 1}));
+  EXPECT_EQ(cuts.border(cuts.with(0, std::vector<int>{0, 3})), (Border{10, 1, 10, 1}));
+  EXPECT_EQ(cuts.border(cuts.with(0, std::vector<int>{0, 1, 3})), (Border{5, 1, 5, 1}));
+}
+
 std::vector<int> members(const Cuts& cuts, int first, int last) {
   std::vector<int> result;
   cuts.visit_members(first, last, [&](int position) { result.push_back(position); });
@@ -167,6 +181,45 @@ TEST(Cuts, TooManyKeepTheOrderAndWhatLeastCrosses) {
   EXPECT_LE(few.size(), 100);
   for (int p = 0; p <= 17; ++p) EXPECT_EQ(few.count(few.prefix(p)), p);
   EXPECT_EQ(few.all(), few.prefix(17));
+}
+
+/// Branches of 5 layers, and beside them a tail of 30 that reads l0.
+TEST(Cuts, TooManyKeepAllThatCutNoTail) {
+  Profile profile = fixtures::branches(3, 5);
+  const auto branched = static_cast<int>(profile.layers.size());
+  const LayerCosts some = profile.layers[1];
+  std::string before = "l0";
+  for (int n = 0; n < 30; ++n) {
+    profile.layers.push_back(some);
+    const std::string name = profile.layers.back().name = "tail" + std::to_string(n);
+    profile.tensors.push_back({before, {name}, 1});
+    before = name;
+  }
+  const PlanGraph graph = plan_graph(profile);
+  const int ideals = 6 * 6 * 6 + 2;  // without the tail
+  EXPECT_EQ(Cuts(graph).size(), 1 + (ideals - 1) * 31);
+  const Cuts whole(graph, 1000);
+  EXPECT_FALSE(whole.complete());
+  // the order has the tail last: cut there alone, where all branches are done
+  EXPECT_EQ(whole.size(), ideals + 30);
+  for (int p = 0; p <= branched + 30; ++p) EXPECT_EQ(whole.count(whole.prefix(p)), p);
+  EXPECT_EQ(whole.all(), whole.prefix(branched + 30));
+}
+
+/// The same with the tail right behind l0 in the file.
+TEST(Cuts, TailsAreWholeInAllCutsBehindThem) {
+  Profile profile = fixtures::branches(3, 5);
+  LayerCosts some = profile.layers[1];
+  for (int n = 0; n < 30; ++n) {
+    some.name = "tail" + std::to_string(n);
+    profile.layers.insert(profile.layers.begin() + 1 + n, some);
+    profile.tensors.push_back({n == 0 ? "l0" : "tail" + std::to_string(n - 1), {some.name}, 1});
+  }
+  const PlanGraph graph = plan_graph(profile);
+  const Cuts whole(graph, 1000);
+  const int behind = 6 * 6 * 6;  // cuts with l0 and any of the branches
+  EXPECT_EQ(whole.size(), 1 + (behind + 1) + 29 + (behind + 1));
+  for (int cut = 1; cut < whole.size(); ++cut) EXPECT_TRUE(whole.within(whole.parent(cut), cut));
 }
 
 TEST(Cuts, OfVeryManyLayersThatWaitForNobodyAreTheOrdersOwn) {
