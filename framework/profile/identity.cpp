@@ -27,9 +27,10 @@ std::string machine_identity(const Topology& topology) {
 }
 
 std::string layer_identity(const LayerFacts& layer) {
-  return fmt::format("{} {} reads {}: [{}] -> [{}], {} bytes of weights, {} flop", layer.name,
+  return fmt::format("{} {} reads {}: [{}] -> [{}], {} bytes of weights, {} flop{}", layer.name,
                      layer.type, fmt::join(layer.producers, " "), fmt::join(layer.input_shape, " "),
-                     fmt::join(layer.output_shape, " "), layer.weights_bytes, layer.forward_flops);
+                     fmt::join(layer.output_shape, " "), layer.weights_bytes, layer.forward_flops,
+                     layer.auxiliary_weight > 0 ? ", auxiliary" : "");
 }
 
 }  // namespace

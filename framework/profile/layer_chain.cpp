@@ -110,8 +110,8 @@ LayerChain::LayerChain(const Model& model, const std::vector<LayerFacts>& facts,
     auto op = make_layer_op(model.layers[l], facts[l], static_cast<int>(l), choice[l], fused[l],
                             replicas);
     for (ParameterSlot& slot : op->parameters()) slot.value = weights_.values_.at(slot.name);
-    outputs.push_back({op->output_use(), facts[l].producers,
-                       std::max<int>(1, static_cast<int>(facts[l].readers.size()))});
+    outputs.push_back({op->output_use(), facts[l].producers, facts[l].uses()});
+    ends_.push_back(facts[l].auxiliary_weight > 0 || l + 1 == facts.size());
     for (const int producer : facts[l].producers)
       last_reader_[slot(producer)] = static_cast<int>(l);
     producers_.push_back(facts[l].producers);
@@ -166,6 +166,7 @@ PassTimes LayerChain::forward_backward(std::int64_t samples, bool accumulate,
   first_ns.resize(ops_.size());
   if (apart) times.weight_gradient_ns.resize(ops_.size());
   std::vector<Saved> saved(ops_.size());
+  Gradients gradients(ops_.size() + 1);
   Values values(ops_.size() + 1);
   values.front() = input(samples);
   for (std::size_t l = 0; l < ops_.size(); ++l) {
@@ -177,9 +178,8 @@ PassTimes LayerChain::forward_backward(std::int64_t samples, bool accumulate,
                                        may_overwrite_input_[l]);
     }));
     workspace_bytes_[l] = std::max(workspace_bytes_[l], memory.beyond_result());
+    if (ends_[l]) gradients[l + 1].value = at::full_like(values[l + 1], kOutputGradient);
   }
-  Gradients gradients(ops_.size() + 1);
-  gradients.back().value = at::full_like(values.back(), kOutputGradient);
   values.clear();
   for (std::size_t l = ops_.size(); l-- > 0;) {
     if (before) before(l);

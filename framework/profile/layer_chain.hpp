@@ -83,6 +83,7 @@ class LayerChain {
   std::vector<std::unique_ptr<LayerOp>> ops_;
   std::vector<std::vector<int>> producers_;  // by layer
   std::vector<int> last_reader_;             // by producer + 1
+  std::vector<bool> ends_;                   // by layer: its output goes to the loss
   std::vector<bool> may_overwrite_input_;    // by layer
   std::vector<std::vector<bool>> input_gradients_;
   ScratchWeights& weights_;

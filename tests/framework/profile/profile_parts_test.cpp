@@ -198,6 +198,19 @@ TEST(LayerChain, TimesTheTwoPartsOfBackwardWhereItComesApart) {
   EXPECT_GT(times.total_ns(), times.weight_gradient_ns[0]);
 }
 
+TEST(LayerChain, BackwardBeginsAtEveryOutputThatGoesToTheLoss) {
+  Model model;
+  model.name = "headed";
+  model.sample_shape = {6};
+  model.add("a", torch::nn::Linear(6, 4)).add("head", torch::nn::Linear(4, 2));
+  model.add("b", torch::nn::Linear(4, 2), {"a"}).add("relu", torch::nn::ReLU());
+  model.auxiliary = {{"head", 0.3}, {"b", 0.5}};
+  ScratchWeights weights(model);
+  LayerChain chain(model, check_model(model), {"", "", "", ""}, weights);
+  EXPECT_THAT(chain.forward_backward(3, false).backward_ns,
+              ElementsAre(Gt(0), Gt(0), Gt(0), Gt(0)));
+}
+
 TEST(LayerChain, LeavesTheModelAlone) {
   Model model;
   model.name = "normalised";
@@ -284,6 +297,32 @@ TEST_F(CostGraphTest, HoldsWhatWasMeasured) {
   EXPECT_THAT(b.threads_ns->backward.at("big").at(2), ElementsAre(2, 2));
   EXPECT_FALSE(b.threads_ns->forward.contains("little"));
   EXPECT_THAT(b.splits, ElementsAre("samples", "threads", "features"));
+}
+
+/// An auxiliary head is a sink: a layer from which no tensor goes.
+TEST_F(CostGraphTest, HasATensorForEveryOutputThatLayersRead) {
+  model.layers[1].inputs = {"a"};
+  model.add("last", torch::nn::Linear(4, 2), {"a"});
+  model.auxiliary = {{"b", 0.3}};
+  facts = check_model(model);
+  const auto add_third = [](MeasuredCounts& measured) {
+    for (auto& [samples, passes] : measured)
+      for (PassTimes& pass : passes)
+        for (auto* ns : {&pass.forward_ns, &pass.backward_ns, &pass.update_ns}) ns->push_back(1);
+  };
+  for (auto& [kind, own] : times) {
+    own.choice.push_back("y");
+    own.workspace_bytes.push_back(1);
+    own.loaded.push_back(1);
+    add_third(own.alone);
+    for (auto* widths : {&own.threads, &own.features})
+      for (auto& [width, measured] : *widths) add_third(measured);
+  }
+  const Profile profile = make_cost_graph(model, facts, topology, 2, times);
+  EXPECT_NO_THROW(check_profile(profile, "made"));
+  ASSERT_EQ(profile.layers.size(), 3u);
+  EXPECT_EQ(profile.tensors, (std::vector<TensorCosts>{{"a", {"b", "last"}, 4 * 4, false}}));
+  EXPECT_DOUBLE_EQ(profile.layers[1].saved_bytes, 4 * 4);
 }
 
 TEST_F(CostGraphTest, OfADeferredGradientHoldsTheMemoryAndTheUpdateOfABatch) {
