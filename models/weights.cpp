@@ -32,14 +32,23 @@ std::string some_of(const std::vector<std::string>& names) {
   return more == 0 ? result : result + " and " + std::to_string(more) + " more";
 }
 
-/// Parameters of the last layer that has any.
-std::set<std::string> head_of(const Model& model) {
+/// Parameters of the last layer that has any, up to the one called `output`.
+std::set<std::string> head_of(const Model& model, const std::string& output) {
   std::set<std::string> names;
-  for (auto layer = model.layers.rbegin(); layer != model.layers.rend() && names.empty(); ++layer) {
+  auto layer = std::find_if(model.layers.rbegin(), model.layers.rend(),
+                            [&](const Layer& other) { return other.name == output; });
+  for (; layer != model.layers.rend() && names.empty(); ++layer) {
     for (const auto& item : layer->module.ptr()->named_parameters()) {
       names.insert(layer->name + "." + item.key());
     }
   }
+  return names;
+}
+
+/// Parameters of the last layers of the model's output and of its auxiliary ones.
+std::set<std::string> heads_of(const Model& model) {
+  std::set<std::string> names = head_of(model, model.layers.back().name);
+  for (const AuxiliaryOutput& output : model.auxiliary) names.merge(head_of(model, output.layer));
   return names;
 }
 
@@ -50,10 +59,21 @@ Parameters named_weights(const Model& model) {
   return weights;
 }
 
+/// Of the layers that auxiliary outputs alone need.
+std::set<std::string> auxiliary_weights(const Model& model) {
+  const std::vector<bool> auxiliary = training_only(model);
+  Model part;
+  for (std::size_t l = 0; l < model.layers.size(); ++l)
+    if (auxiliary[l]) part.layers.push_back(model.layers[l]);
+  std::set<std::string> names;
+  for (const auto& [name, value] : named_weights(part)) names.insert(name);
+  return names;
+}
+
 /// PyTorch counts batches, which only averages over all of them would need.
 bool is_counter(const std::string& name) { return name.ends_with(".num_batches_tracked"); }
 
-/// Of GoogLeNet and Inception v3 in torchvision's files; ours train without.
+/// Of GoogLeNet and Inception v3 in torchvision's files, for models that train without.
 bool is_auxiliary_head(const std::string& name) {
   return name.starts_with("aux1.") || name.starts_with("aux2.") || name.starts_with("AuxLogits.");
 }
@@ -68,11 +88,16 @@ bool is_floating(const std::string& dtype) {
 class Loading {
  public:
   Loading(const Model& model, const std::string& file, Head head)
-      : file_(file), opened_(WeightsFile::open(file)), head_(head_of(model)) {
+      : file_(file), opened_(WeightsFile::open(file)), head_(heads_of(model)) {
+    const std::set<std::string> auxiliary = auxiliary_weights(model);
+    const bool has_auxiliary =
+        std::any_of(auxiliary.begin(), auxiliary.end(),
+                    [this](const std::string& name) { return opened_->find(name) != nullptr; });
     for (auto& parameter : named_weights(model)) {
       known_.insert(parameter.first);
+      const bool in_file = has_auxiliary || !auxiliary.contains(parameter.first);
       const bool wanted = head == Head::load || !head_.contains(parameter.first);
-      if (wanted) wanted_.push_back(std::move(parameter));
+      if (in_file && wanted) wanted_.push_back(std::move(parameter));
     }
   }
 

@@ -10,18 +10,19 @@
 
 namespace millrace {
 
-/// What to do with the last layer that has weights.
+/// What to do with the last layer that has weights, of the model's output and of auxiliary ones.
 enum class Head {
   load,  ///< as every other layer
   keep,  ///< not read: it keeps the weights that it has
 };
 
 /// Copies the file's tensors into the model's parameters and running statistics (passed over are
-/// PyTorch's counters of batches, NAME.num_batches_tracked, and the auxiliary heads of
-/// torchvision's GoogLeNet and Inception v3). Every name and shape is checked before anything is
-/// copied. Throws ConfigError (tag "weights") naming the file and: the tensors that it lacks, those
-/// that the model has not, both shapes where they differ, a type that is not floating. A head of
-/// another size names --new-head.
+/// PyTorch's counters of batches, NAME.num_batches_tracked, and where the model has none the
+/// auxiliary heads of torchvision's GoogLeNet and Inception v3). What auxiliary outputs alone need
+/// stays as it is where the file has no tensor of it. Every name and shape is checked before
+/// anything is copied. Throws ConfigError (tag "weights") naming the file and: the tensors that it
+/// lacks, those that the model has not, both shapes where they differ, a type that is not floating.
+/// A head of another size names --new-head.
 void load_weights(const Model& model, const std::string& file, Head head = Head::load);
 
 /// Throws ConfigError (tag "export") for a file that save_weights() knows no format of.

@@ -195,6 +195,7 @@ void write_graph(const Model& model, const std::vector<LayerFacts>& facts,
   describe(*graph.add_input(), "input", model.sample_shape, model.vocabulary > 0);
   GraphWriter writer(graph);
   for (std::size_t l = 0; l < facts.size(); ++l) {
+    if (facts[l].training_only) continue;
     LayerExport layer{writer, *model.layers[l].module.ptr(), facts[l], {}};
     for (const int from : facts[l].producers)
       layer.inputs.push_back(from == kSample ? "input"

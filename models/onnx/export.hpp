@@ -15,12 +15,13 @@ struct OnnxFacts {
       deviation;  ///< per channel: the input is (pixel / 255 - mean) / deviation
 };
 
-/// Writes network and weights, opset 13 (with layer normalisation 17), batches of any size N: input "input"
-/// [N, sample shape], output "output", weights under their own names. Dropout and batch
-/// normalisation as in evaluation. The facts are in metadata_props, each an array of JSON:
-/// "millrace.classes", "millrace.mean", "millrace.deviation". The file is complete or absent, and
-/// the same for the same weights. Throws ConfigError (tag "export") naming a layer that ONNX has no
-/// operator for here; ResourceError where it cannot be written.
+/// Writes network and weights, opset 13 (with layer normalisation 17), batches of any size N: input
+/// "input" [N, sample shape], output "output", weights under their own names. What auxiliary
+/// outputs alone need is left out. Dropout and batch normalisation as in evaluation. The facts are
+/// in metadata_props, each an array of JSON: "millrace.classes", "millrace.mean",
+/// "millrace.deviation". The file is complete or absent, and the same for the same weights. Throws
+/// ConfigError (tag "export") naming a layer that ONNX has no operator for here; ResourceError
+/// where it cannot be written.
 void export_onnx(const Model& model, const std::string& file, const OnnxFacts& facts = {});
 
 }  // namespace millrace

@@ -77,7 +77,7 @@ torch::Tensor fold_concat(const NodeReader& node) {
     parts.push_back(input(node, i));
     count += parts.back().numel();
     if (count > kMostNumbers)
-      node.refuse(fmt::format("makes a constant of more than {} numbers", kMostNumbers));
+      node.refuse(fmt::format("makes {} numbers, {} at most are computed", count, kMostNumbers));
   }
   return torch::cat(parts, node.integer("axis", 0));
 }

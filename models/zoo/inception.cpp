@@ -17,14 +17,14 @@ constexpr Kernel kColumn3{3, 1, 1, 1, 0};
 constexpr Kernel kRow7{1, 7, 1, 0, 3};
 constexpr Kernel kColumn7{7, 1, 1, 3, 0};
 
-/// Branches of one block, all of which read the layer before it, and their concatenation.
+/// Branches of one block, all of which read `input`, and their concatenation.
 class Mixed {
  public:
+  Mixed(Model& model, std::string name, std::int64_t channels, std::string input)
+      : model_(model), name_(std::move(name)), input_(std::move(input)), channels_(channels) {}
+  /// They read the layer before.
   Mixed(Model& model, std::string name, std::int64_t channels)
-      : model_(model),
-        name_(std::move(name)),
-        input_(model.layers.back().name),
-        channels_(channels) {}
+      : Mixed(model, std::move(name), channels, model.layers.back().name) {}
 
   /// Begins another branch.
   Mixed& branch() {
@@ -104,8 +104,8 @@ void add_c(Model& model, const std::string& name, std::int64_t in, std::int64_t 
   mixed.concat();
 }
 
-void add_d(Model& model, const std::string& name, std::int64_t in) {
-  Mixed mixed(model, name, in);
+void add_d(Model& model, const std::string& name, std::int64_t in, const std::string& input) {
+  Mixed mixed(model, name, in, input);
   mixed.branch().conv("branch3x3_1", 192, kOne).conv("branch3x3_2", 320, kThreeHalving);
   mixed.end_branch();
   mixed.branch().conv("branch7x7x3_1", 192, kOne).conv("branch7x7x3_2", 192, kRow7);
@@ -125,9 +125,20 @@ void add_e(Model& model, const std::string& name, std::int64_t in) {
   mixed.concat();
 }
 
+/// A classifier of the layer before, whose loss has the weight of TensorFlow's original.
+void add_aux_logits(Model& model, const std::string& name, std::int64_t in) {
+  model.add(name + ".pool", nn::AvgPool2d(nn::AvgPool2dOptions(5).stride(3)));  // 5 x 5
+  add_basic_conv(model, name + ".conv0", plain_conv(in, 128, 1, 1, 0));
+  add_basic_conv(model, name + ".conv1", plain_conv(128, 768, 5, 1, 0));  // 1 x 1
+  model.add(name + ".mean", mean_pool())
+      .add(name + ".flatten", nn::Flatten())
+      .add(name + ".fc", nn::Linear(768, model.classes));
+  model.auxiliary.push_back({name + ".fc", 0.4});
+}
+
 }  // namespace
 
-/// torchvision.models.inception_v3, without the auxiliary head.
+/// torchvision.models.inception_v3.
 void add_inception_v3(Model& model) {                                    // 3 x 299 x 299
   add_basic_conv(model, "Conv2d_1a_3x3", plain_conv(3, 32, 3, 2, 0));    // 32 x 149 x 149
   add_basic_conv(model, "Conv2d_2a_3x3", plain_conv(32, 32, 3, 1, 0));   // 32 x 147 x 147
@@ -144,9 +155,10 @@ void add_inception_v3(Model& model) {                                    // 3 x 
   add_c(model, "Mixed_6c", 768, 160);                                    //
   add_c(model, "Mixed_6d", 768, 160);                                    //
   add_c(model, "Mixed_6e", 768, 192);                                    //
-  add_d(model, "Mixed_7a", 768);                                         // 1280 x 8 x 8
-  add_e(model, "Mixed_7b", 1280);                                        // 2048 x 8 x 8
-  add_e(model, "Mixed_7c", 2048);                                        //
+  add_aux_logits(model, "AuxLogits", 768);
+  add_d(model, "Mixed_7a", 768, "Mixed_6e.concat");  // 1280 x 8 x 8
+  add_e(model, "Mixed_7b", 1280);                    // 2048 x 8 x 8
+  add_e(model, "Mixed_7c", 2048);                    //
   model.add("avgpool", mean_pool())
       .add("dropout", nn::Dropout(0.5))
       .add("flatten", nn::Flatten())

@@ -11,7 +11,7 @@ struct ModelInfo {
   std::string name;
   std::vector<std::int64_t> sample_shape;  ///< C x H x W, or of text its characters
   std::int64_t default_classes = 0;
-  std::int64_t parameters = 0;  ///< with default_classes outputs
+  std::int64_t parameters = 0;  ///< with default_classes outputs, auxiliary ones included
   std::string description;
   /// Reads characters and says which one follows each: its classes are the characters.
   bool is_text = false;

@@ -51,9 +51,9 @@ inline nn::AdaptiveAvgPool2d mean_pool() { return nn::AdaptiveAvgPool2d(1); }
 void add_basic_conv(Model& model, const std::string& name, nn::Conv2d convolution,
                     std::vector<std::string> inputs = {});
 
-/// Networks of images as torchvision.models has them: parameters of the same names and shapes, in
-/// its order; of text as text.cpp says. Each is given a Model with sample shape and classes, and
-/// appends the layers.
+/// Networks of images as torchvision.models has them, auxiliary heads included: parameters of the
+/// same names and shapes, in its order (of GoogLeNet's heads: where they read); of text as text.cpp
+/// says. Each is given a Model with sample shape and classes, and appends the layers.
 void add_alexnet(Model& model);
 void add_alexnet_32(Model& model);
 void add_lenet5(Model& model);

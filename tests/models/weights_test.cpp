@@ -105,6 +105,40 @@ TEST_F(Weights, AuxiliaryHeadsArePassedOver) {
   EXPECT_EQ(message_of([&] { load_weights(fresh(2), saved(std::move(tensors))); }), "");
 }
 
+/// body, then "aux.body" and "aux.head" beside "head".
+Model with_auxiliary_head(std::int64_t classes) {
+  namespace nn = torch::nn;
+  Model model{.name = "small", .sample_shape = {4}, .classes = classes};
+  model.add("body", nn::Linear(4, 3)).add("aux.body", nn::Linear(3, 3));
+  model.add("aux.head", nn::Linear(3, classes)).add("head", nn::Linear(3, classes), {"body"});
+  model.auxiliary = {{"aux.head", 0.3}};
+  return model;
+}
+
+TEST_F(Weights, OfAuxiliaryHeadsAreAllInTheFileOrNone) {
+  const Model from = with_auxiliary_head(5);
+  const Model whole = with_auxiliary_head(5), without = with_auxiliary_head(5);
+  load_weights(whole, saved(weights_of(from)));
+  EXPECT_TRUE(differing(from, whole).empty());
+  std::vector<TensorView> tensors = weights_of(from);
+  std::erase_if(tensors, [](const auto& tensor) { return tensor.name == "aux.head.bias"; });
+  EXPECT_THAT(message_of([&] { load_weights(without, saved(tensors)); }),
+              HasSubstr("lacks aux.head.bias"));
+  std::erase_if(tensors, [](const auto& tensor) { return tensor.name.starts_with("aux."); });
+  load_weights(without, saved(tensors));
+  EXPECT_THAT(differing(from, without), ::testing::ElementsAre("aux.body.weight", "aux.body.bias",
+                                                               "aux.head.weight", "aux.head.bias"));
+}
+
+TEST_F(Weights, AuxiliaryHeadsOfAnotherSizeAreHeads) {
+  const Model from = with_auxiliary_head(5), to = with_auxiliary_head(6);
+  const std::string file = saved(weights_of(from));
+  EXPECT_THAT(message_of([&] { load_weights(to, file); }), HasSubstr("--new-head"));
+  load_weights(to, file, Head::keep);
+  for (std::size_t i = 0; i < 4; ++i)
+    EXPECT_TRUE(at::equal(named_parameters(to)[i].second, named_parameters(from)[i].second)) << i;
+}
+
 TEST_F(Weights, AreViewsUnderLibTorchsNames) {
   const Model model = fresh(1);
   const auto views = weights_of(model);

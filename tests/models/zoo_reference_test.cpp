@@ -65,8 +65,11 @@ TEST_P(Reference, OneStepIsThatOfPyTorch) {
   const nlohmann::json expected = reference(GetParam());
   const Model model = in_double(GetParam());
   const Step step = step_of(model, expected);
-  const at::Tensor outputs = test::run_graph(model, step.inputs);
-  const at::Tensor loss = at::cross_entropy_loss(outputs.flatten(0, -2), step.labels.flatten());
+  const auto values = test::graph_values(model, step.inputs);
+  const at::Tensor outputs = values.at(model.layers.back().name);
+  const at::Tensor loss = test::training_loss(model, values, [&](const at::Tensor& y) {
+    return at::cross_entropy_loss(y.flatten(0, -2), step.labels.flatten());
+  });
   loss.backward();
 
   const at::Tensor last = model.vocabulary > 0 ? outputs.select(1, -1) : outputs;

@@ -7,6 +7,7 @@
 #include <ATen/ops/tensor.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <torch/nn/modules/dropout.h>
 
 #include "millrace/errors.hpp"
 #include "tests/plain_graph.hpp"
@@ -142,6 +143,33 @@ TEST(AlexNet32, KeepsTheNamesOfTheLargeOne) {
   const auto facts = check_model(small);
   EXPECT_EQ(facts[12].output_shape, (std::vector<std::int64_t>{256, 4, 4}));
   EXPECT_EQ(facts[16].input_shape, std::vector<std::int64_t>{4096});
+}
+
+TEST(AuxiliaryHeads, AreTorchvisions) {
+  const auto heads_of = [](const std::string& name) {
+    std::vector<std::string> heads;
+    const Model model = make_model(name, 10);
+    std::vector<std::string> weights;
+    for (const LayerFacts& layer : check_model(model))
+      if (layer.training_only && layer.weights_bytes > 0) weights.push_back(layer.name);
+    for (const AuxiliaryOutput& output : model.auxiliary)
+      heads.push_back(output.layer + " " + std::to_string(output.weight).substr(0, 3));
+    return std::pair(heads, weights);
+  };
+  const auto [google, google_weights] = heads_of("googlenet");
+  EXPECT_THAT(google, ::testing::ElementsAre("aux1.fc2 0.3", "aux2.fc2 0.3"));
+  EXPECT_THAT(google_weights,
+              ::testing::ElementsAre("aux1.conv.conv", "aux1.conv.bn", "aux1.fc1", "aux1.fc2",
+                                     "aux2.conv.conv", "aux2.conv.bn", "aux2.fc1", "aux2.fc2"));
+  for (const Layer& layer : make_model("googlenet", 10).layers)
+    if (const auto* drop = layer.module.ptr()->as<torch::nn::Dropout>()) {
+      EXPECT_EQ(drop->options.p(), layer.name == "dropout" ? 0.2 : 0.7) << layer.name;
+    }
+  const auto [inception, inception_weights] = heads_of("inception_v3");
+  EXPECT_THAT(inception, ::testing::ElementsAre("AuxLogits.fc 0.4"));
+  EXPECT_THAT(inception_weights,
+              ::testing::ElementsAre("AuxLogits.conv0.conv", "AuxLogits.conv0.bn",
+                                     "AuxLogits.conv1.conv", "AuxLogits.conv1.bn", "AuxLogits.fc"));
 }
 
 TEST(MakeModel, TakesTheNumberOfClasses) {
