@@ -4,7 +4,6 @@
 
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
-#include <torch/nn/functional/loss.h>
 #include <torch/optim/sgd.h>
 #include <torch/types.h>
 #include <torch/utils.h>
@@ -27,8 +26,8 @@ SampleFormat format_of(const DataSplit& data, const Model& model) {
   return sample_format(model.sample_shape, normalisation_of(*data.train, channels));
 }
 
-torch::Tensor outputs_of(PlainModel& plain, const Batch& batch) {
-  return plain.forward(batch.inputs.contiguous(at::MemoryFormat::ChannelsLast));
+torch::Tensor inputs_of(const Batch& batch) {
+  return batch.inputs.contiguous(at::MemoryFormat::ChannelsLast);
 }
 
 double accuracy_of(PlainModel& plain, Loader& loader) {
@@ -36,7 +35,8 @@ double accuracy_of(PlainModel& plain, Loader& loader) {
   plain.train(false);
   std::int64_t correct = 0, samples = 0;
   while (const auto batch = loader.next()) {
-    correct += (outputs_of(plain, *batch).argmax(1) == batch->targets).sum().item<std::int64_t>();
+    const torch::Tensor answers = plain.forward(inputs_of(*batch)).argmax(1);
+    correct += (answers == batch->targets).sum().item<std::int64_t>();
     samples += batch->targets.size(0);
   }
   return static_cast<double>(correct) / static_cast<double>(samples);
@@ -51,7 +51,7 @@ std::int64_t train(PlainModel& plain, Loader& loader, double learning_rate, int 
   for (; Clock::now() < end; ++steps) {
     const Batch batch = *loader.next();
     optimizer.zero_grad();
-    torch::nn::functional::cross_entropy(outputs_of(plain, batch), batch.targets).backward();
+    plain.loss(inputs_of(batch), batch.targets).backward();
     optimizer.step();
   }
   return steps;

@@ -5,7 +5,6 @@
 #include <ATen/Parallel.h>
 #include <ATen/ops/randint.h>
 #include <ATen/ops/randn.h>
-#include <torch/nn/functional/loss.h>
 #include <torch/optim/sgd.h>
 #include <torch/types.h>
 
@@ -36,14 +35,12 @@ int run(const Arguments& arguments) {
   const Model& model = network.model();
   torch::Tensor inputs = random_inputs(model, batch);
   if (inputs.dim() == 4) inputs = inputs.contiguous(layout);
-  const torch::Tensor labels = random_labels(model, check_model(model).back(), batch).flatten();
+  const torch::Tensor labels = random_labels(model, check_model(model).back(), batch);
   torch::optim::SGD optimizer(network.parameters(), torch::optim::SGDOptions(0.01).momentum(0.9));
 
   const auto step = [&] {
     optimizer.zero_grad();
-    const auto outputs = network.forward(inputs).flatten(0, -2);  // [samples x positions, classes]
-    const auto loss = torch::nn::functional::cross_entropy(outputs, labels);
-    loss.backward();
+    network.loss(inputs, labels).backward();
     optimizer.step();
   };
   const StepTimes times = time_steps(step, arguments);

@@ -17,6 +17,8 @@ class PlainModel {
   PlainModel(const std::string& name, std::int64_t classes);
 
   at::Tensor forward(const at::Tensor& inputs) const;
+  /// What training minimises: softmax cross-entropy, of auxiliary outputs, too.
+  at::Tensor loss(const at::Tensor& inputs, const at::Tensor& labels) const;
   std::vector<at::Tensor> parameters() const;
   const Model& model() const { return model_; }
   void train(bool on);
