@@ -1,9 +1,11 @@
 #include "models/weights.hpp"
 
 #include <ATen/core/Tensor.h>
+#include <torch/nn/modules/embedding.h>
 
 #include <algorithm>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "millrace/errors.hpp"
@@ -12,6 +14,8 @@
 
 namespace millrace {
 namespace {
+
+constexpr const char* kClassesKey = "millrace.classes";
 
 using Parameters = std::vector<std::pair<std::string, torch::Tensor>>;
 
@@ -45,9 +49,12 @@ std::set<std::string> head_of(const Model& model, const std::string& output) {
   return names;
 }
 
-/// Parameters of the last layers of the model's output and of its auxiliary ones.
+/// Parameters of the last layers of the model's output and of its auxiliary ones, and of what
+/// stands for its tokens: what depends on the data's classes.
 std::set<std::string> heads_of(const Model& model) {
   std::set<std::string> names = head_of(model, model.layers.back().name);
+  for (const Layer& layer : model.layers)
+    if (layer.module.ptr()->as<torch::nn::EmbeddingImpl>()) names.insert(layer.name + ".weight");
   for (const AuxiliaryOutput& output : model.auxiliary) names.merge(head_of(model, output.layer));
   return names;
 }
@@ -166,6 +173,20 @@ void load_weights(const Model& model, const std::string& file, Head head) {
   loading.copy();
 }
 
+std::optional<std::vector<std::string>> classes_in(const std::string& file) {
+  const std::map<std::string, std::string> metadata = WeightsFile::open(file)->metadata();
+  const auto found = metadata.find(kClassesKey);
+  if (found == metadata.end()) return std::nullopt;
+  const auto classes = nlohmann::json::parse(found->second, nullptr, false);
+  const bool texts =
+      classes.is_array() &&
+      std::all_of(classes.begin(), classes.end(), [](const auto& one) { return one.is_string(); });
+  if (!texts)
+    throw ConfigError("weights",
+                      file + ": its " + kClassesKey + " are no list of names: export it again");
+  return classes.get<std::vector<std::string>>();
+}
+
 void check_weights_ending(const std::string& file) {
   for (const char* ending : {".safetensors", ".pt", ".pth", ".onnx"})
     if (file.ends_with(ending)) return;
@@ -178,7 +199,11 @@ void save_weights(const Model& model, const std::string& file, const OnnxFacts& 
   check_weights_ending(file);
   if (file.ends_with(".onnx")) return export_onnx(model, file, facts);
   if (!file.ends_with(".safetensors")) return save_state_dict(file, named_weights(model));
-  write_safetensors(file, weights_of(model), {{"format", "pt"}});
+  std::map<std::string, std::string> metadata = {{"format", "pt"}};
+  // Which character an id stands for follows from nothing else.
+  if (model.vocabulary > 0 && !facts.classes.empty())
+    metadata[kClassesKey] = nlohmann::json(facts.classes).dump();
+  write_safetensors(file, weights_of(model), metadata);
 }
 
 std::vector<TensorView> weights_of(const Model& model) {

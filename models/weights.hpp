@@ -1,6 +1,7 @@
 #pragma once
 // Weights from and to files under torchvision's names.
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,10 @@ enum class Head {
 /// lacks, those that the model has not, both shapes where they differ, a type that is not floating.
 /// A head of another size names --new-head.
 void load_weights(const Model& model, const std::string& file, Head head = Head::load);
+
+/// The names that a file of weights keeps of its classes, as save_weights() does of models of text:
+/// safetensors. Throws ConfigError (tags "weights", "safetensors").
+std::optional<std::vector<std::string>> classes_in(const std::string& file);
 
 /// Throws ConfigError (tag "export") for a file that save_weights() knows no format of.
 void check_weights_ending(const std::string& file);

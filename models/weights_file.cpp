@@ -23,6 +23,8 @@ class Safetensors final : public WeightsFile {
       entries_.push_back({entry.name, entry.dtype, entry.shape});
   }
 
+  std::map<std::string, std::string> metadata() const override { return file_.metadata(); }
+
   void read(const Entry& entry, const at::Tensor& to) const override {
     static const std::map<std::string, at::ScalarType> others = {
         {"F64", at::kDouble}, {"F16", at::kHalf}, {"BF16", at::kBFloat16}};

@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -26,6 +27,8 @@ class WeightsFile {
 
   const std::vector<Entry>& entries() const { return entries_; }
   const Entry* find(const std::string& name) const;
+  /// Texts beside the weights; empty where the format has none.
+  virtual std::map<std::string, std::string> metadata() const { return {}; }
 
   /// Into `to`, dense float32 of the entry's shape, from any floating type. Throws ConfigError.
   virtual void read(const Entry& entry, const at::Tensor& to) const = 0;

@@ -173,6 +173,7 @@ double saved_bytes_per_sample(const std::vector<LayerFacts>& layers, std::size_t
   if (facts.type == "max_pool2d") return implementation == kOwn ? y : 4 * x + 8 * y;
   if (facts.type == "module") return 4 * (input_elements(layers, l) + y);
   if (facts.type == "embedding") return 8 * x;
+  if (facts.type == "layer_norm") return 4 * (x + 2 * x / double(facts.input_shape.back()));
   if (facts.type == "attention") return 4 * (x + facts.inner_elements);
   if (facts.type == "lstm") return 4 * (x + y + facts.inner_elements);
   return 4 * x;

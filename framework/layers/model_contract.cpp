@@ -2,6 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/randint.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/zeros.h>
@@ -284,8 +285,10 @@ std::vector<LayerFacts> check_model(const Model& model) {
   check_parameters(model);
 
   const at::NoGradGuard no_gradients;
-  const at::Tensor sample =
-      at::zeros(batch_of(1, model.sample_shape), model.vocabulary > 0 ? at::kLong : at::kFloat);
+  // The largest id: that an embedding is too small shows here.
+  const at::Tensor sample = model.vocabulary > 0 ? at::full(batch_of(1, model.sample_shape),
+                                                            model.vocabulary - 1, at::kLong)
+                                                 : at::zeros(batch_of(1, model.sample_shape));
   std::vector<at::Tensor> outputs;
   for (std::size_t l = 0; l < result.size(); ++l) {
     const Layer& layer = model.layers[l];
@@ -318,6 +321,8 @@ torch::Tensor random_inputs(const Model& model, std::int64_t samples) {
 }
 
 torch::Tensor random_labels(const Model& model, const LayerFacts& last, std::int64_t samples) {
+  MILLRACE_CHECK(model.classes > 0 && !last.output_shape.empty(), "model",
+                 "labels are drawn for classes, the model has none");
   Shape positions = last.output_shape;
   positions.pop_back();
   return at::randint(model.classes, batch_of(samples, positions), at::kLong);

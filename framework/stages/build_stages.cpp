@@ -235,6 +235,15 @@ void StageSet::Parts::check_inputs(const at::Tensor& inputs) const {
                              c10::toString(inputs.scalar_type()), text(inputs.sizes()), model.name,
                              c10::toString(type), fmt::join(model.sample_shape, ", ")));
   }
+  if (model.vocabulary > 0 && inputs.numel() > 0) {
+    const auto least = inputs.min().item<std::int64_t>(), most = inputs.max().item<std::int64_t>();
+    if (least < 0 || most >= model.vocabulary)
+      throw ConfigError(
+          "batch",
+          fmt::format("the inputs have the token id {}, the model {} knows 0 to {}: encode "
+                      "them with its own vocabulary",
+                      least < 0 ? least : most, model.name, model.vocabulary - 1));
+  }
   if (inputs.size(0) < 1 || inputs.size(0) > batch) {
     throw ConfigError("batch", fmt::format("the batch has {} samples, the plan is for 1 to {}: "
                                            "divide it, or plan with a larger --batch",

@@ -41,10 +41,10 @@ class StageSet {
   /// One per stage, in order; they live as long as this.
   std::vector<StageRunner*> runners();
 
-  /// A training step on `inputs` [n, sample shape] float32 and `targets` ([n] int64, or what the
-  /// model's own loss takes); 1 <= n <= plan.batch. `step` decides masks and learning rate. The
+  /// A training step on a batch of n samples, `inputs` and `targets` as Batch has them;
+  /// 1 <= n <= plan.batch. `step` decides masks and learning rate. The
   /// tensors must stay as they are until the step has run. Throws ConfigError (tag "batch") where
-  /// they do not fit the model, naming both shapes.
+  /// they do not fit the model, naming both shapes, or a token id that is none.
   void begin_training(const at::Tensor& inputs, const at::Tensor& targets, std::int64_t step);
 
   /// Forward only, random layers off, nothing that auxiliary outputs alone need: loss and correct
@@ -76,8 +76,7 @@ class StageSet {
 
 /// Cuts `model` by `plan`; `facts` are check_model's. `seed` is of the random layers' masks. The
 /// weights stay the model's own tensors, updated in place. Throws ConfigError for settings out of
-/// range, a plan whose layers are not the model's, an unknown implementation, or a model without
-/// own loss whose output is not one row of class scores per sample.
+/// range, a plan whose layers are not the model's, or an unknown implementation.
 StageSet build_stages(const Model& model, const std::vector<LayerFacts>& facts, const Plan& plan,
                       const OptimizerSettings& optimizer, const LearningRateSchedule& learning_rate,
                       std::uint64_t seed);

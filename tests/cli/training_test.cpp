@@ -256,9 +256,16 @@ TEST_F(TextTraining, TrainsEvaluatesAndGoesOn) {
   const auto trained = parsed(train(out, text));
   EXPECT_EQ(trained.at("steps"), 24);
   EXPECT_EQ(trained.at("accuracy"), nullptr) << "a tenth of the text is less than a sample";
-  const auto evaluated = run({"eval", out, "--json"});
-  EXPECT_EQ(evaluated.exit_code, 2);
-  EXPECT_THAT(evaluated.err, HasSubstr("nothing to validate on"));
+  const auto nothing = run({"eval", out, "--json"});
+  EXPECT_EQ(nothing.exit_code, 2);
+  EXPECT_THAT(nothing.err, HasSubstr("nothing to validate on"));
+  std::filesystem::create_directory(folder_ / "texts");
+  std::filesystem::copy_file(text, folder_ / "texts/train.txt");
+  std::filesystem::copy_file(text, folder_ / "texts/val.txt");
+  const auto evaluated = parsed(run({"eval", out, "--data", folder_ / "texts", "--json"}));
+  EXPECT_EQ(evaluated.at("samples"), (60 * 19 - 1) / 128);
+  EXPECT_GT(evaluated.at("accuracy").get<double>(), 0.5) << "it has learnt the sentence";
+  EXPECT_LE(evaluated.at("accuracy").get<double>(), 1);
   const auto said = parsed(run({"predict", out, "the owl", "--length", "12", "--json"}));
   const std::string whole = said.at("predictions").at(0).at("text");
   EXPECT_THAT(whole, ::testing::StartsWith("the owl"));
@@ -266,6 +273,34 @@ TEST_F(TextTraining, TrainsEvaluatesAndGoesOn) {
   EXPECT_EQ(run({"predict", out, "the owl", "--length", "12"}).out, whole + "\n") << "the same";
   EXPECT_EQ(run({"export", out, "-o", folder_ / "lstm.onnx"}).exit_code, 0);
   EXPECT_EQ(run({"resume", out}).exit_code, 0);
+}
+
+/// The ids of weights stand for the characters that they were trained on, whatever the data have.
+TEST_F(TextTraining, WeightsKeepTheirCharacters) {
+  const std::string out = folder_ / "run", weights = folder_ / "lstm.safetensors";
+  parsed(train(out, folder_ / "text.txt"));
+  ASSERT_EQ(run({"export", out, "-o", weights}).exit_code, 0);
+  std::filesystem::create_directory(folder_ / "fewer");
+  for (const char* name : {"fewer/train.txt", "fewer/val.txt"}) {
+    std::ofstream text(folder_ / name);
+    for (int i = 0; i < 60; ++i) text << "the cat met.\n";  // 8 of the characters
+  }
+  const auto same = parsed(run({"eval", out, "--data", folder_ / "fewer", "--json"}));
+  EXPECT_EQ(parsed(run({"eval", weights, "char-lstm", "--data", folder_ / "fewer", "--json"})),
+            same);
+  std::ofstream other(folder_ / "other.txt");
+  for (int i = 0; i < 200; ++i) other << "Zebra!\n";
+  other.close();
+  const auto start = [&](std::vector<std::string> more) {
+    std::vector<std::string> arguments = {
+        "train",     "char-lstm", "--data",  folder_ / "other.txt",
+        "--weights", weights,     "--batch", "4",
+        "--steps",   "1",         "--out",   folder_ / "next"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run(arguments);
+  };
+  EXPECT_THAT(start({}).err, HasSubstr("'Z' at byte 0"));
+  EXPECT_EQ(start({"--new-head"}).exit_code, 0);
 }
 
 TEST_F(TextTraining, RefusesTextThatDoesNotFit) {

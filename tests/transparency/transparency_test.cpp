@@ -47,12 +47,13 @@ TEST_P(Grid, text) {
   const auto [stages, division] = GetParam();
   for (const MakeModel& make : {MakeModel(small_gpt), MakeModel(small_lstm)}) {
     const Comparison comparison(make, {kBatch, 7}, sgd(), {{2}, {3}, {1}});
-    for (const std::int64_t micro_batch : {kBatch, std::int64_t{3}})
-      for (const bool recompute : {false, true})
-        for (const std::vector<std::string>& implementations :
-             {std::vector<std::string>{}, {"millrace"}})
-          comparison.expect_equal({stages, kShares[static_cast<std::size_t>(division)], micro_batch,
-                                   "1f1b", recompute, false, implementations});
+    for (const std::string schedule : {"1f1b", "zero-bubble"})
+      for (const std::int64_t micro_batch : {kBatch, std::int64_t{3}})
+        for (const bool recompute : {false, true})
+          for (const std::vector<std::string>& implementations :
+               {std::vector<std::string>{}, {"millrace"}})
+            comparison.expect_equal({stages, kShares[static_cast<std::size_t>(division)],
+                                     micro_batch, schedule, recompute, false, implementations});
   }
 }
 

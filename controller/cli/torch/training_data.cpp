@@ -15,6 +15,7 @@
 #include "models/data/tales.hpp"
 #include "models/data/text.hpp"
 #include "models/source.hpp"
+#include "models/weights.hpp"
 
 namespace millrace::cli {
 namespace {
@@ -74,13 +75,24 @@ TrainingData open_images(const RunConfig& config, const std::vector<std::int64_t
   return data;
 }
 
+/// The characters that the model knows; absent: those of the data.
+std::optional<std::vector<std::string>> known_characters(const RunConfig& config,
+                                                         const TrainingFacts* facts) {
+  if (facts != nullptr) return facts->classes;
+  if (config.weights.empty() || config.new_head) return std::nullopt;
+  auto characters = classes_in(config.weights);
+  if (!characters)
+    log_warning("data", config.weights +
+                            " does not say which characters its ids stand for: they are taken for "
+                            "those of the data, by code point");
+  return characters;
+}
+
 TrainingData open_characters(const RunConfig& config, std::int64_t length,
                              const TrainingFacts* facts) {
   TrainingData data;
   data.folder = config.data.empty() ? generated_text() : config.data;
-  TextRequest request{.path = data.folder};
-  if (facts != nullptr) request.characters = facts->classes;
-  Text text = open_text(request);
+  Text text = open_text({.path = data.folder, .characters = known_characters(config, facts)});
   const std::size_t train = text.train.size(), validation = text.validation.size();
   data.classes = std::move(text.characters);
   data.train = std::make_shared<TextSamples>(std::move(text.train), length);

@@ -109,7 +109,7 @@ std::vector<bool> training_only(const Model& model);
 torch::Tensor random_inputs(const Model& model, std::int64_t samples);
 
 /// Labels below model.classes for a model whose last layer is `last`: [samples], or [samples,
-/// positions].
+/// positions]. REQUIRES model.classes > 0.
 torch::Tensor random_labels(const Model& model, const LayerFacts& last, std::int64_t samples);
 
 /// Named parameters in layer order, sharing storage with the modules.

@@ -20,7 +20,8 @@
 
 namespace millrace {
 
-/// One batch: inputs [N, sample_shape…] float32, targets [N] int64 (or what the loss takes).
+/// One batch: inputs [N, sample_shape…], float32 or token ids in int64 (Model::vocabulary); targets
+/// [N] int64, [N, positions] where the model's output has positions, or what the loss takes.
 struct Batch {
   torch::Tensor inputs;
   torch::Tensor targets;

@@ -12,6 +12,7 @@
 
 #include "framework/layers/deferred_gradient.hpp"
 #include "framework/layers/layer_op.hpp"
+#include "framework/layers/module_facts.hpp"
 #include "millrace/model.hpp"
 
 namespace millrace::test {
@@ -28,6 +29,7 @@ Sample sample(const std::string& type, Module module, std::vector<std::int64_t> 
   batch.insert(batch.begin(), 1);
   made.layer.module.ptr()->eval();
   made.facts.output_shape = made.layer.module.forward(at::zeros(batch)).sizes().slice(1).vec();
+  made.facts.inner_elements = inner_elements(*made.layer.module.ptr(), made.facts.output_shape);
   return made;
 }
 

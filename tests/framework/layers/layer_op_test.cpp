@@ -5,6 +5,7 @@
 
 #include "framework/affinity/affinity.hpp"
 #include "millrace/errors.hpp"
+#include "millrace/sequence.hpp"
 #include "tests/framework/layers/fixtures.hpp"
 
 namespace millrace::test {
@@ -42,6 +43,14 @@ std::vector<Sample> all_samples() {
              nn::Conv2d(nn::Conv2dOptions(4, 4, 3).padding(1).padding_mode(torch::kReflect)),
              {4, 6, 6}),
       sample("conv2d", nn::Conv2d(nn::Conv2dOptions(4, 4, 3).padding(torch::kSame)), {4, 6, 6}),
+      sample("layer_norm", nn::LayerNorm(nn::LayerNormOptions({6}).eps(1e-3)), {5, 6}),
+      sample("layer_norm", nn::LayerNorm(nn::LayerNormOptions({6}).elementwise_affine(false)),
+             {5, 6}),
+      sample("gelu", nn::GELU(), {5, 6}),
+      sample("gelu", nn::GELU(nn::GELUOptions().approximate("tanh")), {7}),
+      sample("place_embedding", PlaceEmbedding(9, 6), {5, 6}),
+      sample("attention", CausalAttention(3), {5, 36}),
+      sample("lstm", SequenceLSTM(6, 7), {5, 6}),
   };
 }
 
@@ -252,6 +261,37 @@ TEST(LayerOp, counts_what_it_keeps_for_the_update) {
   EXPECT_EQ(deferred_bytes_per_sample(sample("relu", nn::ReLU(), {7}).facts, "libtorch"), 0);
 }
 
+/// Heads are shared by the team, and each by itself.
+TEST(LayerOp, attention_is_the_same_for_any_team) {
+  const Sample attention = sample("attention", CausalAttention(2), {6, 24});
+  const at::Tensor x = random_batch({6, 24}, 3), dy = random_batch({6, 8}, 3);
+  std::vector<at::Tensor> ys, dxs;
+  for (const int threads : {1, 3}) {
+    at::set_num_threads(threads);
+    const auto op = make_layer_op(attention.layer, attention.facts, 0, "");
+    Saved saved;
+    ys.push_back(op->forward(x, {}, true, &saved, false));
+    dxs.push_back(input_gradient(*op, dy, saved));
+  }
+  at::set_num_threads(1);
+  EXPECT_TRUE(at::equal(ys[0], ys[1]));
+  EXPECT_TRUE(at::equal(dxs[0], dxs[1]));
+}
+
+TEST(LayerOp, embedding_equals_the_module) {
+  const Sample s = {{"layer", {}, nn::AnyModule(nn::Embedding(7, 3))},
+                    {"layer", "embedding", {4}, {4, 3}}};
+  const at::Tensor ids = at::randint(7, {5, 4}, at::kLong), dy = random_batch({4, 3}, 5);
+  nn::AnyModule module = s.layer.module;
+  const at::Tensor y = module.forward(ids);
+  y.backward(dy);
+  const auto op = make_layer_op(s.layer, s.facts, 0, "");
+  Saved saved;
+  expect_close(op->forward(ids, {}, true, &saved, false), y.detach(), "y");
+  op->backward(dy, saved, {false});
+  expect_close(op->parameters()[0].gradient, module.ptr()->parameters()[0].grad(), "weight");
+}
+
 TEST(LayerOp, counts_a_relus_output_where_nobody_else_keeps_it) {
   const auto kept = [](const std::vector<std::string>& types) {
     std::vector<LayerFacts> layers;
@@ -273,6 +313,10 @@ TEST(LayerOp, counts_what_it_keeps) {
   samples.push_back(sample("avg_pool2d", nn::AvgPool2d(2), {4, 9, 9}));
   samples.push_back(sample("dropout", nn::Dropout(), {4, 9, 9}));
   samples.push_back(sample("flatten", nn::Flatten(), {4, 9, 9}));
+  samples.push_back(sample("layer_norm", nn::LayerNorm(nn::LayerNormOptions({6})), {5, 6}));
+  samples.push_back(sample("gelu", nn::GELU(), {5, 6}));
+  samples.push_back(sample("place_embedding", PlaceEmbedding(9, 6), {5, 6}));
+  samples.push_back(sample("attention", CausalAttention(3), {5, 36}));
   for (const Sample& s : samples) {
     for (const std::string& implementation : implementations_of(s.layer, s.facts)) {
       if (deferred_bytes_per_sample(s.facts, implementation) > 0) continue;  // counted there
