@@ -26,7 +26,8 @@ struct StepReport {
   /// included; in evaluation of the model's output alone.
   double loss = 0;
   std::int64_t answers = 0;  ///< labels asked for: one a sample, or one a position of it
-  std::int64_t correct = 0;  ///< those where the largest output is the label; 0 with an own loss
+  /// Those where the label is the largest of the model's output; 0 with an own loss.
+  std::int64_t correct = 0;
   double gradient_norm = 0;  ///< global norm before clipping; 0 where clipping is off
   std::vector<TaskSpan> tasks;
 
