@@ -62,7 +62,8 @@ const onnx::ValueInfoProto& only_input(const OnnxFile& file) {
 std::vector<std::int64_t> sample_shape_of(const OnnxFile& file) {
   constexpr std::int64_t kMost = std::int64_t{1} << 28;  // numbers of a sample
   const onnx::ValueInfoProto& input = only_input(file);
-  if (input.type().tensor_type().elem_type() != onnx::TensorProto::FLOAT)
+  const auto type = input.type().tensor_type().elem_type();
+  if (type != onnx::TensorProto::FLOAT && type != onnx::TensorProto::UNDEFINED)
     refuse(file.path, fmt::format("the input '{}' is no float32: networks that read token ids are "
                                   "not read from files, train char-gpt or one of your own in C++",
                                   input.name()));
