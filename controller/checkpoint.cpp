@@ -114,6 +114,16 @@ std::optional<std::int64_t> step_of(const fs::path& file) {
   return error == std::errc{} && rest == end && step >= 0 ? std::optional(step) : std::nullopt;
 }
 
+/// A text has many characters.
+std::string some_of(const std::vector<std::string>& names) {
+  constexpr std::size_t kShown = 12;
+  const std::size_t shown = std::min(kShown, names.size());
+  const std::string more =
+      shown < names.size() ? fmt::format(" and {} more", names.size() - shown) : "";
+  return fmt::format("{}{}", fmt::join(names.begin(), names.begin() + std::ptrdiff_t(shown), ", "),
+                     more);
+}
+
 }  // namespace
 
 void write_checkpoint(const fs::path& path, const CheckpointInfo& info,
@@ -143,10 +153,9 @@ void restore_checkpoint(const Checkpoint& checkpoint, const TrainingFacts& train
                                         own.model, training.model));
   }
   if (own.classes != training.classes) {
-    throw ConfigError(kTag,
-                      fmt::format("the checkpoint knows the classes {}, the data set has {}: "
-                                  "continue with the data that it was trained on",
-                                  fmt::join(own.classes, ", "), fmt::join(training.classes, ", ")));
+    throw ConfigError(kTag, fmt::format("the checkpoint knows the classes {}, the data set has {}: "
+                                        "continue with the data that it was trained on",
+                                        some_of(own.classes), some_of(training.classes)));
   }
   for (const SessionTensor& tensor : state) check_tensor(tensor, checkpoint.file);
   if (state.size() != checkpoint.file.entries().size()) {

@@ -57,6 +57,14 @@ std::unique_ptr<WeightsFile> WeightsFile::open(const std::string& path) {
                           ": is a folder: name a file of weights (`millrace export` writes "
                           "one of a run)");
   }
+  if (path.ends_with(".onnx")) {
+    throw ConfigError("weights",
+                      path +
+                          ": is a network of ONNX: name it as the model, or give weights "
+                          "as .safetensors or of torch.save");
+  }
+  if (std::filesystem::exists(path) && !std::filesystem::is_regular_file(path))
+    throw ConfigError("weights", path + ": is neither a file nor a folder: name a file of weights");
   const std::string begin = begin_of(path);
   // Safetensors begin with a length: as such these four bytes each say tens of megabytes of header.
   if (begin == "PK\x03\x04") return open_state_dict(path);

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "controller/cli/output.hpp"
@@ -63,7 +64,10 @@ void add_data(CLI::App& program, Action& action) {
       ->check(CLI::Range(10, 10'000'000))
       ->needs(text);
   text->excludes(per_class);
-  verb.app().add_option("--seed", command->seed, "seed of the draws")->capture_default_str();
+  verb.app()
+      .add_option("--seed", command->seed, "seed of the draws")
+      ->capture_default_str()
+      ->check(CLI::Range(std::int64_t{0}, std::numeric_limits<std::int64_t>::max()));
   verb.examples(
       "  millrace data make photos\n  millrace data make photos --per-class 200 --seed 7\n"
       "  millrace data make tales --text --tales 20000");

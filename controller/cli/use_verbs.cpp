@@ -1,5 +1,7 @@
 // The verbs that use what a training left: eval, predict, export.
 
+#include <limits>
+
 #include "controller/cli/torch_verbs.hpp"
 #include "controller/cli/verbs.hpp"
 #include "millrace/errors.hpp"
@@ -51,7 +53,8 @@ void add_predict(CLI::App& program, Action& action) {
       ->check(CLI::Range(1, 1'000'000));
   verb.app()
       .add_option("--seed", command->seed, "seed of the characters that are drawn")
-      ->capture_default_str();
+      ->capture_default_str()
+      ->check(CLI::Range(std::int64_t{0}, std::numeric_limits<std::int64_t>::max()));
   add_checkpoint(verb.app(), command->checkpoint);
   verb.examples(
       "  millrace predict run cat.jpg dog.png --json\n"

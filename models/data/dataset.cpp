@@ -64,7 +64,9 @@ DataSplit open_data(const DataRequest& request) {
   const fs::file_status status = fs::status(request.path, error);
   if (!fs::exists(status)) refuse_data(request.path, "there is no such folder: check --data");
   if (!fs::is_directory(status)) {
-    refuse_data(request.path, "is a file: --data takes the folder that holds the data set");
+    refuse_data(request.path,
+                "is a file: images are given as the folder that holds the data set, text needs a "
+                "model that reads it, such as char-gpt");
   }
   const bool fraction_fits = request.validation_fraction >= 0 && request.validation_fraction < 1;
   if (!fraction_fits) {

@@ -5,6 +5,7 @@
 #include <array>
 #include <filesystem>
 
+#include "framework/base/file.hpp"
 #include "millrace/errors.hpp"
 #include "models/data/draws.hpp"
 #include "models/data/generated_folder.hpp"
@@ -74,19 +75,31 @@ std::string tale(std::uint64_t seed, std::int64_t number) {
   return text + "\n";
 }
 
-void write_tales(const fs::path& root, const TaleSettings& settings) {
+struct Tales {
   std::string train, validation;
+};
+
+Tales tell(const TaleSettings& settings) {
+  Tales tales;
   for (std::int64_t number = 0; number < settings.tales; ++number)
-    (number % 10 == 9 ? validation : train) += tale(settings.seed, number);
-  write_generated(root / "train.txt", train.data(), train.size());
-  write_generated(root / "val.txt", validation.data(), validation.size());
+    (number % 10 == 9 ? tales.validation : tales.train) += tale(settings.seed, number);
+  return tales;
 }
 
-bool is_whole(const fs::path& folder) {
-  std::error_code error;
-  for (const char* name : {"train.txt", "val.txt"})
-    if (const auto size = fs::file_size(folder / name, error); error || size == 0) return false;
-  return true;
+void write_tales(const fs::path& root, const TaleSettings& settings) {
+  const Tales tales = tell(settings);
+  write_generated(root / "train.txt", tales.train.data(), tales.train.size());
+  write_generated(root / "val.txt", tales.validation.data(), tales.validation.size());
+}
+
+/// Telling them again is as fast as reading them.
+bool is_whole(const fs::path& folder, const TaleSettings& settings) {
+  const auto content = [&](const char* name) {
+    const fs::path file = folder / name;
+    return fs::is_regular_file(file) ? read_file(file, "data") : std::string();
+  };
+  const Tales tales = tell(settings);
+  return content("train.txt") == tales.train && content("val.txt") == tales.validation;
 }
 
 }  // namespace
@@ -97,8 +110,10 @@ bool make_tales(const std::string& folder, const TaleSettings& settings) {
   }
   const std::string manifest = fmt::format("millrace tales, version {}, {} of them, seed {}\n",
                                            kVersion, settings.tales, settings.seed);
-  return make_generated(folder, {"tales", manifest, is_whole,
-                                 [&](const fs::path& root) { write_tales(root, settings); }});
+  GeneratedSet set{"tales", manifest, {}, {}};
+  set.is_whole = [&](const fs::path& made) { return is_whole(made, settings); };
+  set.write = [&](const fs::path& root) { write_tales(root, settings); };
+  return make_generated(folder, set);
 }
 
 }  // namespace millrace

@@ -47,13 +47,13 @@ TEST_P(Grid, text) {
   const auto [stages, division] = GetParam();
   for (const MakeModel& make : {MakeModel(small_gpt), MakeModel(small_lstm)}) {
     const Comparison comparison(make, {kBatch, 7}, sgd(), {{2}, {3}, {1}});
-    for (const std::string schedule : {"1f1b", "zero-bubble"})
-      for (const std::int64_t micro_batch : {kBatch, std::int64_t{3}})
-        for (const bool recompute : {false, true})
-          for (const std::vector<std::string>& implementations :
-               {std::vector<std::string>{}, {"millrace"}})
-            comparison.expect_equal({stages, kShares[static_cast<std::size_t>(division)],
-                                     micro_batch, schedule, recompute, false, implementations});
+    for (const auto& [schedule, micro_batch] :
+         {std::pair<std::string, std::int64_t>{"1f1b", kBatch}, {"zero-bubble", 3}})
+      for (const bool recompute : {false, true})
+        for (const std::vector<std::string>& implementations :
+             {std::vector<std::string>{}, {"millrace"}})
+          comparison.expect_equal({stages, kShares[static_cast<std::size_t>(division)], micro_batch,
+                                   schedule, recompute, false, implementations});
   }
 }
 
@@ -77,7 +77,7 @@ INSTANTIATE_TEST_SUITE_P(stages_and_shares, Grid,
                                std::to_string(std::get<0>(instance.param)) + "_stages_shares";
                            for (auto share :
                                 kShares[static_cast<std::size_t>(std::get<1>(instance.param))])
-                             name += "_" + std::to_string(share);
+                             name.append("_").append(std::to_string(share));
                            return name;
                          });
 

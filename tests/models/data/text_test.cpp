@@ -167,6 +167,9 @@ TEST(Tales, AreTheSameForTheSameSettings) {
   EXPECT_THAT(message_of([&] { make_tales(folder / "a", {.tales = 100, .seed = 2}); }),
               AllOf(HasSubstr("seed 1"), HasSubstr("seed 2")));
   EXPECT_THROW(make_tales(folder / "c", {.tales = 9}), ConfigError);
+  write_text(folder / "a/train.txt", "cut");
+  EXPECT_THAT(message_of([&] { make_tales(folder / "a", {.tales = 100}); }),
+              HasSubstr("an incomplete set"));
 }
 
 }  // namespace
