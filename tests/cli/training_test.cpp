@@ -294,8 +294,8 @@ TEST_F(TextTraining, KeepsItsCharactersAndRefusesOthers) {
   std::ofstream(folder_ / "short.txt") << "too short";
   const auto start = [&](const std::string& text, std::vector<std::string> more) {
     std::vector<std::string> arguments = {
-        "train", "char-lstm", "--data", folder_ / text, "--batch",
-        "4",     "--steps",   "1",      "--out",        folder_ / "next"};
+        "train",   "char-lstm", "--data", folder_ / text,   "--batch", "4",
+        "--steps", "1",         "--out",  folder_ / "next", "--force"};
     arguments.insert(arguments.end(), more.begin(), more.end());
     return run(arguments);
   };
