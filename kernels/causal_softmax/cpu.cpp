@@ -1,18 +1,10 @@
 #include <algorithm>
-#include <limits>
 
 #include "kernels/causal_softmax/causal_softmax.hpp"
-#include "kernels/exponential.hpp"
+#include "kernels/softmax_row.hpp"
 
 namespace millrace::kernels {
 namespace {
-
-float maximum_of(const float* row, std::int64_t count) {
-  float maximum = -std::numeric_limits<float>::infinity();
-#pragma omp simd reduction(max : maximum)
-  for (std::int64_t j = 0; j < count; ++j) maximum = std::max(maximum, row[j]);
-  return maximum;
-}
 
 /// The first `count` become their softmax, the others of n 0.
 void softmax_row(float* row, std::int64_t count, std::int64_t n, float scale) {

@@ -1,19 +1,11 @@
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
-#include "kernels/exponential.hpp"
 #include "kernels/softmax_cross_entropy/softmax_cross_entropy.hpp"
+#include "kernels/softmax_row.hpp"
 
 namespace millrace::kernels {
 namespace {
-
-float maximum_of(const float* row, std::int64_t k) {
-  float maximum = -std::numeric_limits<float>::infinity();
-#pragma omp simd reduction(max : maximum)
-  for (std::int64_t j = 0; j < k; ++j) maximum = std::max(maximum, row[j]);
-  return maximum;
-}
 
 float sum_of_exponentials(const float* row, std::int64_t k, float maximum) {
   float sum = 0;

@@ -1,8 +1,10 @@
 #pragma once
-// The exponential of the softmax kernels.
+// What the softmax kernels share.
 
+#include <algorithm>
 #include <bit>
 #include <cstdint>
+#include <limits>
 
 namespace millrace::kernels {
 
@@ -27,6 +29,13 @@ inline float exp_nonpositive(float x) {
   // The low bits of `shifted` hold n: moved into the exponent they make 2^n.
   const auto exponent = (std::bit_cast<std::uint32_t>(shifted) + 127U) << 23U;
   return x < kLowest ? 0.0F : p * std::bit_cast<float>(exponent);
+}
+
+inline float maximum_of(const float* row, std::int64_t k) {
+  float maximum = -std::numeric_limits<float>::infinity();
+#pragma omp simd reduction(max : maximum)
+  for (std::int64_t j = 0; j < k; ++j) maximum = std::max(maximum, row[j]);
+  return maximum;
 }
 
 }  // namespace millrace::kernels
