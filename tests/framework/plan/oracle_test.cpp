@@ -37,9 +37,20 @@ void expect_consistent(const Plan& plan, const Instance& instance) {
   EXPECT_EQ(simulate(schedule, times).makespan_ns, plan.value_ns);
 }
 
+/// Sanitizers make it 30 times as slow, and look for something else than a missed plan.
+int rounds(int all) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  return all / 20;
+#else
+  return all;
+#endif
+}
+
 struct Tally {
-  int feasible = 0, zero_bubble = 0, several_sinks = 0;
+  int rounds = 0, feasible = 0, zero_bubble = 0, several_sinks = 0;
   std::int64_t plans = 0;
+
+  double share(int count) const { return double(count) / rounds; }
 };
 
 /// Layers that no layer reads: the last one, and auxiliary outputs.
@@ -52,6 +63,7 @@ int sinks(const Profile& profile) {
 
 void compare(const Instance& instance, Tally& tally) {
   const oracle::Best best = oracle::exhaust(instance.profile, instance.request);
+  ++tally.rounds;
   tally.plans += best.plans;
   const auto found = search_plan(instance.profile, instance.request);
   ASSERT_EQ(std::holds_alternative<Plan>(found), best.score_ns.has_value());
@@ -67,60 +79,60 @@ void compare(const Instance& instance, Tally& tally) {
 TEST(SearchOracle, FindsTheBestOfAllPlansOn500Chains) {
   std::mt19937 random(20240607);
   Tally tally;
-  for (int round = 0; round < 500; ++round) {
+  for (int round = 0; round < rounds(500); ++round) {
     SCOPED_TRACE(round);
     ASSERT_NO_FATAL_FAILURE(compare(random_instance(random), tally));
   }
   RecordProperty("plans", std::to_string(tally.plans));
-  EXPECT_GT(tally.feasible, 300);
-  EXPECT_LT(tally.feasible, 500);
+  EXPECT_GT(tally.share(tally.feasible), 0.5);
+  EXPECT_LT(tally.feasible, tally.rounds);
 }
 
 TEST(SearchOracle, FindsTheBestOfAllPlansOn2000Graphs) {
   std::mt19937 random(20261129);
   Tally tally;
-  for (int round = 0; round < 2000; ++round) {
+  for (int round = 0; round < rounds(2000); ++round) {
     SCOPED_TRACE(round);
     ASSERT_NO_FATAL_FAILURE(compare(fixtures::random_graph_instance(random), tally));
   }
   RecordProperty("plans", std::to_string(tally.plans));
-  EXPECT_GT(tally.feasible, 1000);
-  EXPECT_LT(tally.feasible, 2000);
-  EXPECT_GT(tally.several_sinks, 500);
+  EXPECT_GT(tally.share(tally.feasible), 0.4);
+  EXPECT_LT(tally.feasible, tally.rounds);
+  EXPECT_GT(tally.share(tally.several_sinks), 0.2);
 }
 
 /// A schedule that wins where bubbles cost more than the two parts apart.
 TEST(SearchOracle, FindsTheBestOfAllPlansOn3000ChainsWithTheBackwardPartInTwo) {
   std::mt19937 random(20261130);
   Tally tally;
-  for (int round = 0; round < 3000; ++round) {
+  for (int round = 0; round < rounds(3000); ++round) {
     SCOPED_TRACE(round);
     ASSERT_NO_FATAL_FAILURE(compare(random_instance(random, true), tally));
   }
   RecordProperty("plans", std::to_string(tally.plans));
   RecordProperty("zero_bubble", tally.zero_bubble);
-  EXPECT_GT(tally.feasible, 2000);
-  EXPECT_GT(tally.zero_bubble, 100);
+  EXPECT_GT(tally.share(tally.feasible), 0.6);
+  EXPECT_GT(tally.share(tally.zero_bubble), 0.03);
 }
 
 TEST(SearchOracle, FindsTheBestOfAllPlansOn700GraphsWithTheBackwardPartInTwo) {
   std::mt19937 random(20261201);
   Tally tally;
-  for (int round = 0; round < 700; ++round) {
+  for (int round = 0; round < rounds(700); ++round) {
     SCOPED_TRACE(round);
     ASSERT_NO_FATAL_FAILURE(compare(fixtures::random_graph_instance(random, true), tally));
   }
   RecordProperty("plans", std::to_string(tally.plans));
   RecordProperty("zero_bubble", tally.zero_bubble);
-  EXPECT_GT(tally.feasible, 400);
-  EXPECT_GT(tally.zero_bubble, 30);
+  EXPECT_GT(tally.share(tally.feasible), 0.5);
+  EXPECT_GT(tally.share(tally.zero_bubble), 0.03);
 }
 
 /// Forward falls with more samples: the step's first forward and last backward are of micro-batches
 /// of different sizes.
 TEST(SearchOracle, FindsTheBestWhereCostsFallWithMoreSamples) {
   std::mt19937 random(77);
-  for (int round = 0; round < 600; ++round) {
+  for (int round = 0; round < rounds(600); ++round) {
     Profile profile = fixtures::plain_chain({1, 1, 1}, 3);
     profile.samples = {1, 2, 3};
     for (LayerCosts& layer : profile.layers) {
