@@ -142,7 +142,10 @@ std::vector<Plan> chosen_plans(const MeasuredProfile& measured, const TrainSetti
 
 std::vector<std::vector<WorkerPlace>> worker_places(const Plan& plan) {
   std::vector<std::vector<WorkerPlace>> places;
-  for (const PlanStage& stage : plan.stages) {
+  const std::vector<int> lanes = lanes_of(plan);
+  for (std::size_t s = 0; s < plan.stages.size(); ++s) {
+    if (static_cast<std::size_t>(lanes[s]) < places.size()) continue;
+    const PlanStage& stage = plan.stages[s];
     auto device = stage.devices.begin();
     auto& workers = places.emplace_back(static_cast<std::size_t>(stage.workers()));
     for (WorkerPlace& place : workers) {
@@ -155,9 +158,9 @@ std::vector<std::vector<WorkerPlace>> worker_places(const Plan& plan) {
 
 ScheduleShelf::ScheduleShelf(const Plan& plan)
     : name_(plan.schedule),
-      stages_(static_cast<int>(plan.stages.size())),
+      lanes_(lanes_of(plan)),
       micro_batch_(plan.micro_batch),
-      full_(make_schedule(name_, stages_, static_cast<int>(plan.micro_batches))) {}
+      full_(make_schedule(name_, lanes_, static_cast<int>(plan.micro_batches))) {}
 
 const Schedule& ScheduleShelf::training(std::int64_t samples) {
   return get(training_, name_, samples);
@@ -171,7 +174,7 @@ const Schedule& ScheduleShelf::get(Made& made, const std::string& name, std::int
   const int micro_batches = static_cast<int>((samples + micro_batch_ - 1) / micro_batch_);
   const auto found = made.find(micro_batches);
   if (found != made.end()) return found->second;
-  return made.emplace(micro_batches, make_schedule(name, stages_, micro_batches)).first->second;
+  return made.emplace(micro_batches, make_schedule(name, lanes_, micro_batches)).first->second;
 }
 
 }  // namespace millrace

@@ -43,7 +43,7 @@ class ScheduleShelf {
   const Schedule& get(Made& made, const std::string& name, std::int64_t samples);
 
   std::string name_;
-  int stages_ = 0;
+  std::vector<int> lanes_;
   std::int64_t micro_batch_ = 0;
   Schedule full_;
   Made training_, forward_only_;

@@ -40,9 +40,9 @@ double step_ns(const Model& model, const TrainSettings& settings, const Batch& b
 }
 
 double predicted_step_ns(const Plan& plan, const Profile& profile) {
-  return simulate_makespan_ns(make_schedule(plan.schedule, static_cast<int>(plan.stages.size()),
-                                            static_cast<int>(plan.micro_batches)),
-                              predicted_times(plan, profile, plan.batch));
+  return simulate_makespan_ns(
+      make_schedule(plan.schedule, lanes_of(plan), static_cast<int>(plan.micro_batches)),
+      predicted_times(plan, profile, plan.batch));
 }
 
 std::vector<TriedPlan> try_plans(const Model& model, const MeasuredProfile& measured,

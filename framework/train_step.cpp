@@ -15,7 +15,7 @@ struct TrainStep::Parts {
         schedules(plan),
         stages(build_stages(model, facts, plan, settings.optimizer, settings.learning_rate,
                             settings.seed)),
-        executor(stages.runners(), worker_places(plan)) {}
+        executor(stages.runners(), lanes_of(plan), worker_places(plan)) {}
 
   /// Runs what the stages were begun with.
   StepReport run(const Schedule& schedule) {

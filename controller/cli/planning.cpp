@@ -51,6 +51,7 @@ PlanRequest plan_request(const RunConfig& config) {
   request.micro_batch = config.micro_batch;
   request.objective = config.objective;
   request.schedule = config.schedule;
+  request.any_cut = config.any_cut;
   request.max_stages = as_int(config.max_stages);
   request.max_replicas = as_int(config.max_replicas);
   request.recompute = config.recompute;

@@ -25,6 +25,7 @@ struct RunConfig {
   std::int64_t batch = kAutomaticBatch;
   std::optional<std::int64_t> micro_batch;
   std::string schedule = "auto";
+  bool any_cut = false;
   std::optional<std::int64_t> max_stages, max_replicas;
   RecomputePolicy recompute = RecomputePolicy::automatic;
   BatchStatistics statistics = BatchStatistics::batch;

@@ -207,9 +207,14 @@ std::vector<Setting> plan_settings() {
       integer_row(
           {"plan.micro_batch", "--micro-batch", "N|auto", "samples of a micro-batch", group},
           PLACE(micro_batch), 1, kLargestBatch),
-      text_row({"plan.schedule", "--schedule", "auto|fill-drain|1f1b|zero-bubble",
+      text_row({"plan.schedule", "--schedule", "auto|fill-drain|1f1b|zero-bubble|interleaved",
                 "order of the micro-batches", group},
                PLACE(schedule), schedules),
+      switch_row({"plan.any_cut", "--any-cut", "",
+                  "cores may run several stages each, which need not follow each other (schedule "
+                  "interleaved)",
+                  group},
+                 PLACE(any_cut)),
       integer_row({"plan.max_stages", "--max-stages", "N", "most stages", group}, PLACE(max_stages),
                   1, 1000),
       integer_row({"plan.max_replicas", "--max-replicas", "N", "most replicas of a stage", group},

@@ -71,7 +71,7 @@ double pass_ns(const Profile& profile, const Plan& plan, std::int64_t samples, b
   const auto times = predicted_times(plan, profile, samples);
   const auto micro_batches = static_cast<int>((samples + plan.micro_batch - 1) / plan.micro_batch);
   const Schedule schedule = make_schedule(training ? plan.schedule : "forward-only",
-                                          static_cast<int>(times.size()), micro_batches);
+                                          lanes_of(plan), micro_batches);
   return with_loader_ns(profile, simulate_makespan_ns(schedule, times),
                         busy_ns(profile, plan, times, micro_batches, training), samples);
 }

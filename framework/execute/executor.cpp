@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <exception>
@@ -21,47 +22,60 @@ using Clock = std::chrono::steady_clock;
 std::size_t at(int index) { return static_cast<std::size_t>(index); }
 
 struct Worker {
-  int stage = 0;
-  int index = 0;  ///< within the stage
+  int lane = 0;
+  int index = 0;  ///< within the lane
   WorkerPlace place;
   std::vector<TaskSpan> tasks;  ///< of the step that runs; written by the worker's thread
 };
 
-std::vector<Worker> workers_of(const std::vector<StageRunner*>& stages,
-                               const std::vector<std::vector<WorkerPlace>>& places) {
-  MILLRACE_CHECK(stages.size() == places.size(), "execute", "places are needed for every stage");
-  std::vector<Worker> workers;
-  for (int stage = 0; at(stage) < stages.size(); ++stage) {
-    const int count = stages[at(stage)]->workers();
-    MILLRACE_CHECK(count > 0 && at(count) == places[at(stage)].size(), "execute",
-                   fmt::format("stage {} has {} workers and {} places", stage, count,
-                               places[at(stage)].size()));
-    for (int index = 0; index < count; ++index) {
-      workers.push_back({stage, index, places[at(stage)][at(index)], {}});
-    }
+void check_lanes(const std::vector<StageRunner*>& stages, const std::vector<int>& lanes,
+                 const std::vector<std::vector<WorkerPlace>>& places) {
+  MILLRACE_CHECK(stages.size() == lanes.size(), "execute", "a lane is needed for every stage");
+  for (std::size_t s = 0; s < stages.size(); ++s) {
+    MILLRACE_CHECK(at(lanes[s]) < places.size(), "execute", "places are needed for every lane");
+    const int count = stages[s]->workers();
+    const std::size_t given = places[at(lanes[s])].size();
+    MILLRACE_CHECK(count > 0 && at(count) == given, "execute",
+                   fmt::format("stage {} has {} workers and {} places", s, count, given));
   }
+}
+
+std::vector<Worker> workers_of(const std::vector<std::vector<WorkerPlace>>& places) {
+  std::vector<Worker> workers;
+  for (std::size_t lane = 0; lane < places.size(); ++lane)
+    for (std::size_t index = 0; index < places[lane].size(); ++index)
+      workers.push_back({static_cast<int>(lane), static_cast<int>(index), places[lane][index], {}});
   return workers;
 }
 
-std::vector<std::string> names_of(const std::vector<Worker>& workers) {
+/// After the lane's first stage.
+std::vector<std::string> names_of(const std::vector<Worker>& workers,
+                                  const std::vector<int>& lanes) {
   std::vector<std::string> names;
   for (const Worker& worker : workers) {
-    names.push_back(fmt::format("stage{}-{}", worker.stage, worker.index));
+    const auto first = std::find(lanes.begin(), lanes.end(), worker.lane) - lanes.begin();
+    names.push_back(fmt::format("stage{}-{}", first, worker.index));
   }
   return names;
 }
 
 }  // namespace
 
-// One step: every member of the crew walks through its stage's actions; what it needs comes out of
-// its channels, so the order over the stages follows from the schedule alone.
+// One step: every member of the crew walks through its lane's actions; what it needs comes out of
+// its channels, so the order over the lanes follows from the schedule alone.
 struct Executor::Impl {
-  Impl(std::vector<StageRunner*> runners, const std::vector<std::vector<WorkerPlace>>& places)
-      : stages(std::move(runners)), workers(workers_of(stages, places)), crew(names_of(workers)) {
+  Impl(std::vector<StageRunner*> runners, std::vector<int> lanes_of_stages,
+       const std::vector<std::vector<WorkerPlace>>& places)
+      : stages(std::move(runners)),
+        lanes(std::move(lanes_of_stages)),
+        workers(workers_of(places)),
+        crew(names_of(workers, lanes)) {
+    check_lanes(stages, lanes, places);
     run_crew([this](Worker& worker) {
       if (!worker.place.cpus.empty()) bind_this_thread(worker.place.cpus);
       set_team_width(worker.place.threads);
-      stages[at(worker.stage)]->enter(worker.index);
+      for (std::size_t s = 0; s < stages.size(); ++s)
+        if (lanes[s] == worker.lane) stages[s]->enter(worker.index);
     });
   }
 
@@ -72,6 +86,7 @@ struct Executor::Impl {
   void run_actions(Worker& worker);
   void run_action(Worker& worker, const Action& action);
   void run_pass(Worker& worker, const Action& action);
+  void update(Worker& worker, const Action& action);
   Payload pass(const Worker& worker, const Action& action, const std::vector<Payload>& inputs);
   template <typename Task>
   void measure(Worker& worker, const Action& action, const Task& task);
@@ -83,6 +98,7 @@ struct Executor::Impl {
 
   const Clock::time_point start = Clock::now();
   const std::vector<StageRunner*> stages;
+  const std::vector<int> lanes;
   std::vector<Worker> workers;
   Schedule schedule;  ///< what `wiring` was made for
   bool splits_backward = false;
@@ -110,9 +126,10 @@ StepReport Executor::Impl::run(const Schedule& wanted, const Options& chosen) {
 
 void Executor::Impl::prepare(const Schedule& wanted) {
   if (wiring != nullptr && wanted == schedule) return;
-  MILLRACE_CHECK(
-      at(wanted.stages()) == stages.size(), "execute",
-      fmt::format("the schedule has {} stages, the executor {}", wanted.stages(), stages.size()));
+  MILLRACE_CHECK(wanted.lanes == lanes, "execute",
+                 fmt::format("the schedule has {} stages on lanes {}, the executor {} on {}",
+                             wanted.stages(), fmt::join(wanted.lanes, ", "), stages.size(),
+                             fmt::join(lanes, ", ")));
   validate(wanted);
   std::vector<int> widths;
   for (const StageRunner* stage : stages) widths.push_back(stage->workers());
@@ -137,14 +154,14 @@ void Executor::Impl::run_crew(const std::function<void(Worker&)>& job) {
 
 void Executor::Impl::run_actions(Worker& worker) {
   worker.tasks.clear();
-  for (const Action& action : schedule.actions[at(worker.stage)]) {
+  for (const Action& action : schedule.actions[at(worker.lane)]) {
     if (failed) return;
     run_action(worker, action);
   }
 }
 
 void Executor::Impl::run_action(Worker& worker, const Action& action) {
-  StageRunner& stage = *stages[at(worker.stage)];
+  StageRunner& stage = *stages[at(action.stage)];
   switch (action.kind) {
     case ActionKind::forward:
     case ActionKind::backward:
@@ -155,14 +172,20 @@ void Executor::Impl::run_action(Worker& worker, const Action& action) {
     case ActionKind::reduce:
       return measure(worker, action, [&] { stage.reduce(worker.index); });
     case ActionKind::update:
-      if (options.update_after_all_reduced) gate.arrive_and_wait(options.between);
-      return measure(worker, action, [&] { stage.update(worker.index); });
+      return update(worker, action);
   }
+}
+
+/// All reductions of a lane come before its updates, so the first of these waits for all lanes.
+void Executor::Impl::update(Worker& worker, const Action& action) {
+  const bool first = worker.tasks.empty() || worker.tasks.back().action.kind != ActionKind::update;
+  if (first && options.update_after_all_reduced) gate.arrive_and_wait(options.between);
+  measure(worker, action, [&] { stages[at(action.stage)]->update(worker.index); });
 }
 
 Payload Executor::Impl::pass(const Worker& worker, const Action& action,
                              const std::vector<Payload>& inputs) {
-  StageRunner& stage = *stages[at(worker.stage)];
+  StageRunner& stage = *stages[at(action.stage)];
   if (action.kind == ActionKind::forward)
     return stage.forward(worker.index, action.micro_batch, inputs);
   if (splits_backward) return stage.input_gradient(worker.index, action.micro_batch, inputs);
@@ -174,10 +197,10 @@ void Executor::Impl::run_pass(Worker& worker, const Action& action) {
   {
     // The inputs are let go before the result is sent: the memory may be the next pass's.
     const auto inputs =
-        wiring->receive(worker.stage, worker.index, action.kind, action.micro_batch);
+        wiring->receive(action.stage, worker.index, action.kind, action.micro_batch);
     measure(worker, action, [&] { result = pass(worker, action, inputs); });
   }
-  wiring->send(worker.stage, worker.index, action.kind, action.micro_batch, result);
+  wiring->send(action.stage, worker.index, action.kind, action.micro_batch, result);
 }
 
 template <typename Task>
@@ -202,8 +225,12 @@ void Executor::Impl::rethrow_failure() {
   std::rethrow_exception(std::exchange(failure, nullptr));
 }
 
+Executor::Executor(std::vector<StageRunner*> stages, std::vector<int> lanes,
+                   std::vector<std::vector<WorkerPlace>> places)
+    : impl_(std::make_unique<Impl>(std::move(stages), std::move(lanes), places)) {}
+
 Executor::Executor(std::vector<StageRunner*> stages, std::vector<std::vector<WorkerPlace>> places)
-    : impl_(std::make_unique<Impl>(std::move(stages), places)) {}
+    : Executor(stages, own_lanes(static_cast<int>(stages.size())), std::move(places)) {}
 
 Executor::~Executor() = default;
 

@@ -19,7 +19,8 @@ struct WorkerPlace {
   int threads = 1;        ///< OpenMP width, fixed for the worker's life
 };
 
-/// Owns one parked thread per worker of every stage; run() wakes them for one schedule.
+/// Owns one parked thread per worker of every lane; run() wakes them for one schedule. A lane has
+/// one stage, or several of as many workers, which its threads run in turn.
 ///
 ///   worker threads of stage s, one per WorkerPlace        bounded channels, payload pointers
 ///     s0w0  F0 F1 .. B0 R U     --(s0w0 -> s1w0, s1w1)-->   s1w0  F0 B0 ..
@@ -30,8 +31,12 @@ struct WorkerPlace {
 /// Not thread-safe: one caller.
 class Executor {
  public:
-  /// stages[s] must outlive the executor; places[s].size() == stages[s]->workers().
+  /// stages[s] must outlive the executor; lanes[s]: its lane, numbered from 0 in the order of their
+  /// first stage; places[lanes[s]].size() == stages[s]->workers().
   /// Throws ResourceError where a thread cannot be made or bound.
+  Executor(std::vector<StageRunner*> stages, std::vector<int> lanes,
+           std::vector<std::vector<WorkerPlace>> places);
+  /// A lane for every stage.
   Executor(std::vector<StageRunner*> stages, std::vector<std::vector<WorkerPlace>> places);
   ~Executor();
   Executor(const Executor&) = delete;
@@ -39,7 +44,7 @@ class Executor {
 
   /// Runs one step. `update_after_all_reduced`: no update starts before every stage's reduction is
   /// done and `between` (may be empty) has run once, on one of the workers (gradient clipping);
-  /// without the flag `between` is not called. Returns begin, end and the measured tasks (by stage,
+  /// without the flag `between` is not called. Returns begin, end and the measured tasks (by lane,
   /// worker, order); step, samples and loss are the caller's to fill. What it needs of a schedule
   /// is made anew only when another schedule comes. Throws ConfigError for a schedule that is not
   /// valid (it would hang).

@@ -12,11 +12,12 @@ ActionKind opposite(ActionKind kind) {
   return kind == ActionKind::forward ? ActionKind::backward : ActionKind::forward;
 }
 
-/// How many passes of `kind` come before the pass `other` of the micro-batch in `actions`.
-int passes_before(const std::vector<Action>& actions, ActionKind kind, ActionKind other,
+/// How many passes of `kind` come on the stage before the pass `other` of the micro-batch.
+int passes_before(const Schedule& schedule, int stage, ActionKind kind, ActionKind other,
                   int micro_batch) {
   int count = 0;
-  for (const Action& action : actions) {
+  for (const Action& action : schedule.lane_of(stage)) {
+    if (action.stage != stage) continue;
     if (action.kind == other && action.micro_batch == micro_batch) break;
     if (action.kind == kind) ++count;
   }
@@ -29,12 +30,13 @@ int channel_capacity(const Schedule& schedule, int from, int to) {
   const ActionKind sent_kind = from < to ? ActionKind::forward : ActionKind::backward;
   const ActionKind answer = opposite(sent_kind);
   int sent = 0, surely_received = 0, most = 1;
-  for (const Action& action : schedule.actions[at(from)]) {
+  for (const Action& action : schedule.lane_of(from)) {
+    if (action.stage != from) continue;
     if (action.kind == sent_kind) {
       most = std::max(most, ++sent - surely_received);
     } else if (action.kind == answer) {
       // An answer of `to` was needed here: whatever `to` does before it, it has done.
-      surely_received = std::max(surely_received, passes_before(schedule.actions[at(to)], sent_kind,
+      surely_received = std::max(surely_received, passes_before(schedule, to, sent_kind,
                                                                 answer, action.micro_batch));
     }
   }

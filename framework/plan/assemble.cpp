@@ -20,7 +20,7 @@ std::vector<std::string> names(const CostModel& model, int first, int last) {
   return result;
 }
 
-/// The next unused devices of each kind of the stage; `used` counts them.
+/// The next unused devices of each kind of the lane; `used` counts them.
 std::vector<PlannedDevice> take_devices(const CostModel& model, int state,
                                         const std::vector<std::vector<int>>& numbers,
                                         std::vector<int>& used) {
@@ -64,29 +64,29 @@ std::vector<double> update_shares(const CostModel& model, const StageShape& shap
 }
 
 void fill_predicted(const std::vector<StageOption>& stages, const Batching& batching, Plan& plan) {
-  const auto P = static_cast<int>(stages.size());
   const bool apart = splits_backward(plan.schedule);
-  for (int s = 0; s < P; ++s) {
+  const std::vector<int> lanes = lanes_of(plan);
+  const auto flights = in_flight(plan.schedule, lanes, batching.count);
+  for (std::size_t s = 0; s < stages.size(); ++s) {
     const StageCost& cost = stages[s].cost;
-    const InFlight flight = in_flight(plan.schedule, P, s, batching.count);
     PlanStage& stage = plan.stages[s];
     const Passes full = passes(cost.full, apart);
     stage.forward_ns = full.forward_ns;
     stage.backward_ns = full.backward_ns;
     stage.weight_gradient_ns = full.weight_gradient_ns;
     stage.update_ns = cost.reduce_ns + cost.update_ns;
-    stage.memory_bytes = whole_bytes(CostModel::memory_bytes(cost, batching, flight));
+    stage.memory_bytes = whole_bytes(CostModel::memory_bytes(cost, batching, flights[s]));
   }
   const auto all = pointers(stages);
-  plan.memory_bytes = whole_bytes(pipeline_bytes(all, batching, plan.schedule));
+  plan.memory_bytes = whole_bytes(pipeline_bytes(all, batching, flights));
   if (plan.objective == Objective::period) {
-    plan.value_ns = period_ns(all);
+    plan.value_ns = period_ns(all, lanes);
     return;
   }
   std::vector<StageTimes> times;
   fill_times(all, batching, apart, times);
   plan.value_ns = simulate_makespan_ns(
-      make_schedule(plan.schedule, P, static_cast<int>(batching.count)), times);
+      make_schedule(plan.schedule, lanes, static_cast<int>(batching.count)), times);
 }
 
 Plan assemble(const CostModel& model, const Candidate& candidate, Objective objective,
@@ -99,11 +99,15 @@ Plan assemble(const CostModel& model, const Candidate& candidate, Objective obje
   plan.micro_batches = candidate.batching.count;
   plan.schedule = candidate.schedule;
   std::vector<int> used(numbers.size(), 0);
-  for (const StageOption& option : candidate.stages) {
+  std::vector<std::vector<PlannedDevice>> devices;  // by lane
+  for (std::size_t s = 0; s < candidate.stages.size(); ++s) {
+    const StageOption& option = candidate.stages[s];
     const StageShape& shape = option.shape;
+    const auto lane = static_cast<std::size_t>(candidate.lanes[s]);
+    if (lane == devices.size()) devices.push_back(take_devices(model, shape.state, numbers, used));
     PlanStage& stage = plan.stages.emplace_back();
     stage.layers = names(model, shape.first, shape.last);
-    stage.devices = take_devices(model, shape.state, numbers, used);
+    stage.devices = devices[lane];
     for (const ShareGroup& group : option.shares) {
       stage.shares.insert(stage.shares.end(), static_cast<std::size_t>(group.replicas),
                           group.samples);

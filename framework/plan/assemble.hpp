@@ -30,7 +30,7 @@ std::map<std::string, Implementation> implementations(const CostModel& model,
 std::vector<double> update_shares(const CostModel& model, const StageShape& shape,
                                   const PlanStage& stage);
 
-/// Fills what the costs say of a stage and of the whole plan.
+/// Fills what the costs say of a stage and of the whole plan, which has its devices.
 void fill_predicted(const std::vector<StageOption>& stages, const Batching& batching, Plan& plan);
 
 }  // namespace millrace

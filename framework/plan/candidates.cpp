@@ -14,7 +14,7 @@ bool same_order(const Candidate& a, const Candidate& b) {
 }
 
 bool same_form(const Candidate& a, const Candidate& b) {
-  return same_order(a, b) && a.batching.full == b.batching.full &&
+  return same_order(a, b) && a.lanes == b.lanes && a.batching.full == b.batching.full &&
          std::equal(a.stages.begin(), a.stages.end(), b.stages.begin(), b.stages.end(),
                     [](const StageOption& x, const StageOption& y) {
                       return x.shape.state == y.shape.state && x.shape.split == y.shape.split &&

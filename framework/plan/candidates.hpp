@@ -11,6 +11,7 @@ namespace millrace {
 
 struct Candidate {
   std::vector<StageOption> stages;
+  std::vector<int> lanes;  ///< by stage; see Schedule
   Batching batching{1, 1};
   std::string schedule;
   double value_ns = 0;  ///< as Plan::value_ns
@@ -20,7 +21,7 @@ struct Candidate {
 /// Values closer than this are the same up to rounding: the plan found first stays.
 inline constexpr double kSameScore = 1 - 1e-12;
 
-/// The best candidates of so many forms: devices and splits of the stages, recomputation,
+/// The best candidates of so many forms: devices, splits and lanes of the stages, recomputation,
 /// micro-batch, schedule where there is a choice. Cuts and shares make no other form.
 class BestCandidates {
  public:

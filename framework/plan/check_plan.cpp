@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <set>
 #include <string>
 #include <utility>
 
@@ -45,18 +44,23 @@ PlanRequest request_of(const Plan& plan, const PlanRequest& request) {
   own.micro_batch = plan.micro_batch;
   own.objective = plan.objective;
   own.schedule = plan.schedule;
+  own.any_cut = false;  // its lanes are there to be seen
   return own;
 }
 
-/// Each device once, and one that may be used.
-void check_devices(const Plan& plan, const Profile& profile, const PlanRequest& request) {
-  std::set<std::pair<std::string, int>> seen;
+/// Devices that may be used, and no more than there are; `lanes` by stage.
+void check_devices(const Plan& plan, const std::vector<int>& lanes, const Profile& profile,
+                   const PlanRequest& request) {
+  std::map<std::pair<std::string, int>, std::size_t> user;  // device -> its first stage
   std::map<std::string, int> counts;
   for (std::size_t s = 0; s < plan.stages.size(); ++s) {
     for (const PlannedDevice& device : plan.stages[s].devices) {
-      if (!seen.insert({device.kind, device.cpu}).second) {
-        refuse(fmt::format("stage {}: device {} of \"{}\" is used twice: a device runs one stage",
-                           s, device.cpu, device.kind));
+      const auto [place, is_new] = user.try_emplace({device.kind, device.cpu}, s);
+      if (!is_new && (place->second == s || lanes[place->second] != lanes[s])) {
+        refuse(
+            fmt::format("stage {}: device {} of \"{}\" is used twice: stages share all of their "
+                        "devices or none",
+                        s, device.cpu, device.kind));
       }
       const auto allowed = request.cpus.find(device.kind);
       if (allowed != request.cpus.end() && std::find(allowed->second.begin(), allowed->second.end(),
@@ -67,11 +71,31 @@ void check_devices(const Plan& plan, const Profile& profile, const PlanRequest& 
             s, device.cpu, allowed->second.size(), device.kind, fmt::join(allowed->second, ", ")));
       }
       const int kind = profile.kind_index(device.kind);
-      if (kind >= 0 && ++counts[device.kind] > profile.kinds[kind].count) {
+      if (kind >= 0 && is_new && ++counts[device.kind] > profile.kinds[kind].count) {
         refuse(fmt::format("stage {}: the plan uses {} devices of \"{}\", there are {}", s,
                            counts[device.kind], device.kind, profile.kinds[kind].count));
       }
     }
+  }
+}
+
+/// Stages of one lane: a schedule that orders them, and the same workers for all.
+void check_lanes(const Plan& plan, const std::vector<int>& lanes) {
+  for (std::size_t s = 0; s < lanes.size(); ++s) {
+    const auto first =
+        static_cast<std::size_t>(std::find(lanes.begin(), lanes.end(), lanes[s]) - lanes.begin());
+    if (first == s) continue;
+    const PlanStage &own = plan.stages[s], &other = plan.stages[first];
+    if (!takes_shared_lanes(plan.schedule))
+      refuse(
+          fmt::format("stages {} and {} have the same devices, and the schedule \"{}\" runs one "
+                      "stage on each: take interleaved",
+                      first, s, plan.schedule));
+    if (own.workers() != other.workers() || own.threads_each() != other.threads_each())
+      refuse(fmt::format(
+          "stage {} has {} workers of {} threads, stage {} on the same devices has {} "
+          "of {}: split them alike",
+          s, own.workers(), own.threads_each(), first, other.workers(), other.threads_each()));
   }
 }
 
@@ -82,15 +106,16 @@ void check_memory(const CostModel& model, const std::vector<StageOption>& stages
     refuse(fmt::format("needs {}, the budget is {}: allow recompute or lower --micro-batch",
                        format_bytes(double(plan.memory_bytes)), format_bytes(*budget)));
   }
-  const auto P = static_cast<int>(stages.size());
-  for (int s = 0; s < P; ++s) {
-    const InFlight flight = in_flight(plan.schedule, P, s, batching.count);
-    const auto broken = model.broken_budget(stages[s].shape, batching, stages[s].shares, flight);
-    if (!broken) continue;
-    refuse(fmt::format(
-        "stage {}: needs {} on \"{}\", which has {}: give it fewer layers or samples", s,
-        format_bytes(broken->needed_bytes), broken->kind, format_bytes(broken->budget_bytes)));
-  }
+  const std::vector<int> lanes = lanes_of(plan);
+  std::vector<const StageOption*> pointers;
+  for (const StageOption& stage : stages) pointers.push_back(&stage);
+  const auto broken = broken_budget(model, pointers, lanes, batching,
+                                    in_flight(plan.schedule, lanes, batching.count));
+  if (!broken) return;
+  const BrokenBudget& own = broken->budget;
+  refuse(fmt::format("stage {}: needs {} on \"{}\", which has {}: give it fewer layers or samples",
+                     std::find(lanes.begin(), lanes.end(), broken->lane) - lanes.begin(),
+                     format_bytes(own.needed_bytes), own.kind, format_bytes(own.budget_bytes)));
 }
 
 void check_implementations(const PlanStage& stage, std::size_t s) {
@@ -126,6 +151,8 @@ void compare(const CostModel& model, const PlanRequest& request, const SecondsCl
   PlanRequest free = request;
   free.batch = plan.batch;
   free.objective = plan.objective;
+  const std::vector<int> lanes = lanes_of(plan);
+  if (*std::max_element(lanes.begin(), lanes.end()) + 1 < int(lanes.size())) free.any_cut = true;
   const SearchSpace space = make_space(free, model.profile(), clock);
   const SearchResult found = search(model, space);
   const double scale =
@@ -145,7 +172,9 @@ Plan check_plan(const Plan& plan, const Profile& profile, const PlanRequest& req
   const PlanRequest own = request_of(plan, request);
   check_request(own, profile);
   check_head(plan, profile);
-  check_devices(plan, profile, request);
+  const std::vector<int> lanes = lanes_of(plan);
+  check_devices(plan, lanes, profile, request);
+  check_lanes(plan, lanes);
   const auto numbers = device_numbers(request, profile);
   const CostModel model(profile, device_counts(numbers), plan.objective);
   const Batching batching(plan.batch, plan.micro_batch);

@@ -141,6 +141,9 @@ class CostModel {
                              const InFlight& in_flight);
   /// RAM that layers need in any stage: what is kept of their weights.
   double least_bytes(int first, int last) const;
+  /// What a device of the group keeps of the stage.
+  double device_bytes(const StageShape& shape, const Batching& batching, const ShareGroup& group,
+                      const InFlight& in_flight) const;
   /// The first kind whose own budget the stage breaks.
   std::optional<BrokenBudget> broken_budget(const StageShape& shape, const Batching& batching,
                                             const ShareGroups& shares,

@@ -17,6 +17,7 @@ namespace {
 
 constexpr std::size_t kTextColumns = 88;  // beside the margin
 constexpr int kTimelineColumns = 80;
+constexpr std::size_t kLaneName = 9;
 
 std::string shorten(const std::string& text, std::size_t columns) {
   if (text.size() <= columns) return text;
@@ -89,8 +90,7 @@ char mark(const Action& action) {
 }
 
 /// The action that runs in the middle of each column.
-std::string timeline_row(const std::vector<Span>& spans, double column_ns) {
-  std::string row(kTimelineColumns, '.');
+void draw(const std::vector<Span>& spans, double column_ns, std::string& row) {
   for (const Span& span : spans) {
     const int begin = static_cast<int>(std::ceil(span.begin_ns / column_ns - 0.5));
     const int end = static_cast<int>(std::ceil(span.end_ns / column_ns - 0.5));
@@ -98,12 +98,11 @@ std::string timeline_row(const std::vector<Span>& spans, double column_ns) {
       row[static_cast<std::size_t>(c)] = mark(span.action);
     }
   }
-  return row;
 }
 
 std::string timeline_text(const Plan& plan, const Profile& profile) {
-  const Schedule schedule = make_schedule(plan.schedule, static_cast<int>(plan.stages.size()),
-                                          static_cast<int>(plan.micro_batches));
+  const Schedule schedule =
+      make_schedule(plan.schedule, lanes_of(plan), static_cast<int>(plan.micro_batches));
   const Timeline timeline = simulate(schedule, predicted_times(plan, profile, plan.batch));
   const double column_ns = timeline.makespan_ns / kTimelineColumns;
   if (!(column_ns > 0)) return "";
@@ -112,9 +111,23 @@ std::string timeline_text(const Plan& plan, const Profile& profile) {
   std::string text =
       fmt::format("One step, {} per column: F forward, B backward{}, R reduce, U update\n",
                   format_duration(column_ns), weights);
-  for (std::size_t s = 0; s < timeline.stages.size(); ++s) {
-    text += fmt::format("  stage {:<2} |{}|\n", s, timeline_row(timeline.stages[s], column_ns));
+  std::vector<std::string> rows, names;  // by lane
+  for (int s = 0; s < schedule.stages(); ++s) {
+    const auto lane = static_cast<std::size_t>(schedule.lanes[static_cast<std::size_t>(s)]);
+    if (lane == rows.size()) {
+      rows.emplace_back(kTimelineColumns, '.');
+      names.emplace_back();
+    }
+    names[lane] += (names[lane].empty() ? "" : ",") + std::to_string(s);
+    draw(timeline.stages[static_cast<std::size_t>(s)], column_ns, rows[lane]);
   }
+  std::size_t width = 2;
+  for (std::string& name : names) {
+    name = shorten(name, kLaneName);
+    width = std::max(width, name.size());
+  }
+  for (std::size_t lane = 0; lane < rows.size(); ++lane)
+    text += fmt::format("  stage {:<{}} |{}|\n", names[lane], width, rows[lane]);
   return text;
 }
 

@@ -1,6 +1,8 @@
 #include "framework/plan/pipeline.hpp"
 
 #include <algorithm>
+#include <map>
+#include <utility>
 
 namespace millrace {
 namespace {
@@ -75,20 +77,57 @@ InFlight in_flight(const std::string& schedule, int stages, int stage, std::int6
   return {at_most(stages - stage), splits_backward(schedule) ? at_most(stage + 1) : 0};
 }
 
-double pipeline_bytes(Stages stages, const Batching& batching, const std::string& schedule) {
-  const auto P = static_cast<int>(stages.size());
-  double sum = 0;
-  for (int s = 0; s < P; ++s) {
-    sum += CostModel::memory_bytes(stages[s]->cost, batching,
-                                   in_flight(schedule, P, s, batching.count));
+std::vector<InFlight> in_flight(const std::string& schedule, const std::vector<int>& lanes,
+                                std::int64_t micro_batches) {
+  const auto P = static_cast<int>(lanes.size());
+  std::vector<InFlight> result;
+  if (1 + *std::max_element(lanes.begin(), lanes.end()) == P) {
+    for (int s = 0; s < P; ++s) result.push_back(in_flight(schedule, P, s, micro_batches));
+    return result;
   }
+  const Schedule made = make_schedule(schedule, lanes, static_cast<int>(micro_batches));
+  for (int s = 0; s < P; ++s) result.push_back({peak_in_flight(made, s), 0});
+  return result;
+}
+
+double pipeline_bytes(Stages stages, const Batching& batching, std::span<const InFlight> flights) {
+  double sum = 0;
+  for (std::size_t s = 0; s < stages.size(); ++s)
+    sum += CostModel::memory_bytes(stages[s]->cost, batching, flights[s]);
   return sum;
+}
+
+std::optional<BrokenLane> broken_budget(const CostModel& model, Stages stages,
+                                        const std::vector<int>& lanes, const Batching& batching,
+                                        std::span<const InFlight> flights) {
+  std::map<std::pair<int, int>, double> needed;  // by lane and kind, of one device
+  for (std::size_t s = 0; s < stages.size(); ++s) {
+    std::map<int, double> most;  // by kind
+    for (const ShareGroup& group : stages[s]->shares) {
+      double& bytes = most[group.kind];
+      bytes = std::max(bytes, model.device_bytes(stages[s]->shape, batching, group, flights[s]));
+    }
+    for (const auto& [kind, bytes] : most) needed[{lanes[s], kind}] += bytes;
+  }
+  for (const auto& [place, bytes] : needed) {
+    const DeviceKind& kind = model.profile().kinds[static_cast<std::size_t>(place.second)];
+    if (kind.memory_bytes && bytes > *kind.memory_bytes)
+      return BrokenLane{place.first, {kind.name, bytes, *kind.memory_bytes}};
+  }
+  return std::nullopt;
 }
 
 double period_ns(Stages stages) {
   double largest = 0;
   for (const StageOption* stage : stages) largest = std::max(largest, stage->cost.load_ns);
   return largest;
+}
+
+double period_ns(Stages stages, const std::vector<int>& lanes) {
+  std::vector<double> loads(lanes.size(), 0);
+  for (std::size_t s = 0; s < stages.size(); ++s)
+    loads[static_cast<std::size_t>(lanes[s])] += stages[s]->cost.load_ns;
+  return *std::max_element(loads.begin(), loads.end());
 }
 
 double makespan_bound_ns(Stages stages, int all, const Batching& batching,

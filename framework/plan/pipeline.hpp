@@ -1,6 +1,7 @@
 #pragma once
 // Stages put together: what simulate takes, the value of a whole candidate and its memory.
 
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -46,12 +47,26 @@ void fill_times(Stages stages, const Batching& batching, bool apart,
 /// under 1F1B and zero-bubble, none without a backward ("forward-only"); between backward and the
 /// weights' gradients: min(M, s + 1) under zero-bubble.
 InFlight in_flight(const std::string& schedule, int stages, int stage, std::int64_t micro_batches);
+/// The same by stage, on any lanes.
+std::vector<InFlight> in_flight(const std::string& schedule, const std::vector<int>& lanes,
+                                std::int64_t micro_batches);
 
-/// RAM of all stages under a schedule.
-double pipeline_bytes(Stages stages, const Batching& batching, const std::string& schedule);
+/// RAM of all stages.
+double pipeline_bytes(Stages stages, const Batching& batching, std::span<const InFlight> flights);
 
-/// The largest load of a device for one full micro-batch.
+/// The first lane, by number, that breaks a budget of one of its devices.
+struct BrokenLane {
+  int lane = 0;
+  BrokenBudget budget;
+};
+std::optional<BrokenLane> broken_budget(const CostModel& model, Stages stages,
+                                        const std::vector<int>& lanes, const Batching& batching,
+                                        std::span<const InFlight> flights);
+
+/// The largest load of a device for one full micro-batch, a lane for every stage.
 double period_ns(Stages stages);
+/// The same on any lanes.
+double period_ns(Stages stages, const std::vector<int>& lanes);
 
 /// Passes::trip_ns of the stages that are not chosen yet, at least: of a full micro-batch and of
 /// the last one.

@@ -16,6 +16,19 @@ int PlanStage::threads_each() const {
   return static_cast<int>(devices.size() / shares.size());
 }
 
+std::vector<int> lanes_of(const Plan& plan) {
+  std::vector<int> lanes;
+  int next = 0;
+  for (std::size_t s = 0; s < plan.stages.size(); ++s) {
+    const auto same = std::find_if(
+        plan.stages.begin(), plan.stages.begin() + std::ptrdiff_t(s),
+        [&](const PlanStage& other) { return other.devices == plan.stages[s].devices; });
+    const auto first = static_cast<std::size_t>(same - plan.stages.begin());
+    lanes.push_back(first < s ? lanes[first] : next++);
+  }
+  return lanes;
+}
+
 std::vector<std::int64_t> shares_of(const std::vector<std::int64_t>& shares, std::int64_t samples) {
   const std::int64_t all = std::accumulate(shares.begin(), shares.end(), std::int64_t{0});
   MILLRACE_CHECK(all > 0 && samples >= 0, "plan", "shares of a stage sum to at least 1");

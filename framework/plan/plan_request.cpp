@@ -56,6 +56,14 @@ void check_schedule(const PlanRequest& request, const Profile& profile) {
   }
 }
 
+void check_any_cut(const PlanRequest& request) {
+  if (!request.any_cut || request.schedule == "auto" || request.schedule == "interleaved") return;
+  refuse(fmt::format(
+      "--any-cut gives devices several stages, and the schedule \"{}\" runs one on each: "
+      "take --schedule auto or interleaved",
+      request.schedule));
+}
+
 void check_limits(const PlanRequest& request) {
   const auto at_least_one = [](const std::optional<int>& value, const char* flag) {
     if (value && *value < 1) {
@@ -157,6 +165,7 @@ void check_request(const PlanRequest& request, const Profile& profile) {
   if (const LayerCosts* layer = whole_batch_layer(request, profile))
     check_micro_batch(request, layer->name);
   check_schedule(request, profile);
+  check_any_cut(request);
   check_limits(request);
   check_cpus(request, profile);
 }
@@ -204,6 +213,7 @@ SearchSpace make_space(const PlanRequest& request, const Profile& profile,
   space.micro_batches = micro_batches(request, profile);
   space.schedules = schedules(request, profile);
   space.objective = request.objective;
+  space.any_cut = request.any_cut || request.schedule == "interleaved";
   space.max_stages = request.max_stages.value_or(static_cast<int>(profile.layers.size()));
   space.stage = stage_limits(request, profile);
   space.memory_bytes = memory_budget(request, profile);

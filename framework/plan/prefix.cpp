@@ -103,12 +103,12 @@ bool PrefixBounds::may_fit(const Prefix& prefix, Stages chosen, const Batching& 
 
 bool PrefixBounds::fits(Stages chosen, const Batching& batching,
                         const std::string& schedule) const {
-  if (space_.memory_bytes && pipeline_bytes(chosen, batching, schedule) > *space_.memory_bytes) {
-    return false;
-  }
   const auto P = static_cast<int>(chosen.size());
+  double bytes = 0;
   for (int s = 0; s < P; ++s) {
     const InFlight flight = in_flight(schedule, P, s, batching.count);
+    bytes += CostModel::memory_bytes(chosen[s]->cost, batching, flight);
+    if (space_.memory_bytes && bytes > *space_.memory_bytes) return false;
     if (model_.broken_budget(chosen[s]->shape, batching, chosen[s]->shares, flight)) return false;
   }
   return true;

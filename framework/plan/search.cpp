@@ -6,6 +6,7 @@
 #include <numeric>
 #include <utility>
 
+#include "framework/plan/any_cut.hpp"
 #include "framework/plan/counting_memory.hpp"
 #include "framework/plan/prefix.hpp"
 #include "framework/plan/rest_table.hpp"
@@ -34,6 +35,7 @@ class Search {
   SearchResult run() {
     weigh_single_stages();
     if (!best_.all().empty()) result_.best_sole = best_.all().front();
+    if (space_.pipelines_only) best_ = BestCandidates(space_.forms);
     weigh_pipelines();
     finish();
     return std::move(result_);
@@ -144,6 +146,7 @@ void Search::weigh_pipelines() {
   const std::vector<std::vector<int>> rounds = {spread_cuts(), order_cuts(), all_cuts()};
   bound_.choose_weights(model_, work_of(space_.micro_batches.front(), false));
   const auto micro_batches = bounded_micro_batches();
+  result_.balance_score_ns = micro_batches.front().bound_ns;
   std::int64_t share = 4;  // of the work: a quarter, a half, all
   for (const auto& cuts : rounds) {
     most_work_ = space_.most_work / share;
@@ -286,7 +289,8 @@ void Search::weigh_complete() {
 
 void Search::keep(const std::string& schedule, double value, double score) {
   if (score >= best_.limit_ns()) return;
-  Candidate candidate{{}, options_.batching(), schedule, value, score};
+  Candidate candidate{
+      {}, own_lanes(static_cast<int>(chosen_.size())), options_.batching(), schedule, value, score};
   for (const StageOption* option : chosen_) candidate.stages.push_back(*option);
   best_.offer(std::move(candidate));
 }
@@ -306,6 +310,12 @@ void Search::finish() {
 }  // namespace
 
 SearchResult search(const CostModel& model, const SearchSpace& space) {
+  SearchResult result = Search(model, space).run();
+  if (space.any_cut) search_any_cut(model, space, result);
+  return result;
+}
+
+SearchResult search_contiguous(const CostModel& model, const SearchSpace& space) {
   return Search(model, space).run();
 }
 

@@ -18,6 +18,8 @@ struct SearchSpace {
   std::vector<std::string> schedules;       ///< preferred first
   Objective objective = Objective::makespan;
   int max_stages = 0;
+  bool pipelines_only = false;  ///< no plan of one stage
+  bool any_cut = false;  ///< sets of devices may have several stages
   StageLimits stage;
   std::optional<double> memory_bytes;
   int forms = 1;                      ///< of how many forms the best plan is wanted

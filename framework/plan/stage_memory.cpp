@@ -59,10 +59,8 @@ double CostModel::memory_bytes(const StageCost& cost, const Batching& batching,
          cost.kept_bytes * samples(in_flight.weights);
 }
 
-std::optional<BrokenBudget> CostModel::broken_budget(const StageShape& shape,
-                                                     const Batching& batching,
-                                                     const ShareGroups& shares,
-                                                     const InFlight& in_flight) const {
+double CostModel::device_bytes(const StageShape& shape, const Batching& batching,
+                               const ShareGroup& group, const InFlight& in_flight) const {
   const FeatureRun& run = shape.run;
   const auto slices = shape.split == Split::features ? states_.devices(shape.state) : 1;
   const auto whole_and_sliced = [&](const NumberSums& sums) {
@@ -82,15 +80,21 @@ std::optional<BrokenBudget> CostModel::broken_budget(const StageShape& shape,
   };
   const double micro_batches = in_whole_ones(in_flight.backward);
   const double waiting = weight_gradient_bytes(shape) * in_whole_ones(in_flight.weights);
+  const double own = double(group.samples);
+  const double kept = saved * own + sliced_saved * full;
+  const double flight =
+      shape.recompute ? kept + input_bytes(shape) * own * micro_batches : kept * micro_batches;
+  return fixed + flight + waiting * own + (deferred * own + sliced_deferred * full) * all_batches;
+}
+
+std::optional<BrokenBudget> CostModel::broken_budget(const StageShape& shape,
+                                                     const Batching& batching,
+                                                     const ShareGroups& shares,
+                                                     const InFlight& in_flight) const {
   for (const ShareGroup& group : shares) {
     const DeviceKind& kind = profile_.kinds[group.kind];
     if (!kind.memory_bytes) continue;
-    const double own = double(group.samples);
-    const double kept = saved * own + sliced_saved * full;
-    const double flight =
-        shape.recompute ? kept + input_bytes(shape) * own * micro_batches : kept * micro_batches;
-    const double needed =
-        fixed + flight + waiting * own + (deferred * own + sliced_deferred * full) * all_batches;
+    const double needed = device_bytes(shape, batching, group, in_flight);
     if (needed > *kind.memory_bytes) return BrokenBudget{kind.name, needed, *kind.memory_bytes};
   }
   return std::nullopt;

@@ -24,11 +24,11 @@ class TimesView {
   std::size_t stride_ = 0;
 };
 
-/// Works through a schedule: every stage runs its actions in order, each as soon as the stage is
-/// free and what the action needs has arrived. Sweeps over the stages down and up again follow the
+/// Works through a schedule: every lane runs its actions in order, each as soon as the lane is
+/// free and what the action needs has arrived. Sweeps over the lanes down and up again follow the
 /// flow of activations and gradients, so that nearly every visit finds work: O(actions).
 ///
-/// REQUIRES: actions[s] only of stage s, micro-batches in 0..M-1, times vectors of 0, 1 or M
+/// REQUIRES: actions of stages in 0..P-1, micro-batches in 0..M-1, times vectors of 0, 1 or M
 /// entries. An instance keeps its buffers over runs; one thread at a time.
 class EventLoop {
  public:
@@ -39,16 +39,20 @@ class EventLoop {
 
   /// End of the last action that ran.
   double makespan_ns() const;
-  /// The action that stage s could not run; nullptr where it ran all.
-  const Action* blocked(int s) const;
+  /// The action that the lane could not run; nullptr where it ran all.
+  const Action* blocked(int lane) const;
 
  private:
-  /// What a stage needs at hand: its place in the order, its durations and the rows of arrival
-  /// times (indexed by micro-batch) that it reads and writes.
-  struct StageState {
+  /// A lane's place in its order.
+  struct LaneState {
     const Action* next = nullptr;
     const Action* end = nullptr;
     double clock_ns = 0;
+  };
+
+  /// What a stage needs at hand: its durations and the rows of arrival times (indexed by
+  /// micro-batch) that it reads and writes.
+  struct StageState {
     const double* forward_input = nullptr;
     const double* backward_input = nullptr;
     double* forward_output = nullptr;
@@ -59,40 +63,42 @@ class EventLoop {
 
   void prepare(const Schedule& schedule, const std::vector<StageTimes>& times);
 
-  /// Runs actions of one stage until one must wait; true where any ran.
+  /// Runs actions of one lane until one must wait; true where any ran.
   template <typename OnAction>
-  static bool advance(StageState& stage, OnAction& on_action);
+  bool advance(LaneState& lane, OnAction& on_action) const;
 
   static constexpr double kNotArrived = -1;
+  std::vector<LaneState> lanes_;
   std::vector<StageState> stages_;
   std::vector<double> arrivals_;  // rows of M: P forward inputs, P backward inputs, one unread
 };
 
 template <typename OnAction>
-bool EventLoop::advance(StageState& stage, OnAction& on_action) {
-  const Action* const first = stage.next;
-  for (; stage.next != stage.end; ++stage.next) {
-    const Action& action = *stage.next;
+bool EventLoop::advance(LaneState& lane, OnAction& on_action) const {
+  const Action* const first = lane.next;
+  for (; lane.next != lane.end; ++lane.next) {
+    const Action& action = *lane.next;
+    const StageState& stage = stages_[static_cast<std::size_t>(action.stage)];
     const int m = action.micro_batch;
-    double begin = stage.clock_ns;
+    double begin = lane.clock_ns;
     if (action.kind == ActionKind::forward) {
       if (stage.forward_input[m] == kNotArrived) break;
       begin = std::max(begin, stage.forward_input[m]);
-      stage.clock_ns = begin + stage.forward[m];
-      stage.forward_output[m] = stage.clock_ns + stage.send_forward[m];
+      lane.clock_ns = begin + stage.forward[m];
+      stage.forward_output[m] = lane.clock_ns + stage.send_forward[m];
     } else if (action.kind == ActionKind::backward) {
       if (stage.backward_input[m] == kNotArrived) break;
       begin = std::max(begin, stage.backward_input[m]);
-      stage.clock_ns = begin + stage.backward[m];
-      stage.backward_output[m] = stage.clock_ns + stage.send_backward[m];
+      lane.clock_ns = begin + stage.backward[m];
+      stage.backward_output[m] = lane.clock_ns + stage.send_backward[m];
     } else if (action.kind == ActionKind::weight) {
-      stage.clock_ns = begin + stage.weight_gradient[m];
+      lane.clock_ns = begin + stage.weight_gradient[m];
     } else {
-      stage.clock_ns += action.kind == ActionKind::reduce ? stage.reduce_ns : stage.update_ns;
+      lane.clock_ns += action.kind == ActionKind::reduce ? stage.reduce_ns : stage.update_ns;
     }
-    on_action(action, begin, stage.clock_ns);
+    on_action(action, begin, lane.clock_ns);
   }
-  return stage.next != first;
+  return lane.next != first;
 }
 
 template <typename OnAction>
@@ -101,15 +107,15 @@ bool EventLoop::run(const Schedule& schedule, const std::vector<StageTimes>& tim
   prepare(schedule, times);
   for (bool any = true; any;) {
     any = false;
-    for (auto stage = stages_.begin(); stage != stages_.end(); ++stage) {
-      any |= advance(*stage, on_action);
+    for (auto lane = lanes_.begin(); lane != lanes_.end(); ++lane) {
+      any |= advance(*lane, on_action);
     }
-    for (auto stage = stages_.rbegin(); stage != stages_.rend(); ++stage) {
-      any |= advance(*stage, on_action);
+    for (auto lane = lanes_.rbegin(); lane != lanes_.rend(); ++lane) {
+      any |= advance(*lane, on_action);
     }
   }
-  return std::all_of(stages_.begin(), stages_.end(),
-                     [](const StageState& stage) { return stage.next == stage.end; });
+  return std::all_of(lanes_.begin(), lanes_.end(),
+                     [](const LaneState& lane) { return lane.next == lane.end; });
 }
 
 }  // namespace millrace

@@ -1,8 +1,10 @@
 #include "millrace/schedule.hpp"
 
 #include <algorithm>
+#include <numeric>
 #include <string>
 
+#include "framework/schedule/interleaved.hpp"
 #include "millrace/errors.hpp"
 
 namespace millrace {
@@ -85,35 +87,66 @@ Actions passes(std::string_view name, int stage, int stages, int micro_batches) 
   return fill_drain(stage, micro_batches);
 }
 
-Actions training_actions(std::string_view name, int stage, int stages, int micro_batches) {
-  Actions actions = passes(name, stage, stages, micro_batches);
-  actions.push_back({stage, ActionKind::reduce, 0});
-  actions.push_back({stage, ActionKind::update, 0});
-  return actions;
+std::vector<Actions> all_passes(std::string_view name, const std::vector<int>& lanes,
+                                int micro_batches) {
+  if (takes_shared_lanes(name)) return interleaved(lanes, micro_batches, name != "forward-only");
+  const auto stages = static_cast<int>(lanes.size());
+  std::vector<Actions> result;
+  for (int s = 0; s < stages; ++s) result.push_back(passes(name, s, stages, micro_batches));
+  return result;
 }
 
-void check_request(std::string_view name, int stages, int micro_batches) {
+/// Once per step: the reductions of all its stages, then the updates.
+void add_step_end(const std::vector<int>& lanes, std::vector<Actions>& actions) {
+  const auto stages = static_cast<int>(lanes.size());
+  for (const ActionKind kind : {ActionKind::reduce, ActionKind::update})
+    for (int s = 0; s < stages; ++s)
+      actions[static_cast<std::size_t>(lanes[static_cast<std::size_t>(s)])].push_back({s, kind, 0});
+}
+
+void check_lanes(std::string_view name, const std::vector<int>& lanes) {
+  int next = 0;
+  for (const int lane : lanes) {
+    MILLRACE_CHECK(lane >= 0 && lane <= next, "schedule",
+                   "lanes are numbered from 0 in the order of their first stage");
+    next = std::max(next, lane + 1);
+  }
+  if (next == static_cast<int>(lanes.size()) || takes_shared_lanes(name)) return;
+  throw ConfigError("schedule", std::to_string(lanes.size()) + " stages share " +
+                                    std::to_string(next) + " sets of devices, and \"" +
+                                    std::string(name) +
+                                    "\" runs one stage on each: take interleaved");
+}
+
+void check_request(std::string_view name, const std::vector<int>& lanes, int micro_batches) {
   const auto& names = schedule_names();
   if (name != "forward-only" && std::find(names.begin(), names.end(), name) == names.end()) {
-    throw ConfigError("schedule", "\"" + std::string(name) +
-                                      "\" is no schedule: take fill-drain, 1f1b or zero-bubble "
-                                      "(forward-only for evaluation)");
+    throw ConfigError("schedule",
+                      "\"" + std::string(name) +
+                          "\" is no schedule: take fill-drain, 1f1b, zero-bubble or interleaved "
+                          "(forward-only for evaluation)");
   }
-  if (stages < 1 || micro_batches < 1) {
-    throw ConfigError("schedule", std::to_string(stages) + " stages and " +
+  if (lanes.empty() || micro_batches < 1) {
+    throw ConfigError("schedule", std::to_string(lanes.size()) + " stages and " +
                                       std::to_string(micro_batches) +
                                       " micro-batches make no step: at least 1 of each is needed");
   }
+  check_lanes(name, lanes);
 }
 
 }  // namespace
 
 const std::vector<std::string>& schedule_names() {
-  static const std::vector<std::string> names = {"fill-drain", "1f1b", "zero-bubble"};
+  static const std::vector<std::string> names = {"fill-drain", "1f1b", "zero-bubble",
+                                                 "interleaved"};
   return names;
 }
 
 bool splits_backward(std::string_view name) { return name == "zero-bubble"; }
+
+bool takes_shared_lanes(std::string_view name) {
+  return name == "interleaved" || name == "forward-only";
+}
 
 bool Schedule::splits_backward() const {
   return std::any_of(actions.begin(), actions.end(), [](const Actions& stage) {
@@ -122,23 +155,29 @@ bool Schedule::splits_backward() const {
   });
 }
 
-Schedule make_schedule(std::string_view name, int stages, int micro_batches) {
-  check_request(name, stages, micro_batches);
-  Schedule schedule{std::string(name), micro_batches, {}};
-  for (int s = 0; s < stages; ++s) {
-    if (name == "forward-only") {
-      add_range(schedule.actions.emplace_back(), s, ActionKind::forward, 0, micro_batches);
-    } else {
-      schedule.actions.push_back(training_actions(name, s, stages, micro_batches));
-    }
-  }
+std::vector<int> own_lanes(int stages) {
+  std::vector<int> lanes(static_cast<std::size_t>(std::max(0, stages)));
+  std::iota(lanes.begin(), lanes.end(), 0);
+  return lanes;
+}
+
+Schedule make_schedule(std::string_view name, const std::vector<int>& lanes, int micro_batches) {
+  check_request(name, lanes, micro_batches);
+  Schedule schedule{std::string(name), micro_batches, lanes,
+                    all_passes(name, lanes, micro_batches)};
+  if (name != "forward-only") add_step_end(lanes, schedule.actions);
   return schedule;
+}
+
+Schedule make_schedule(std::string_view name, int stages, int micro_batches) {
+  return make_schedule(name, own_lanes(stages), micro_batches);
 }
 
 int peak_in_flight(const Schedule& schedule, int stage) {
   const ActionKind last = schedule.splits_backward() ? ActionKind::weight : ActionKind::backward;
   int in_flight = 0, peak = 0;
-  for (const Action& action : schedule.actions.at(static_cast<std::size_t>(stage))) {
+  for (const Action& action : schedule.lane_of(stage)) {
+    if (action.stage != stage) continue;
     if (action.kind == ActionKind::forward) peak = std::max(peak, ++in_flight);
     if (action.kind == last) --in_flight;
   }

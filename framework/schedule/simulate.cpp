@@ -15,7 +15,7 @@ void check_count(const std::vector<double>& values, int micro_batches) {
 }
 
 void check_times(const Schedule& schedule, const std::vector<StageTimes>& times) {
-  MILLRACE_CHECK(times.size() == schedule.actions.size(), kTag, "times of every stage are needed");
+  MILLRACE_CHECK(times.size() == schedule.lanes.size(), kTag, "times of every stage are needed");
   for (const StageTimes& stage : times) {
     check_count(stage.forward_ns, schedule.micro_batches);
     check_count(stage.backward_ns, schedule.micro_batches);
@@ -35,7 +35,10 @@ EventLoop& event_loop() {
 
 void EventLoop::prepare(const Schedule& schedule, const std::vector<StageTimes>& times) {
   check_times(schedule, times);
-  const auto P = schedule.actions.size();
+  lanes_.clear();
+  for (const std::vector<Action>& actions : schedule.actions)
+    lanes_.push_back({actions.data(), actions.data() + actions.size(), 0});
+  const auto P = schedule.lanes.size();
   const auto M = static_cast<std::size_t>(schedule.micro_batches);
   arrivals_.assign((2 * P + 1) * M, kNotArrived);
   std::fill_n(arrivals_.begin(), M, 0.0);  // the samples are there when the step begins
@@ -46,9 +49,6 @@ void EventLoop::prepare(const Schedule& schedule, const std::vector<StageTimes>&
   for (std::size_t s = 0; s < P; ++s) {
     const bool last = s + 1 == P;
     StageState& stage = stages_[s];
-    stage.next = schedule.actions[s].data();
-    stage.end = stage.next + schedule.actions[s].size();
-    stage.clock_ns = 0;
     stage.forward_input = forward_rows + s * M;
     stage.backward_input = backward_rows + s * M;
     stage.forward_output = last ? backward_rows + s * M : forward_rows + (s + 1) * M;
@@ -65,18 +65,18 @@ void EventLoop::prepare(const Schedule& schedule, const std::vector<StageTimes>&
 
 double EventLoop::makespan_ns() const {
   double latest = 0;
-  for (const StageState& stage : stages_) latest = std::max(latest, stage.clock_ns);
+  for (const LaneState& lane : lanes_) latest = std::max(latest, lane.clock_ns);
   return latest;
 }
 
-const Action* EventLoop::blocked(int s) const {
-  const StageState& stage = stages_[static_cast<std::size_t>(s)];
-  return stage.next == stage.end ? nullptr : stage.next;
+const Action* EventLoop::blocked(int lane) const {
+  const LaneState& state = lanes_[static_cast<std::size_t>(lane)];
+  return state.next == state.end ? nullptr : state.next;
 }
 
 Timeline simulate(const Schedule& schedule, const std::vector<StageTimes>& times) {
   Timeline timeline;
-  timeline.stages.resize(schedule.actions.size());
+  timeline.stages.resize(schedule.lanes.size());
   EventLoop& loop = event_loop();
   const bool done = loop.run(schedule, times, [&](const Action& action, double begin, double end) {
     timeline.stages[static_cast<std::size_t>(action.stage)].push_back({action, begin, end});

@@ -1,5 +1,7 @@
 #include <cctype>
 #include <charconv>
+#include <map>
+#include <optional>
 #include <string>
 
 #include "millrace/errors.hpp"
@@ -30,7 +32,8 @@ class Reader {
 
   bool at_end() const { return text_.empty(); }
 
-  std::vector<Action> line(int stage) {
+  /// `stage`: whose actions alone may stand there; absent: those of any.
+  std::vector<Action> line(std::optional<int> stage) {
     const auto length = text_.find('\n');
     rest_ = text_.substr(0, length);
     line_length_ = rest_.size();
@@ -38,7 +41,9 @@ class Reader {
     ++line_;
     std::vector<Action> actions;
     for (skip_blanks(); !rest_.empty(); skip_blanks()) actions.push_back(action(stage));
-    if (actions.empty()) fail("", "the line of stage " + std::to_string(stage) + " is empty");
+    if (actions.empty())
+      fail("", (stage ? "the line of stage " + std::to_string(*stage) : std::string("the line")) +
+                   " is empty");
     return actions;
   }
 
@@ -48,7 +53,7 @@ class Reader {
     rest_.remove_prefix(length);
   }
 
-  Action action(int stage) {
+  Action action(std::optional<int> stage) {
     const std::string_view word = rest_.substr(0, rest_.find_first_of(" \t\r"));
     std::string_view left = word;
     Action result;
@@ -58,9 +63,9 @@ class Reader {
     left.remove_prefix(1);
     if (has_micro_batch(result.kind)) result.micro_batch = take_number(left);
     if (result.micro_batch < 0 || !left.empty()) refuse(word);
-    if (result.stage != stage) {
+    if (stage && result.stage != *stage) {
       fail(word, "is of stage " + std::to_string(result.stage) + ", this line is stage " +
-                     std::to_string(stage) + "'s: one line per stage, from stage 0 on");
+                     std::to_string(*stage) + "'s: one line per stage, from stage 0 on");
     }
     rest_.remove_prefix(word.size());
     return result;
@@ -86,6 +91,30 @@ class Reader {
   int line_ = 0;
 };
 
+/// On which line each stage has its actions.
+std::vector<int> lanes_of(const std::vector<std::vector<Action>>& lines) {
+  std::map<int, int> line_of;
+  for (int line = 0; line < static_cast<int>(lines.size()); ++line) {
+    for (const Action& action : lines[static_cast<std::size_t>(line)]) {
+      const auto [place, is_new] = line_of.try_emplace(action.stage, line);
+      if (place->second != line)
+        throw ConfigError("schedule", "line " + std::to_string(line + 1) + ": " + to_text(action) +
+                                          " is of a stage that line " +
+                                          std::to_string(place->second + 1) +
+                                          " has: all actions of a stage stand on one line");
+    }
+  }
+  std::vector<int> lanes;
+  for (const auto& [stage, line] : line_of) {
+    if (stage != static_cast<int>(lanes.size()))
+      throw ConfigError("schedule", "the text has actions of stage " + std::to_string(stage) +
+                                        " and none of stage " + std::to_string(lanes.size()) +
+                                        ": number the stages from 0 on");
+    lanes.push_back(line);
+  }
+  return lanes;
+}
+
 }  // namespace
 
 std::string to_text(const Action& action) {
@@ -106,10 +135,11 @@ std::string to_text(const Schedule& schedule) {
 }
 
 Schedule parse_schedule(std::string_view text, std::string_view name) {
-  Schedule schedule{std::string(name), 0, {}};
+  Schedule schedule{std::string(name), 0, {}, {}};
   Reader reader(text);
   while (!reader.at_end()) {
-    schedule.actions.push_back(reader.line(schedule.stages()));
+    const auto lane = static_cast<int>(schedule.actions.size());
+    schedule.actions.push_back(reader.line(takes_shared_lanes(name) ? std::optional<int>() : lane));
     for (const Action& action : schedule.actions.back()) {
       schedule.micro_batches = std::max(schedule.micro_batches, action.micro_batch + 1);
     }
@@ -118,6 +148,7 @@ Schedule parse_schedule(std::string_view text, std::string_view name) {
     throw ConfigError("schedule",
                       "the text is empty: a schedule has one line of actions per stage");
   }
+  schedule.lanes = lanes_of(schedule.actions);
   return schedule;
 }
 

@@ -16,8 +16,10 @@ class StageCheck {
       : stage_(stage),
         micro_batches_(schedule.micro_batches),
         trains_(schedule.name != "forward-only"),
-        splits_backward_(schedule.splits_backward()),
-        actions_(schedule.actions[static_cast<std::size_t>(stage)]) {}
+        splits_backward_(schedule.splits_backward()) {
+    for (const Action& action : schedule.lane_of(stage))
+      if (action.stage == stage) actions_.push_back(action);
+  }
 
   void run(int in_flight_limit) {
     check_count();
@@ -48,10 +50,6 @@ class StageCheck {
   }
 
   void check_place(const Action& action) const {
-    if (action.stage != stage_) {
-      refuse(to_text(action) + " stands among the actions of stage " + std::to_string(stage_) +
-             ": a stage runs its own actions only");
-    }
     if (action.micro_batch < 0 || action.micro_batch >= micro_batches_) {
       refuse(to_text(action) + " is of micro-batch " + std::to_string(action.micro_batch) +
              ", the step has " + std::to_string(micro_batches_) + " (0 is the first)");
@@ -131,7 +129,7 @@ class StageCheck {
   int micro_batches_;
   bool trains_;
   bool splits_backward_;
-  const std::vector<Action>& actions_;
+  std::vector<Action> actions_;
   std::vector<bool> forwards_, backwards_, weights_;
   int in_flight_ = 0;
   int backwards_done_ = 0, weights_done_ = 0;
@@ -139,13 +137,40 @@ class StageCheck {
   bool updated_ = false;
 };
 
+/// Lanes that there are, with actions of their own stages alone.
+void check_lanes(const Schedule& schedule) {
+  const auto lanes = static_cast<int>(schedule.actions.size());
+  for (const int lane : schedule.lanes)
+    MILLRACE_CHECK(lane >= 0 && lane < lanes, "schedule",
+                   "a stage is on a lane that the schedule does not have");
+  for (int l = 0; l < lanes; ++l) {
+    for (const Action& action : schedule.actions[static_cast<std::size_t>(l)]) {
+      const bool known = action.stage >= 0 && action.stage < schedule.stages();
+      if (known && schedule.lanes[static_cast<std::size_t>(action.stage)] == l) continue;
+      refuse(to_text(action) + " stands on lane " + std::to_string(l) + ", which stage " +
+             std::to_string(action.stage) + " is not of: a lane runs its own stages only");
+    }
+  }
+}
+
+/// On every lane all reductions come before the updates: what needs the gradients of all stages
+/// (clipping) can stand between them.
+void check_step_end(const std::vector<Action>& lane) {
+  bool updates = false;
+  for (const Action& action : lane) {
+    if (updates && action.kind != ActionKind::update)
+      refuse(to_text(action) + " comes after an update: U are a lane's last actions");
+    updates = action.kind == ActionKind::update;
+  }
+}
+
 void check_deadlock(const Schedule& schedule) {
   EventLoop loop;
-  const std::vector<StageTimes> no_times(schedule.actions.size());
+  const std::vector<StageTimes> no_times(schedule.lanes.size());
   if (loop.run(schedule, no_times, [](const Action&, double, double) {})) return;
   std::string waiting;
-  for (int s = 0; s < schedule.stages(); ++s) {
-    const Action* blocked = loop.blocked(s);
+  for (int l = 0; l < static_cast<int>(schedule.actions.size()); ++l) {
+    const Action* blocked = loop.blocked(l);
     if (blocked != nullptr) waiting += (waiting.empty() ? "" : ", ") + to_text(*blocked);
   }
   refuse("the stages wait for each other at " + waiting +
@@ -159,7 +184,9 @@ void validate(const Schedule& schedule, int in_flight_limit) {
     refuse("the schedule has " + std::to_string(schedule.stages()) + " stages and " +
            std::to_string(schedule.micro_batches) + " micro-batches: at least 1 of each is needed");
   }
+  check_lanes(schedule);
   for (int s = 0; s < schedule.stages(); ++s) StageCheck(schedule, s).run(in_flight_limit);
+  for (const std::vector<Action>& lane : schedule.actions) check_step_end(lane);
   check_deadlock(schedule);
 }
 

@@ -37,7 +37,7 @@ std::vector<std::size_t> running_order(const std::vector<LayerFacts>& facts, std
 /// Places first … last - 1 of `order` as a stage of `shape`.
 PlanStage make_stage(const Model& model, const std::vector<LayerFacts>& facts,
                      const std::vector<std::size_t>& order, std::size_t first, std::size_t last,
-                     const Shape& shape) {
+                     const Shape& shape, int lane) {
   PlanStage stage;
   for (std::size_t place = first; place < last; ++place) {
     const std::size_t l = order[place];
@@ -57,17 +57,18 @@ PlanStage make_stage(const Model& model, const std::vector<LayerFacts>& facts,
       stage.update_shares.push_back(static_cast<double>(share) /
                                     static_cast<double>(shape.micro_batch));
   stage.split = stage.feature_layers.empty() ? Split::samples : Split::features;
-  for (std::size_t r = 0; r < shape.shares.size(); ++r)
-    stage.devices.push_back({"core", static_cast<int>(r)});
+  const auto workers = static_cast<int>(shape.shares.size());
+  for (int r = 0; r < workers; ++r) stage.devices.push_back({"core", lane * workers + r});
   return stage;
 }
 
 }  // namespace
 
 std::string Shape::text() const {
-  return fmt::format("{} stages, shares {}, b = {}, {}{}{} {}, order {}", stages,
-                     fmt::join(shares, ":"), micro_batch, schedule, recompute ? ", recompute" : "",
-                     features ? ", features" : "", fmt::join(implementations, ", "), order);
+  return fmt::format("{} stages on {} lanes, shares {}, b = {}, {}{}{} {}, order {}", stages,
+                     lanes == 0 ? stages : lanes, fmt::join(shares, ":"), micro_batch, schedule,
+                     recompute ? ", recompute" : "", features ? ", features" : "",
+                     fmt::join(implementations, ", "), order);
 }
 
 Plan make_plan(const Model& model, std::int64_t batch, const Shape& shape) {
@@ -81,18 +82,21 @@ Plan make_plan(const Model& model, std::int64_t batch, const Shape& shape) {
   const auto stages = static_cast<std::size_t>(shape.stages);
   const auto order = running_order(facts, shape.order);
   for (std::size_t s = 0; s < stages; ++s)
-    plan.stages.push_back(make_stage(model, facts, order, s * facts.size() / stages,
-                                     (s + 1) * facts.size() / stages, shape));
+    plan.stages.push_back(
+        make_stage(model, facts, order, s * facts.size() / stages, (s + 1) * facts.size() / stages,
+                   shape, static_cast<int>(s) % (shape.lanes > 0 ? shape.lanes : shape.stages)));
   return plan;
 }
 
 NamedTensors train_by_plan(const Model& model, const Plan& plan, const std::vector<Batch>& batches,
                            const OptimizerSettings& optimizer, std::uint64_t seed) {
   StageSet stages = build_stages(model, check_model(model), plan, optimizer, {}, seed);
+  const std::vector<int> lanes = lanes_of(plan);
   std::vector<std::vector<WorkerPlace>> places;
-  for (const StageRunner* runner : stages.runners())
-    places.emplace_back(static_cast<std::size_t>(runner->workers()));
-  Executor executor(stages.runners(), places);
+  for (std::size_t s = 0; s < lanes.size(); ++s)
+    if (lanes[s] == static_cast<int>(places.size()))
+      places.emplace_back(static_cast<std::size_t>(plan.stages[s].workers()));
+  Executor executor(stages.runners(), lanes, places);
   Executor::Options options;
   if (stages.clips_gradients()) options = {true, [&stages] { stages.clip_gradients(); }};
   for (std::size_t step = 0; step < batches.size(); ++step) {
@@ -100,7 +104,7 @@ NamedTensors train_by_plan(const Model& model, const Plan& plan, const std::vect
     stages.begin_training(batches[step].inputs, batches[step].targets,
                           static_cast<std::int64_t>(step));
     executor.run(
-        make_schedule(plan.schedule, static_cast<int>(plan.stages.size()),
+        make_schedule(plan.schedule, lanes,
                       static_cast<int>((samples + plan.micro_batch - 1) / plan.micro_batch)),
         options);
   }
@@ -109,7 +113,7 @@ NamedTensors train_by_plan(const Model& model, const Plan& plan, const std::vect
   const at::Tensor& last = batches.back().inputs;
   stages.begin_prediction(last);
   executor.run(
-      make_schedule("forward-only", static_cast<int>(plan.stages.size()),
+      make_schedule("forward-only", lanes,
                     static_cast<int>((last.size(0) + plan.micro_batch - 1) / plan.micro_batch)));
   result["outputs"] = stages.outputs();
   return result;

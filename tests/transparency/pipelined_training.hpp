@@ -20,6 +20,7 @@ struct Shape {
   bool features = false;                     ///< every layer that can be is divided by features
   std::vector<std::string> implementations;  ///< of each layer the first that it has
   std::uint32_t order = 0;                   ///< seed of another order; 0: the model's
+  int lanes = 0;                             ///< sets of devices that take turns; 0: one a stage
 
   std::string text() const;
 };

@@ -114,13 +114,40 @@ TEST(Transparency, schedules_give_the_same_bits) {
           for (const std::int64_t micro_batch : {10, 5, 3}) {
             Shape shape{4, shares, micro_batch, "1f1b", recompute, false, implementations};
             const NamedTensors expected = comparison.run(shape);
-            for (const char* schedule : {"fill-drain", "zero-bubble"}) {
+            for (const char* schedule : {"fill-drain", "zero-bubble", "interleaved"}) {
               shape.schedule = schedule;
+              shape.lanes = std::string(schedule) == "interleaved" ? 2 : 0;
               const Difference difference = compare(expected, comparison.run(shape));
               EXPECT_EQ(difference.value, 0) << difference.name << " under " << shape.text();
             }
           }
   }
+}
+
+/// Sets of devices with several stages each, which take turns.
+TEST(Transparency, interleaved_stages) {
+  for (const MakeModel& make : {MakeModel(small_lenet), MakeModel(small_graph),
+                                MakeModel(small_heads), MakeModel(small_gpt)}) {
+    const Comparison comparison(make, {kBatch, kBatch, 7}, sgd(), {{2}, {3}, {1}});
+    for (const auto& [stages, lanes] : {std::pair{3, 2}, {4, 2}, {6, 3}, {3, 1}})
+      for (const std::vector<std::int64_t>& shares : {kShares[0], kShares[2], kShares[4]})
+        for (const std::int64_t micro_batch : {10, 5, 3})
+          for (const bool features : {false, true}) {
+            Shape shape{stages, shares, micro_batch, "interleaved", true, features, {"millrace"}};
+            shape.lanes = lanes;
+            comparison.expect_equal(shape);
+          }
+  }
+}
+
+/// A lane's stages are updated once the gradients of all lanes are known.
+TEST(Transparency, interleaved_stages_with_clipped_gradients) {
+  OptimizerSettings clipped = sgd();
+  clipped.clip_norm = 0.05;
+  const Comparison comparison(small_lenet, {kBatch, kBatch}, clipped, {{2}, {3}, {1}});
+  Shape shape{4, {1, 1}, 3, "interleaved", false, false, {}};
+  shape.lanes = 2;
+  comparison.expect_equal(shape);
 }
 
 /// As GPipe: each micro-batch by its own statistics, as plain training of pieces of that size.

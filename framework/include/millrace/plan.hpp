@@ -93,6 +93,10 @@ struct Plan {
   bool operator==(const Plan&) const = default;
 };
 
+/// By stage: its lane (schedule.hpp), numbered from 0 in the order of their first stage. Stages of
+/// the same devices are on the same one.
+std::vector<int> lanes_of(const Plan& plan);
+
 /// How many samples each replica of a stage computes of a micro-batch of `samples`: the shares
 /// scaled by largest remainder, ties to the lower index. Sums to `samples`.
 std::vector<std::int64_t> shares_of(const std::vector<std::int64_t>& shares, std::int64_t samples);
@@ -115,6 +119,9 @@ struct PlanRequest {
   std::optional<std::int64_t> micro_batch;  ///< absent: searched
   Objective objective = Objective::makespan;
   std::string schedule = "auto";  ///< "auto" or one of schedule_names()
+  /// Devices may run several stages, not next to each other, by the schedule "interleaved"; implied
+  /// where that is asked for.
+  bool any_cut = false;
   std::optional<int> max_stages;
   std::optional<int> max_replicas;
   RecomputePolicy recompute = RecomputePolicy::automatic;

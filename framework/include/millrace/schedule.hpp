@@ -32,40 +32,58 @@ struct Action {
   bool operator==(const Action&) const = default;
 };
 
-/// One step. actions[s] is what every worker of stage s does, in this order.
+/// One step. A lane is a set of devices: actions[l] is what every worker of lane l does, in this
+/// order. Each stage has a lane of its own, but under "interleaved", where a lane may have several.
 ///
 ///   1F1B, P = 2, M = 3:    stage 0  F0 F1    B0 F2 B1    B2 R U
 ///                          stage 1     F0 B0 F1 B1 F2 B2 R U
 struct Schedule {
-  std::string name;  ///< "fill-drain", "1f1b", "zero-bubble", "forward-only"
+  std::string name;  ///< "fill-drain", "1f1b", "zero-bubble", "interleaved", "forward-only"
   int micro_batches = 0;
+  std::vector<int> lanes;  ///< [stage]
   std::vector<std::vector<Action>> actions;
   bool operator==(const Schedule&) const = default;
 
-  int stages() const { return static_cast<int>(actions.size()); }
+  int stages() const { return static_cast<int>(lanes.size()); }
+  /// What the stage's lane does.
+  const std::vector<Action>& lane_of(int stage) const {
+    return actions.at(static_cast<std::size_t>(lanes.at(static_cast<std::size_t>(stage))));
+  }
   /// Whether it has W.
   bool splits_backward() const;
 };
 
-/// Names that make_schedule takes for training: {"fill-drain", "1f1b", "zero-bubble"}.
+/// Names that make_schedule takes for training: {"fill-drain", "1f1b", "zero-bubble",
+/// "interleaved"}.
 const std::vector<std::string>& schedule_names();
 
 /// Whether make_schedule(name, …) has W.
 bool splits_backward(std::string_view name);
 
+/// Whether make_schedule(name, …) has an order for several stages of one lane.
+bool takes_shared_lanes(std::string_view name);
+
+/// A lane for every stage: {0, 1, …}.
+std::vector<int> own_lanes(int stages);
+
 /// P = stages >= 1, M = micro_batches >= 1; M may be below P. "forward-only" (evaluation) has no
-/// backward, reduce or update. Throws ConfigError (tag "schedule") for an unknown name.
+/// backward, reduce or update. `lanes` by stage, numbered from 0 in the order of their first stage;
+/// without it own_lanes(stages). Throws ConfigError (tag "schedule") for an unknown name, or stages
+/// of one lane under a schedule that has no order for them.
+Schedule make_schedule(std::string_view name, const std::vector<int>& lanes, int micro_batches);
 Schedule make_schedule(std::string_view name, int stages, int micro_batches);
 
 /// "2F0"; reduce and update have no micro-batch: "2R", "2U".
 std::string to_text(const Action& action);
-/// One line per stage, "0F0 0F1 0B0 …"; parse_schedule reads it back, equal. It checks the writing
-/// (line s holds actions of stage s), validate() the order.
+/// One line per lane, "0F0 0F1 0B0 …"; parse_schedule reads it back, equal. It checks the writing
+/// (line s holds actions of stage s; of "interleaved" and "forward-only", each stage has one line),
+/// validate() the order.
 /// Throws ConfigError (tag "schedule") with the place.
 std::string to_text(const Schedule& schedule);
 Schedule parse_schedule(std::string_view text, std::string_view name);
 
-/// Every action once, order per stage consistent with the dependencies, no deadlock, at most
+/// Every action once, order per stage consistent with the dependencies, all reductions of a lane
+/// before its updates, no deadlock, at most
 /// `in_flight_limit` forwards without their backward, W included, on any stage (0: no limit).
 /// Throws ConfigError (tag "schedule") that names the action and the rule.
 void validate(const Schedule& schedule, int in_flight_limit = 0);

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <map>
+#include <mutex>
 #include <set>
 #include <thread>
 
@@ -91,6 +93,51 @@ INSTANTIATE_TEST_SUITE_P(
                                      std::vector{1, 3, 2}, std::vector{1, 1, 1, 1},
                                      std::vector{2, 2, 2, 2}, std::vector{3, 3, 3, 3},
                                      std::vector{3, 1, 2, 1})));
+
+/// What the lane's schedule has of the stage.
+std::vector<std::string> names_of_stage(const Schedule& schedule, int stage) {
+  std::vector<std::string> names;
+  for (const Action& action : schedule.lane_of(stage))
+    if (action.stage == stage) names.push_back(name_of(action));
+  return names;
+}
+
+TEST(Executor, ThreadsOfALaneRunItsStagesInTurn) {
+  const std::vector<int> lanes = {0, 1, 0, 1, 0};
+  FakePipeline pipeline({2, 1, 2, 1, 2});
+  std::mutex mutex;
+  std::map<std::pair<int, int>, std::set<std::thread::id>> threads;  // by lane and worker
+  pipeline.hook_all([&](FakeStage& stage, const FakeCall& call) {
+    const std::lock_guard lock(mutex);
+    threads[{lanes[std::size_t(stage.stage())], call.worker}].insert(std::this_thread::get_id());
+  });
+  Executor executor(pipeline.runners(), lanes,
+                    {std::vector<WorkerPlace>(2), std::vector<WorkerPlace>(1)});
+  for (const char* name : {"interleaved", "forward-only"})
+    for (int micro_batches = 1; micro_batches <= 7; ++micro_batches) {
+      const Schedule schedule = make_schedule(name, lanes, micro_batches);
+      for (auto& stage : pipeline.stages) stage->forget_calls();
+      int between = 0;
+      executor.run(schedule, {true, [&] { ++between; }});
+      EXPECT_EQ(between, schedule.name == "interleaved" ? 1 : 0);
+      for (int s = 0; s < 5; ++s)
+        for (int w = 0; w < pipeline.stage(s).workers(); ++w)
+          EXPECT_EQ(pipeline.stage(s).names_of(w), names_of_stage(schedule, s));
+    }
+  EXPECT_EQ(threads.size(), 3u);
+  for (const auto& [place, ids] : threads) EXPECT_EQ(ids.size(), 1u);
+}
+
+TEST(Executor, LanesMustFitStagesAndSchedule) {
+  FakePipeline pipeline({2, 1, 2});
+  const std::vector<std::vector<WorkerPlace>> places = {std::vector<WorkerPlace>(2),
+                                                        std::vector<WorkerPlace>(1)};
+  EXPECT_THROW(Executor(pipeline.runners(), {0, 0, 1}, places), InternalError);
+  EXPECT_THROW(Executor(pipeline.runners(), {0, 1}, places), InternalError);
+  EXPECT_THROW(Executor(pipeline.runners(), {0, 1, 2}, places), InternalError);
+  Executor executor(pipeline.runners(), {0, 1, 0}, places);
+  EXPECT_THROW(executor.run(make_schedule("1f1b", 3, 2)), InternalError);
+}
 
 TEST(Executor, EntersEveryWorkerOnceOnTheThreadThatThenWorks) {
   FakePipeline pipeline({2, 1});

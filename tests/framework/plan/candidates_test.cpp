@@ -6,6 +6,7 @@
 #include <variant>
 
 #include "millrace/plan.hpp"
+#include "millrace/schedule.hpp"
 #include "tests/framework/plan/cost_fixtures.hpp"
 
 namespace millrace {
@@ -13,7 +14,7 @@ namespace {
 
 Candidate candidate(double score_ns, int state, const std::string& schedule = "1f1b",
                     std::int64_t micro_batch = 8) {
-  Candidate made{{}, Batching(8, micro_batch), schedule, score_ns, score_ns};
+  Candidate made{{}, own_lanes(2), Batching(8, micro_batch), schedule, score_ns, score_ns};
   made.stages.resize(2);
   made.stages[0].shape.state = state;
   made.stages[1].shape.state = 1;

@@ -136,10 +136,13 @@ TEST(Pipeline, BytesAreThoseOfAllStagesInFlight) {
   stages[1].cost.flight_bytes = 3;
   stages[1].cost.kept_bytes = 2;
   const auto all = stages.pointers(2);
-  EXPECT_EQ(pipeline_bytes(all, Batching(16, 4), "1f1b"), 150 + 8 * 7 + 4 * 3);
-  EXPECT_EQ(pipeline_bytes(all, Batching(16, 4), "zero-bubble"), 150 + 8 * 7 + 4 * 3 + 8 * 2);
-  EXPECT_EQ(pipeline_bytes(all, Batching(16, 4), "fill-drain"), 150 + 16 * 7 + 16 * 3);
-  EXPECT_EQ(pipeline_bytes(all, Batching(16, 4), "forward-only"), 150);
+  EXPECT_EQ(pipeline_bytes(all, Batching(16, 4), in_flight("1f1b", own_lanes(2), 4)),
+            150 + 8 * 7 + 4 * 3);
+  EXPECT_EQ(pipeline_bytes(all, Batching(16, 4), in_flight("zero-bubble", own_lanes(2), 4)),
+            150 + 8 * 7 + 4 * 3 + 8 * 2);
+  EXPECT_EQ(pipeline_bytes(all, Batching(16, 4), in_flight("fill-drain", own_lanes(2), 4)),
+            150 + 16 * 7 + 16 * 3);
+  EXPECT_EQ(pipeline_bytes(all, Batching(16, 4), in_flight("forward-only", own_lanes(2), 4)), 150);
 }
 
 TEST(MakespanBound, IsExactForOneStage) {

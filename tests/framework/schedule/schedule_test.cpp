@@ -41,7 +41,7 @@ TEST(MakeSchedule, FewerMicroBatchesThanStages) {
 
 /// Micro-batches in flight: of zero-bubble P, however many stages are behind.
 int most_in_flight(const std::string& name, int stages, int s, int micro_batches) {
-  if (name == "1f1b") return std::min(micro_batches, stages - s);
+  if (name == "1f1b" || name == "interleaved") return std::min(micro_batches, stages - s);
   return name == "zero-bubble" ? std::min(micro_batches, stages) : micro_batches;
 }
 

@@ -139,7 +139,7 @@ Instance random_instance(Random& random) {
   const int stages = random_int(random, 1, 6);
   const int micro_batches = random_int(random, 1, 12);
   const auto& names = schedule_names();
-  Instance instance{make_schedule(names[static_cast<std::size_t>(random_int(random, 0, 2))], stages,
+  Instance instance{make_schedule(names[static_cast<std::size_t>(random_int(random, 0, 3))], stages,
                                   micro_batches),
                     {}};
   for (int s = 0; s < stages; ++s) {

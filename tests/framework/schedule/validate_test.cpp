@@ -96,14 +96,14 @@ TEST(Validate, ForwardOnlyHasForwardsOnly) {
 TEST(Validate, ValuesThatTextCannotHold) {
   Schedule schedule = make_schedule("1f1b", 2, 2);
   schedule.actions[1][0].stage = 0;
-  EXPECT_THAT(refusal(schedule), HasSubstr("0F0 stands among the actions of stage 1"));
+  EXPECT_THAT(refusal(schedule), HasSubstr("0F0 stands on lane 1"));
   schedule = make_schedule("1f1b", 2, 2);
   schedule.actions[0][0].micro_batch = -1;
   EXPECT_THAT(refusal(schedule), HasSubstr("micro-batch -1"));
   schedule.actions[0][0].micro_batch = 2;
   EXPECT_THAT(refusal(schedule), HasSubstr("the step has 2"));
-  EXPECT_THAT(refusal(Schedule{"1f1b", 2, {}}), HasSubstr("0 stages"));
-  EXPECT_THAT(refusal(Schedule{"1f1b", 0, {{}}}), HasSubstr("0 micro-batches"));
+  EXPECT_THAT(refusal(Schedule{"1f1b", 2, {}, {}}), HasSubstr("0 stages"));
+  EXPECT_THAT(refusal(Schedule{"1f1b", 0, {0}, {{}}}), HasSubstr("0 micro-batches"));
 }
 
 /// Swapping two actions of a valid schedule either leaves it runnable (the naive simulator, which
