@@ -48,14 +48,15 @@ json without_search(const std::string& text) {
   return document;
 }
 
-void expect_golden(const std::string& name, const Profile& profile, const PlanRequest& request) {
-  SCOPED_TRACE(name);
+/// `file`: of this folder, or of boards/.
+void expect_golden(const std::string& file, const Profile& profile, const PlanRequest& request) {
+  SCOPED_TRACE(file);
   const auto result = search_plan(profile, request);
   ASSERT_TRUE(std::holds_alternative<Plan>(result)) << std::get<PlanFailure>(result).reason;
   Plan plan = std::get<Plan>(result);
   EXPECT_TRUE(plan.optimal);
   plan.search = {};
-  const auto path = std::filesystem::path(MILLRACE_GOLDEN_PLANS) / (name + ".json");
+  const std::filesystem::path path = std::string(MILLRACE_SOURCES) + "/" + file;
   if (std::getenv("MILLRACE_UPDATE_GOLDEN") != nullptr) {
     write_file_atomically(path, to_json(plan), "golden");
   }
@@ -68,11 +69,11 @@ void expect_golden(const std::string& name, const Profile& profile, const PlanRe
 const Core kBig = {"big", 4, 30}, kLittle = {"little", 4, 7, 4}, kGpu = {"gpu", 1, 120, 8, 1};
 
 TEST(GoldenPlan, TwoEqualCores) {
-  expect_golden("two-cores", fixtures::alexnet({{"core", 2}}), {});
+  expect_golden("tests/golden/plans/two-cores.json", fixtures::alexnet({{"core", 2}}), {});
 }
 
 TEST(GoldenPlan, BigAndLittle) {
-  expect_golden("big-little", fixtures::alexnet({kBig, kLittle}), {});
+  expect_golden("tests/golden/plans/big-little.json", fixtures::alexnet({kBig, kLittle}), {});
 }
 
 TEST(GoldenPlan, BigAndLittleAndGpu) {
@@ -80,20 +81,21 @@ TEST(GoldenPlan, BigAndLittleAndGpu) {
   profile.kinds[2].link_ns_per_byte = 0.1;
   profile.kinds[2].link_latency_ns = 20000;
   profile.kinds[2].memory_bytes = 512e6;
-  expect_golden("big-little-gpu", profile, {});
+  expect_golden("tests/golden/plans/big-little-gpu.json", profile, {});
 }
 
 TEST(GoldenPlan, LittleMemory) {
   PlanRequest request;
   request.memory_bytes = 800'000'000;
-  expect_golden("little-memory", fixtures::alexnet({kBig, kLittle}), request);
+  expect_golden("tests/golden/plans/little-memory.json", fixtures::alexnet({kBig, kLittle}),
+                request);
 }
 
 TEST(GoldenPlan, Throughput) {
   PlanRequest request;
   request.objective = Objective::period;
   request.micro_batch = 8;
-  expect_golden("period", fixtures::alexnet({kBig, kLittle}), request);
+  expect_golden("tests/golden/plans/period.json", fixtures::alexnet({kBig, kLittle}), request);
 }
 
 TEST(GoldenPlan, EveryBoard) {
@@ -108,7 +110,7 @@ TEST(GoldenPlan, EveryBoard) {
       cores.push_back({kind.name, int(kind.cpus.size()), 30 * speed, 4 + 4 * speed});
       request.cpus[kind.name] = kind.cpus;
     }
-    expect_golden("board-" + board, fixtures::alexnet(cores), request);
+    expect_golden("boards/" + board + "/plan.json", fixtures::alexnet(cores), request);
   }
 }
 
