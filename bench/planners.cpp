@@ -101,7 +101,7 @@ double step_ns(const Profile& profile, const Planner& planner, int P, std::int64
   double best = kInfinity;
   for (const Block& block : blocks)
     if (block.devices > micro_batch) return best;
-  for (const std::string& schedule : schedule_names()) {
+  for (const std::string schedule : {"fill-drain", "1f1b", "zero-bubble"}) {
     const Plan plan = plan_of(profile, blocks, batch, micro_batch, schedule);
     const auto times = predicted_times(plan, profile, batch);
     const Schedule actions = make_schedule(schedule, static_cast<int>(blocks.size()),

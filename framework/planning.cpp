@@ -29,7 +29,9 @@ std::map<std::string, std::vector<int>> devices_of(const Plan& plan, const Topol
   for (const PlanStage& stage : plan.stages) {
     for (const PlannedDevice& device : stage.devices) {
       kind_of(machine, device.cpu);
-      cpus[device.kind].push_back(device.cpu);
+      std::vector<int>& known = cpus[device.kind];
+      if (std::find(known.begin(), known.end(), device.cpu) == known.end())
+        known.push_back(device.cpu);
     }
   }
   return cpus;

@@ -43,6 +43,10 @@ std::string how_good(const Plan& plan) {
                      100 * (plan.value_ns / plan.bound_ns - 1));
 }
 
+std::string core_count(const PlanStage& stage) {
+  return fmt::format("{} core{}", stage.devices.size(), stage.devices.size() == 1 ? "" : "s");
+}
+
 }  // namespace
 
 PlanRequest plan_request(const RunConfig& config) {
@@ -164,16 +168,20 @@ Profile select_kinds(Profile profile, const std::string& cores) {
 std::string present_plan(const Plan& plan, const Profile& profile, bool json, bool explained) {
   if (json) return to_json(plan);
   if (explained) return explain(plan, profile);
-  std::string text =
-      fmt::format("{}: batch {} in {} micro-batch{} of {}, {} ({}{}), {}\n", plan.model, plan.batch,
-                  plan.micro_batches, plan.micro_batches == 1 ? "" : "es", plan.micro_batch,
-                  plan.schedule, format_duration(plan.value_ns), how_good(plan),
-                  format_bytes(static_cast<double>(plan.memory_bytes)));
+  std::string text = fmt::format(
+      "{}: batch {} in {} micro-batch{} of {}, {} ({}{}{}), {}\n", plan.model, plan.batch,
+      plan.micro_batches, plan.micro_batches == 1 ? "" : "es", plan.micro_batch, plan.schedule,
+      format_duration(plan.value_ns), plan.objective == Objective::period ? " per micro-batch" : "",
+      how_good(plan), format_bytes(static_cast<double>(plan.memory_bytes)));
+  const std::vector<int> lanes = lanes_of(plan);
   for (std::size_t s = 0; s < plan.stages.size(); ++s) {
     const PlanStage& stage = plan.stages[s];
-    text += fmt::format("  stage {}: {} to {} on {} core{}, split by {}\n", s, stage.layers.front(),
-                        stage.layers.back(), stage.devices.size(),
-                        stage.devices.size() == 1 ? "" : "s", to_string(stage.split));
+    const auto first = std::find(lanes.begin(), lanes.end(), lanes[s]) - lanes.begin();
+    const std::string owner =
+        first == static_cast<std::ptrdiff_t>(s) ? "" : fmt::format("stage {}'s ", first);
+    const std::string on = owner + core_count(stage);
+    text += fmt::format("  stage {}: {} to {} on {}, split by {}\n", s, stage.layers.front(),
+                        stage.layers.back(), on, to_string(stage.split));
   }
   return text + "--explain draws it.";
 }

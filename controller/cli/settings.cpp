@@ -212,7 +212,7 @@ std::vector<Setting> plan_settings() {
                PLACE(schedule), schedules),
       switch_row({"plan.any_cut", "--any-cut", "",
                   "cores may run several stages each, which need not follow each other (schedule "
-                  "interleaved)",
+                  "interleaved); such plans are seldom proved optimal",
                   group},
                  PLACE(any_cut)),
       integer_row({"plan.max_stages", "--max-stages", "N", "most stages", group}, PLACE(max_stages),

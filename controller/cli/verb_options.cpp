@@ -21,8 +21,8 @@ void add_setting(CLI::App& app, const std::shared_ptr<SettingLayers>& layers,
     layers->flags.emplace_back(key, text);
   };
   if (setting.form.empty()) {
-    app.add_flag_callback(
-        setting.flag, [give] { give("true"); }, setting.help);
+    app.add_flag_function(
+        setting.flag, [give](std::int64_t n) { give(n > 0 ? "true" : "false"); }, setting.help);
   } else {
     app.add_option_function<std::string>(setting.flag, give, setting.help)->type_name(setting.form);
   }

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "framework/base/spin.hpp"
+
 namespace millrace {
 
 Channel::Channel(int producers, int capacity)
@@ -33,6 +35,7 @@ void Channel::send(int micro_batch, int producer, Payload payload) {
     }
     place->parts[static_cast<std::size_t>(producer)] = std::move(payload);
     complete = --place->missing == 0;
+    if (complete) ++events_;
   }
   if (complete) arrived_.notify_one();
 }
@@ -42,10 +45,17 @@ std::vector<Payload> Channel::receive(int micro_batch) {
   {
     std::unique_lock lock(mutex_);
     Place* place = nullptr;
-    arrived_.wait(lock, [&] {
+    const auto ready = [&] {
       place = find(micro_batch);
       return cancelled_ || (place != nullptr && place->missing == 0);
-    });
+    };
+    if (!ready()) {
+      const unsigned events = events_;
+      lock.unlock();
+      spin_until([&] { return events_ != events; });
+      lock.lock();
+    }
+    arrived_.wait(lock, ready);
     if (cancelled_) throw Cancelled{};
     parts = std::exchange(place->parts, {});
     place->micro_batch = kFree;
@@ -58,6 +68,7 @@ void Channel::cancel() {
   {
     const std::lock_guard lock(mutex_);
     cancelled_ = true;
+    ++events_;
   }
   arrived_.notify_all();
   released_.notify_all();

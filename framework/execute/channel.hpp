@@ -1,6 +1,7 @@
 #pragma once
 // Bounded hand-over of payload pointers from the workers of one stage to one worker of a neighbour.
 
+#include <atomic>
 #include <condition_variable>
 #include <mutex>
 #include <vector>
@@ -15,7 +16,7 @@ namespace millrace {
 ///   producer 0 --send(m, 0, x)--> [ m: x y ]
 ///   producer 1 --send(m, 1, y)--> [ m+1: x . ]  --receive(m)--> {x, y}
 ///
-/// Thread-safe. A waiting thread is parked (no spinning).
+/// Thread-safe. A thread that waits for more than a moment is parked.
 class Channel {
  public:
   /// Holds at most `capacity` >= 1 micro-batches of `producers` >= 1 parts.
@@ -50,6 +51,7 @@ class Channel {
   std::condition_variable released_;  // producers wait
   std::vector<Place> places_;         // guarded by mutex_
   bool cancelled_ = false;            // guarded by mutex_
+  std::atomic<unsigned> events_ = 0;  ///< that may end a wait of the consumer; written under mutex_
 };
 
 }  // namespace millrace

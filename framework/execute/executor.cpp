@@ -31,8 +31,9 @@ struct Worker {
 void check_lanes(const std::vector<StageRunner*>& stages, const std::vector<int>& lanes,
                  const std::vector<std::vector<WorkerPlace>>& places) {
   MILLRACE_CHECK(stages.size() == lanes.size(), "execute", "a lane is needed for every stage");
+  MILLRACE_CHECK(places.size() == at(count_lanes(lanes)), "execute",
+                 "places are needed for every lane");
   for (std::size_t s = 0; s < stages.size(); ++s) {
-    MILLRACE_CHECK(at(lanes[s]) < places.size(), "execute", "places are needed for every lane");
     const int count = stages[s]->workers();
     const std::size_t given = places[at(lanes[s])].size();
     MILLRACE_CHECK(count > 0 && at(count) == given, "execute",
@@ -40,7 +41,10 @@ void check_lanes(const std::vector<StageRunner*>& stages, const std::vector<int>
   }
 }
 
-std::vector<Worker> workers_of(const std::vector<std::vector<WorkerPlace>>& places) {
+std::vector<Worker> workers_of(const std::vector<StageRunner*>& stages,
+                               const std::vector<int>& lanes,
+                               const std::vector<std::vector<WorkerPlace>>& places) {
+  check_lanes(stages, lanes, places);
   std::vector<Worker> workers;
   for (std::size_t lane = 0; lane < places.size(); ++lane)
     for (std::size_t index = 0; index < places[lane].size(); ++index)
@@ -68,9 +72,8 @@ struct Executor::Impl {
        const std::vector<std::vector<WorkerPlace>>& places)
       : stages(std::move(runners)),
         lanes(std::move(lanes_of_stages)),
-        workers(workers_of(places)),
+        workers(workers_of(stages, lanes, places)),
         crew(names_of(workers, lanes)) {
-    check_lanes(stages, lanes, places);
     run_crew([this](Worker& worker) {
       if (!worker.place.cpus.empty()) bind_this_thread(worker.place.cpus);
       set_team_width(worker.place.threads);
@@ -126,10 +129,10 @@ StepReport Executor::Impl::run(const Schedule& wanted, const Options& chosen) {
 
 void Executor::Impl::prepare(const Schedule& wanted) {
   if (wiring != nullptr && wanted == schedule) return;
-  MILLRACE_CHECK(wanted.lanes == lanes, "execute",
-                 fmt::format("the schedule has {} stages on lanes {}, the executor {} on {}",
-                             wanted.stages(), fmt::join(wanted.lanes, ", "), stages.size(),
-                             fmt::join(lanes, ", ")));
+  MILLRACE_CHECK(
+      wanted.lanes == lanes, "execute",
+      fmt::format("the schedule has {} stages on lanes {}, the executor {} on {}", wanted.stages(),
+                  fmt::join(wanted.lanes, ", "), stages.size(), fmt::join(lanes, ", ")));
   validate(wanted);
   std::vector<int> widths;
   for (const StageRunner* stage : stages) widths.push_back(stage->workers());
@@ -207,7 +210,7 @@ template <typename Task>
 void Executor::Impl::measure(Worker& worker, const Action& action, const Task& task) {
   const std::int64_t begin_ns = now_ns();
   task();
-  worker.tasks.push_back({action, worker.index, begin_ns, now_ns()});
+  worker.tasks.push_back({action, worker.lane, worker.index, begin_ns, now_ns()});
 }
 
 void Executor::Impl::fail(std::exception_ptr exception) {

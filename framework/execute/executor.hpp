@@ -32,7 +32,8 @@ struct WorkerPlace {
 class Executor {
  public:
   /// stages[s] must outlive the executor; lanes[s]: its lane, numbered from 0 in the order of their
-  /// first stage; places[lanes[s]].size() == stages[s]->workers().
+  /// first stage; one entry of places for each lane, places[lanes[s]].size() ==
+  /// stages[s]->workers().
   /// Throws ResourceError where a thread cannot be made or bound.
   Executor(std::vector<StageRunner*> stages, std::vector<int> lanes,
            std::vector<std::vector<WorkerPlace>> places);

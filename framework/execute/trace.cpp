@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <utility>
@@ -11,10 +12,10 @@ namespace {
 
 using nlohmann::json;
 
-// Processes of the trace: the steps, then the stages. Viewers keep process and thread 0 for the
+// Processes of the trace: the steps, then the lanes. Viewers keep process and thread 0 for the
 // idle task, so numbers start at 1.
 constexpr int kStepsProcess = 1;
-int process_of(int stage) { return stage + 2; }
+int process_of(int lane) { return lane + 2; }
 int thread_of(int worker) { return worker + 1; }
 
 const char* name_of(ActionKind kind) {
@@ -45,12 +46,9 @@ json complete_event(const std::string& name, const char* category, int process, 
 }
 
 json task_event(const StepReport& step, const TaskSpan& task) {
-  const char letter = static_cast<char>(task.action.kind);
-  const auto name = has_micro_batch(task.action.kind)
-                        ? fmt::format("{}{}", letter, task.action.micro_batch)
-                        : std::string(1, letter);
-  json event = complete_event(name, name_of(task.action.kind), process_of(task.action.stage),
-                              thread_of(task.worker), task.begin_ns, task.end_ns);
+  json event =
+      complete_event(to_text(task.action), name_of(task.action.kind), process_of(task.lane),
+                     thread_of(task.worker), task.begin_ns, task.end_ns);
   event["args"] = {{"step", step.step}, {"micro_batch", task.action.micro_batch}};
   return event;
 }
@@ -65,19 +63,23 @@ json name_event(const char* what, int process, int thread, const std::string& na
 std::string to_chrome_trace(const std::vector<StepReport>& reports) {
   json events = json::array();
   events.push_back(name_event("process_name", kStepsProcess, 1, "steps"));
-  std::set<std::pair<int, int>> rows;  // stage, worker
+  std::set<std::pair<int, int>> rows;   // lane, worker
+  std::map<int, std::set<int>> stages;  // by lane
   for (const StepReport& report : reports) {
     events.push_back(complete_event(fmt::format("step {}", report.step), "step", kStepsProcess, 1,
                                     report.begin_ns, report.end_ns));
     for (const TaskSpan& task : report.tasks) {
-      rows.emplace(task.action.stage, task.worker);
+      rows.emplace(task.lane, task.worker);
+      stages[task.lane].insert(task.action.stage);
       events.push_back(task_event(report, task));
     }
   }
-  for (const auto& [stage, worker] : rows) {
-    events.push_back(name_event("process_name", process_of(stage), thread_of(worker),
-                                fmt::format("stage {}", stage)));
-    events.push_back(name_event("thread_name", process_of(stage), thread_of(worker),
+  for (const auto& [lane, worker] : rows) {
+    const std::set<int>& own = stages[lane];
+    events.push_back(
+        name_event("process_name", process_of(lane), thread_of(worker),
+                   fmt::format("stage{} {}", own.size() > 1 ? "s" : "", fmt::join(own, ", "))));
+    events.push_back(name_event("thread_name", process_of(lane), thread_of(worker),
                                 fmt::format("worker {}", worker)));
   }
   return json{{"displayTimeUnit", "ms"}, {"traceEvents", std::move(events)}}.dump() + "\n";

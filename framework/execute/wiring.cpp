@@ -36,8 +36,8 @@ int channel_capacity(const Schedule& schedule, int from, int to) {
       most = std::max(most, ++sent - surely_received);
     } else if (action.kind == answer) {
       // An answer of `to` was needed here: whatever `to` does before it, it has done.
-      surely_received = std::max(surely_received, passes_before(schedule, to, sent_kind,
-                                                                answer, action.micro_batch));
+      surely_received = std::max(
+          surely_received, passes_before(schedule, to, sent_kind, answer, action.micro_batch));
     }
   }
   return most;

@@ -2,14 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <map>
 #include <optional>
-#include <tuple>
 #include <utility>
 #include <vector>
 
-#include "framework/plan/arrangements.hpp"
+#include "framework/plan/lane_options.hpp"
 #include "millrace/schedule.hpp"
 
 namespace millrace {
@@ -17,37 +15,39 @@ namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-/// Arrangements that are weighed: a few tenths of a second.
-constexpr std::int64_t kMostWeighed = 30'000;
-/// Pipelines that are begun from, and how often their lanes take turns.
-constexpr int kSeeds = 4;
+/// Actions that are simulated, with some for each arrangement: a few tenths of a second.
+constexpr std::int64_t kMostWork = 8'000'000;
+constexpr std::int64_t kWorkOfOne = 200;
+/// Of the orders that are kept.
+constexpr std::size_t kMostActions = 1'000'000;
+/// Pipelines that are begun from, and how often lanes take turns.
+constexpr int kPipelines = 4;
 constexpr int kMostTurns = 4;
+/// A move is made where the step gets shorter by a thousandth: more stages are more to hand over.
+constexpr double kWorth = 0.999;
+/// Up to so many devices one begins with a lane for each.
+constexpr int kFewDevices = 4;
 
-/// How the devices of a lane work: alike for all of its stages.
-struct LaneForm {
-  int state = 0, width = 1;
-  bool recompute = false;
+/// Where a search begins: sets of devices and an order of the layers; pieces are empty where the
+/// sets are not given any yet.
+struct Beginning {
+  std::vector<LaneForm> forms;
+  std::vector<int> order;
+  Arrangement arrangement;
 };
 
-/// Begins with a pipeline's order of layers and sets of devices.
 class LocalSearch {
  public:
-  LocalSearch(const CostModel& model, const SearchSpace& space, const Candidate& seed,
-              std::int64_t most_weighed)
-      : model_(model), space_(space), seed_(seed), most_weighed_(most_weighed) {
-    for (const StageOption& stage : seed.stages) {
-      const StageShape& shape = stage.shape;
-      forms_.push_back({shape.state, shape.width, shape.recompute});
-      model.cuts().visit_members(shape.first, shape.last,
-                                 [&](int position) { order_.push_back(position); });
-    }
-    moves_ = {static_cast<int>(forms_.size()), space.max_stages, &space.micro_batches};
-    cuts_.push_back(0);
-    for (std::size_t p = 1; p <= order_.size(); ++p)
-      cuts_.push_back(model.cuts().with(0, std::span(order_).first(p)));
-  }
+  LocalSearch(const CostModel& model, const SearchSpace& space, const Beginning& beginning,
+              std::int64_t most_work)
+      : model_(model),
+        space_(space),
+        beginning_(beginning),
+        most_work_(most_work),
+        options_(model, space, beginning.forms, beginning.order),
+        moves_{options_.forms(), space.max_stages, &space.micro_batches} {}
 
-  /// The best from each beginning.
+  /// The best from each start.
   std::vector<Candidate> run() {
     std::vector<Candidate> result;
     for (Arrangement& start : starts())
@@ -55,7 +55,11 @@ class LocalSearch {
     return result;
   }
 
+  std::int64_t work() const { return work_; }
   std::int64_t weighed() const { return weighed_; }
+  std::int64_t bytes() const {
+    return options_.bytes() + static_cast<std::int64_t>(actions_ * sizeof(Action));
+  }
 
  private:
   /// What depends on lanes and micro-batches alone.
@@ -64,73 +68,55 @@ class LocalSearch {
     std::vector<InFlight> flights;
   };
 
-  int layers() const { return static_cast<int>(order_.size()); }
   bool period() const { return space_.objective == Objective::period; }
-  bool spent() const {
-    return weighed_ >= most_weighed_ || (space_.out_of_time && space_.out_of_time());
-  }
-  Batching batching(int micro_batch) const {
-    return {space_.batch, space_.micro_batches[static_cast<std::size_t>(micro_batch)]};
-  }
+  bool spent() const { return work_ >= most_work_ || space_.out_of_time(); }
 
-  std::vector<Arrangement> starts() const;
-  std::optional<std::vector<Piece>> each_layer_where_it_is_fastest() const;
-  std::optional<std::vector<Piece>> in_turns(int turns) const;
-  double whole_ns(int form, int first, int last) const;
+  std::vector<Arrangement> starts();
+  std::optional<std::vector<Piece>> each_layer_where_it_is_fastest();
+  std::optional<std::vector<Piece>> in_turns(int turns);
   std::optional<Candidate> climb(Arrangement at);
-  std::optional<Candidate> weigh(const Arrangement& arrangement);
-  const StageOption* option(int first, const Piece& piece, int micro_batch);
-  std::optional<StageOption> cheapest(int first, const Piece& piece,
-                                      const Batching& batching) const;
+  std::optional<Candidate> weigh(const Arrangement& arrangement, double limit_ns);
+  std::vector<const StageOption*> stages_of(const Arrangement& arrangement);
+  double least_ns(Stages stages, const std::vector<int>& lanes, const Batching& step) const;
   const Order& order_of(const std::vector<int>& lanes, std::int64_t micro_batches);
-  bool fits(Stages stages, const std::vector<int>& lanes, const Batching& batching,
+  bool fits(Stages stages, const std::vector<int>& lanes, const Batching& step,
             const Order& order) const;
 
   const CostModel& model_;
   const SearchSpace& space_;
-  const Candidate& seed_;
-  const std::int64_t most_weighed_;
-  std::int64_t weighed_ = 0;
-  std::vector<LaneForm> forms_;
-  Moves moves_;
-  std::vector<int> order_;  ///< positions
-  std::vector<int> cuts_;   ///< [layers of the order]; -1: not kept
-  std::map<std::tuple<int, int, int, int>, std::optional<StageOption>> options_;
+  const Beginning& beginning_;
+  const std::int64_t most_work_;
+  std::int64_t work_ = 0, weighed_ = 0;
+  LaneOptions options_;
+  const Moves moves_;
   std::map<std::pair<std::vector<int>, std::int64_t>, Order> orders_;
+  std::size_t actions_ = 0;  ///< in orders_
   std::vector<StageTimes> times_;
 };
 
-/// The seed, and its lanes in turns, each with the micro-batch of the seed.
-std::vector<Arrangement> LocalSearch::starts() const {
-  const auto same =
-      std::find(space_.micro_batches.begin(), space_.micro_batches.end(), seed_.batching.full);
-  const auto micro_batch = static_cast<int>(same - space_.micro_batches.begin());
-  std::vector<Piece> own;
-  int end = 0;
-  for (std::size_t s = 0; s < seed_.stages.size(); ++s) {
-    const StageShape& shape = seed_.stages[s].shape;
-    end += model_.cuts().count(shape.last) - model_.cuts().count(shape.first);
-    own.push_back({end, static_cast<int>(s)});
-  }
-  std::vector<Arrangement> result = {{own, micro_batch}};
+/// As it begins, with each layer where it is fastest, and with the lanes in turns.
+std::vector<Arrangement> LocalSearch::starts() {
+  const Arrangement& own = beginning_.arrangement;
+  std::vector<Arrangement> result;
+  if (!own.pieces.empty()) result.push_back(own);
   if (auto pieces = each_layer_where_it_is_fastest())
-    result.push_back({std::move(*pieces), micro_batch});
-  for (int turns = 2; turns <= kMostTurns; ++turns)
-    if (auto pieces = in_turns(turns)) result.push_back({std::move(*pieces), micro_batch});
+    result.push_back({std::move(*pieces), own.micro_batch});
+  for (int turns = own.pieces.empty() ? 1 : 2; turns <= kMostTurns; ++turns)
+    if (auto pieces = in_turns(turns)) result.push_back({std::move(*pieces), own.micro_batch});
   return result;
 }
 
-std::optional<std::vector<Piece>> LocalSearch::each_layer_where_it_is_fastest() const {
+std::optional<std::vector<Piece>> LocalSearch::each_layer_where_it_is_fastest() {
   std::vector<Piece> result;
-  for (int p = 0; p < layers(); ++p) {
-    int fastest = 0;
+  for (int p = 0; p < options_.layers(); ++p) {
+    Piece fastest{p + 1, 0};
     double least = kInfinity;
-    for (int form = 0; form < static_cast<int>(forms_.size()); ++form) {
-      const double ns = whole_ns(form, p, p + 1);
-      if (ns < least) fastest = form;
+    for (int form = 0; form < options_.forms(); ++form) {
+      const double ns = options_.ns(p, {p + 1, form}, beginning_.arrangement.micro_batch);
+      if (ns < least) fastest.form = form;
       least = std::min(least, ns);
     }
-    result.push_back({p + 1, fastest});
+    result.push_back(fastest);
   }
   result = joined(result);
   if (static_cast<int>(result.size()) > space_.max_stages) return std::nullopt;
@@ -138,41 +124,35 @@ std::optional<std::vector<Piece>> LocalSearch::each_layer_where_it_is_fastest() 
 }
 
 /// Each lane has as much work in every turn, in all as much as it is fast.
-std::optional<std::vector<Piece>> LocalSearch::in_turns(int turns) const {
-  const int lanes = static_cast<int>(forms_.size()), pieces = lanes * turns;
-  if (pieces > std::min(space_.max_stages, layers())) return std::nullopt;
-  std::vector<double> speeds;
-  for (int form = 0; form < lanes; ++form) speeds.push_back(1 / whole_ns(form, 0, layers()));
-  double all = 0;
-  for (const double speed : speeds) all += speed;
-  if (!(all > 0) || std::isinf(all)) return std::nullopt;
+std::optional<std::vector<Piece>> LocalSearch::in_turns(int turns) {
+  const int lanes = options_.forms(), pieces = lanes * turns, layers = options_.layers();
+  if (pieces > std::min(space_.max_stages, layers)) return std::nullopt;
+  const auto ns = [&](int form, int first, int last) {
+    return options_.ns(first, {last, form}, beginning_.arrangement.micro_batch);
+  };
+  double speed = 0;  // of all lanes
+  for (int form = 0; form < lanes; ++form) speed += 1 / ns(form, 0, layers);
+  if (!(speed > 0) || std::isinf(speed)) return std::nullopt;
   std::vector<Piece> result;
   int end = 0;
   for (int i = 0; i < pieces; ++i) {
     const int form = i % lanes, left = pieces - 1 - i, begin = end;
-    const double wanted = 1 / (all * turns);  // ns of the lane, for its part of one turn
-    for (++end; end < layers() - left; ++end)
-      if (whole_ns(form, begin, end + 1) > wanted) break;
-    result.push_back({left == 0 ? layers() : end, form});
+    for (++end; end < layers - left; ++end)
+      if (ns(form, begin, end + 1) > 1 / (speed * turns)) break;
+    result.push_back({left == 0 ? layers : end, form});
   }
   return result;
 }
 
-/// Of a full micro-batch of the seed; infinity where the lane cannot run it.
-double LocalSearch::whole_ns(int form, int first, int last) const {
-  const auto found = cheapest(first, {last, form}, seed_.batching);
-  return found ? found->cost.full.forward_ns + found->cost.full.backward_ns : kInfinity;
-}
-
 /// The first neighbour that is better, again and again.
 std::optional<Candidate> LocalSearch::climb(Arrangement at) {
-  std::optional<Candidate> best = weigh(at);
+  std::optional<Candidate> best = weigh(at, kInfinity);
   for (bool better = true; better && !spent();) {
     better = false;
     for (Arrangement& next : neighbours(at, moves_)) {
       if (spent()) break;
-      auto found = weigh(next);
-      if (!found || (best && found->score_ns >= best->score_ns * kSameScore)) continue;
+      auto found = weigh(next, best ? best->score_ns * kWorth : kInfinity);
+      if (!found) continue;
       best = std::move(found);
       at = std::move(next);
       better = true;
@@ -182,74 +162,70 @@ std::optional<Candidate> LocalSearch::climb(Arrangement at) {
   return best;
 }
 
-std::optional<Candidate> LocalSearch::weigh(const Arrangement& arrangement) {
+/// Nothing where it cannot run, does not fit, or is not below the limit.
+std::optional<Candidate> LocalSearch::weigh(const Arrangement& arrangement, double limit_ns) {
   ++weighed_;
-  std::vector<const StageOption*> stages;
-  int first = 0;
-  for (const Piece& piece : arrangement.pieces) {
-    stages.push_back(option(first, piece, arrangement.micro_batch));
-    if (stages.back() == nullptr) return std::nullopt;
-    first = piece.end;
-  }
-  const Batching step = batching(arrangement.micro_batch);
+  work_ += kWorkOfOne;
+  const auto stages = stages_of(arrangement);
+  const Batching step = options_.batching(arrangement.micro_batch);
   const std::vector<int> lanes = lanes_of(arrangement.pieces);
+  if (stages.empty() || count_lanes(lanes) < 2) return std::nullopt;  // one lane: a single stage
+  const double per_step = period() ? double(step.batch) / double(step.full) : 1;
+  const double least = per_step * least_ns(stages, lanes, step);
+  if (least >= limit_ns) return std::nullopt;
   const Order& order = order_of(lanes, step.count);
   if (!fits(stages, lanes, step, order)) return std::nullopt;
-  Candidate candidate{{}, lanes, step, order.schedule.name, 0, 0};
-  if (period()) {
-    candidate.value_ns = period_ns(stages, lanes);
-    candidate.score_ns = candidate.value_ns * double(step.batch) / double(step.full);
-  } else {
+  Candidate candidate{{}, lanes, step, order.schedule.name, least / per_step, least};
+  if (!period()) {
+    work_ += 2 * step.count * std::ssize(stages);
     fill_times(stages, step, false, times_);
     candidate.score_ns = candidate.value_ns = simulate_makespan_ns(order.schedule, times_);
+    if (candidate.score_ns >= limit_ns) return std::nullopt;
   }
   for (const StageOption* stage : stages) candidate.stages.push_back(*stage);
   return candidate;
 }
 
-const StageOption* LocalSearch::option(int first, const Piece& piece, int micro_batch) {
-  const auto [place, is_new] =
-      options_.try_emplace(std::tuple(first, piece.end, piece.form, micro_batch));
-  if (is_new) place->second = cheapest(first, piece, batching(micro_batch));
-  return place->second ? &*place->second : nullptr;
+/// Empty where a lane cannot run its part.
+std::vector<const StageOption*> LocalSearch::stages_of(const Arrangement& arrangement) {
+  std::vector<const StageOption*> stages;
+  int first = 0;
+  for (const Piece& piece : arrangement.pieces) {
+    stages.push_back(options_.get(first, piece, arrangement.micro_batch));
+    if (stages.back() == nullptr) return {};
+    first = piece.end;
+  }
+  return stages;
 }
 
-/// Of the ways that the lane's workers can run it: by samples or by features.
-std::optional<StageOption> LocalSearch::cheapest(int first, const Piece& piece,
-                                                 const Batching& step) const {
-  const LaneForm& form = forms_[static_cast<std::size_t>(piece.form)];
-  const int from = cuts_[static_cast<std::size_t>(first)];
-  const int to = cuts_[static_cast<std::size_t>(piece.end)];
-  std::optional<StageOption> best;
-  double least = kInfinity;
-  if (from < 0 || to < 0) return best;
-  for (const Split split : {Split::samples, Split::features, Split::threads}) {
-    if ((split == Split::threads) != (form.width > 1)) continue;
-    StageShape shape = model_.shape(from, to, form.state, split, form.width, false);
-    shape.recompute = form.recompute;
-    if (!model_.allows(shape) || model_.replicas(shape) > step.full) continue;
-    const ShareGroups shares = model_.best_shares(shape, step.full);
-    const StageCost cost = model_.cost(shape, step, shares);
-    const double ns = period()
-                          ? cost.load_ns
-                          : double(step.count) * (cost.full.forward_ns + cost.full.backward_ns) +
-                                cost.reduce_ns + cost.update_ns;
-    if (ns >= least) continue;
-    least = ns;
-    best = StageOption{shape, shares, cost};
+/// The busiest lane's work; objective period: exactly.
+double LocalSearch::least_ns(Stages stages, const std::vector<int>& lanes,
+                             const Batching& step) const {
+  if (period()) return period_ns(stages, lanes);
+  std::vector<double> work(lanes.size(), 0);
+  for (std::size_t s = 0; s < stages.size(); ++s) {
+    const StageCost& cost = stages[s]->cost;
+    work[static_cast<std::size_t>(lanes[s])] +=
+        double(step.count - 1) * (cost.full.forward_ns + cost.full.backward_ns) +
+        cost.rest.forward_ns + cost.rest.backward_ns + cost.reduce_ns + cost.update_ns;
   }
-  return best;
+  return *std::max_element(work.begin(), work.end());
 }
 
 const LocalSearch::Order& LocalSearch::order_of(const std::vector<int>& lanes,
                                                 std::int64_t micro_batches) {
+  if (actions_ > kMostActions) {
+    orders_.clear();
+    actions_ = 0;
+  }
   const auto [place, is_new] = orders_.try_emplace({lanes, micro_batches});
   if (is_new) {
-    const bool shared = 1 + *std::max_element(lanes.begin(), lanes.end()) < int(lanes.size());
     const std::string name =
-        shared && model_.profile().training ? "interleaved" : space_.schedules.front();
+        shares_lanes(lanes) && model_.profile().training ? "interleaved" : space_.schedules.front();
     place->second = {make_schedule(name, lanes, static_cast<int>(micro_batches)),
                      in_flight(name, lanes, micro_batches)};
+    for (const auto& actions : place->second.schedule.actions) actions_ += actions.size();
+    work_ += 8 * micro_batches * std::ssize(lanes);
   }
   return place->second;
 }
@@ -261,24 +237,79 @@ bool LocalSearch::fits(Stages stages, const std::vector<int>& lanes, const Batch
   return !broken_budget(model_, stages, lanes, step, order.flights);
 }
 
-/// The best pipelines of several forms.
-std::vector<Candidate> seeds(const CostModel& model, const SearchSpace& space) {
-  SearchSpace pipelines = space;
-  pipelines.pipelines_only = true;
-  pipelines.forms = kSeeds;
-  pipelines.most_work /= 4;
-  SearchResult found = search_contiguous(model, pipelines);
-  std::vector<Candidate> result;
-  if (found.best) result.push_back(std::move(*found.best));
-  for (Candidate& other : found.more) result.push_back(std::move(other));
+/// Of a pipeline that was found.
+Beginning beginning_of(const CostModel& model, const SearchSpace& space, const Candidate& found) {
+  Beginning result;
+  for (const StageOption& stage : found.stages) {
+    const StageShape& shape = stage.shape;
+    model.cuts().visit_members(shape.first, shape.last,
+                               [&](int position) { result.order.push_back(position); });
+    result.arrangement.pieces.push_back(
+        {static_cast<int>(result.order.size()), static_cast<int>(result.forms.size())});
+    result.forms.push_back({shape.state, shape.width, shape.recompute});
+  }
+  const auto same =
+      std::find(space.micro_batches.begin(), space.micro_batches.end(), found.batching.full);
+  result.arrangement.micro_batch = static_cast<int>(same - space.micro_batches.begin());
   return result;
 }
 
-void take_best(const BestCandidates& best, SearchResult& found) {
-  const std::vector<Candidate>& all = best.all();
-  if (all.empty()) return;
-  found.best = all.front();
-  found.more.assign(all.begin() + 1, all.end());
+/// Lanes of the devices of each kind, as replicas or (threads) as one worker; or of one device
+/// each. With about two micro-batches for every lane.
+Beginning beginning_of(const CostModel& model, const SearchSpace& space, bool threads, bool single,
+                       bool recompute) {
+  const DeviceStates& states = model.states();
+  Beginning result;
+  for (int p = 0; p < model.layers(); ++p) result.order.push_back(p);
+  for (int kind = 0; kind < states.kinds(); ++kind) {
+    const int all = states.count(states.all(), kind), each = single ? 1 : all;
+    for (int taken = 0; taken < all; taken += each)
+      result.forms.push_back({states.state_of(kind, each), threads ? each : 1, recompute});
+  }
+  const auto lanes = static_cast<std::int64_t>(result.forms.size());
+  const auto place = std::find_if(space.micro_batches.begin(), space.micro_batches.end() - 1,
+                                  [&](std::int64_t b) { return 2 * lanes * b <= space.batch; });
+  result.arrangement.micro_batch = static_cast<int>(place - space.micro_batches.begin());
+  return result;
+}
+
+/// The best pipelines of several forms, of few cuts. What they took is added to `found`.
+std::vector<Candidate> pipelines(const CostModel& model, const SearchSpace& space,
+                                 SearchResult& found) {
+  SearchSpace few = space;
+  few.pipelines_only = true;
+  few.schedules.resize(1);
+  few.forms = kPipelines;
+  few.most_work /= 8;
+  few.time_share *= 0.75;
+  SearchResult result = search_contiguous(model, few);
+  found.candidates += result.candidates;
+  found.states += result.states;
+  found.peak_bytes = std::max(found.peak_bytes, result.peak_bytes);
+  if (result.best) result.more.push_back(std::move(*result.best));
+  return std::move(result.more);
+}
+
+std::vector<Beginning> beginnings(const CostModel& model, const SearchSpace& space,
+                                  SearchResult& found) {
+  std::vector<Beginning> result;
+  const auto take = [&](Beginning beginning) {
+    const bool known = std::any_of(result.begin(), result.end(), [&](const Beginning& other) {
+      return other.forms == beginning.forms &&
+             other.arrangement.pieces == beginning.arrangement.pieces;
+    });
+    if (!known && beginning.forms.size() > 1) result.push_back(std::move(beginning));
+  };
+  for (const Candidate& pipeline : pipelines(model, space, found))
+    take(beginning_of(model, space, pipeline));
+  const bool few = model.states().devices(model.states().all()) <= kFewDevices;
+  for (const bool recompute : {false, true}) {
+    if (!(recompute ? space.stage.recomputed : space.stage.plain)) continue;
+    for (const bool threads : {false, true})
+      take(beginning_of(model, space, threads, false, recompute));
+    if (few) take(beginning_of(model, space, false, true, recompute));
+  }
+  return result;
 }
 
 }  // namespace
@@ -287,16 +318,19 @@ void search_any_cut(const CostModel& model, const SearchSpace& space, SearchResu
   BestCandidates best(space.forms);
   if (found.best) best.offer(*found.best);
   for (const Candidate& other : found.more) best.offer(other);
-  std::int64_t left = kMostWeighed;
-  for (const Candidate& seed : seeds(model, space)) {
-    LocalSearch search(model, space, seed, left);
+  std::int64_t left = kMostWork;
+  for (const Beginning& beginning : beginnings(model, space, found)) {
+    LocalSearch search(model, space, beginning, left);
     for (Candidate& candidate : search.run()) best.offer(std::move(candidate));
-    left -= search.weighed();
+    left -= search.work();
     found.candidates += search.weighed();
+    found.peak_bytes = std::max(found.peak_bytes, search.bytes());
   }
-  take_best(best, found);
+  if (best.all().empty()) return;
+  found.best = best.all().front();
+  found.more.assign(best.all().begin() + 1, best.all().end());
   found.bound_score_ns = std::min(found.bound_score_ns, found.balance_score_ns);
-  found.optimal = found.best && found.bound_score_ns >= found.best->score_ns * kSameScore;
+  found.optimal = found.bound_score_ns >= found.best->score_ns * kSameScore;
   if (found.optimal) found.bound_score_ns = found.best->score_ns;
 }
 

@@ -5,11 +5,11 @@
 
 namespace millrace {
 
-/// Adds to what the contiguous search found the best that is found from its pipelines: as they are
-/// and with their sets of devices taking turns (interleaved), then, as long as the step gets
-/// shorter, with cuts moved, parts given to other sets of devices and other micro-batches. The
-/// bound is that of the work divided over all devices, whatever the cuts.
-/// REQUIRES: found is search_contiguous(model, space).
+/// Adds to what the contiguous search found (or to nothing) the best that is found from a few
+/// pipelines, and from lanes of all devices of a kind and of single devices: as they are, with each
+/// layer where it is fastest and with the lanes in turns, then, as long as the step gets shorter,
+/// with one move after the other (arrangements.hpp). The bound is that of the work divided over all
+/// devices, whatever the cuts.
 void search_any_cut(const CostModel& model, const SearchSpace& space, SearchResult& found);
 
 }  // namespace millrace

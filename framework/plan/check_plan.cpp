@@ -56,11 +56,15 @@ void check_devices(const Plan& plan, const std::vector<int>& lanes, const Profil
   for (std::size_t s = 0; s < plan.stages.size(); ++s) {
     for (const PlannedDevice& device : plan.stages[s].devices) {
       const auto [place, is_new] = user.try_emplace({device.kind, device.cpu}, s);
-      if (!is_new && (place->second == s || lanes[place->second] != lanes[s])) {
-        refuse(
-            fmt::format("stage {}: device {} of \"{}\" is used twice: stages share all of their "
-                        "devices or none",
-                        s, device.cpu, device.kind));
+      if (!is_new && place->second == s) {
+        refuse(fmt::format("stage {}: device {} of \"{}\" is there twice: name it once", s,
+                           device.cpu, device.kind));
+      }
+      if (!is_new && lanes[place->second] != lanes[s]) {
+        refuse(fmt::format(
+            "stage {}: device {} of \"{}\" is used twice: stages share all devices, in the same "
+            "order, or none",
+            s, device.cpu, device.kind));
       }
       const auto allowed = request.cpus.find(device.kind);
       if (allowed != request.cpus.end() && std::find(allowed->second.begin(), allowed->second.end(),
@@ -93,7 +97,7 @@ void check_lanes(const Plan& plan, const std::vector<int>& lanes) {
                       first, s, plan.schedule));
     if (own.workers() != other.workers() || own.threads_each() != other.threads_each())
       refuse(fmt::format(
-          "stage {} has {} workers of {} threads, stage {} on the same devices has {} "
+          "stage {} has {} worker(s) of {} thread(s), stage {} on the same devices {} "
           "of {}: split them alike",
           s, own.workers(), own.threads_each(), first, other.workers(), other.threads_each()));
   }
@@ -151,8 +155,10 @@ void compare(const CostModel& model, const PlanRequest& request, const SecondsCl
   PlanRequest free = request;
   free.batch = plan.batch;
   free.objective = plan.objective;
-  const std::vector<int> lanes = lanes_of(plan);
-  if (*std::max_element(lanes.begin(), lanes.end()) + 1 < int(lanes.size())) free.any_cut = true;
+  if (shares_lanes(lanes_of(plan))) {
+    free.any_cut = true;
+    free.schedule = "auto";
+  }
   const SearchSpace space = make_space(free, model.profile(), clock);
   const SearchResult found = search(model, space);
   const double scale =
@@ -174,11 +180,11 @@ Plan check_plan(const Plan& plan, const Profile& profile, const PlanRequest& req
   check_head(plan, profile);
   const std::vector<int> lanes = lanes_of(plan);
   check_devices(plan, lanes, profile, request);
-  check_lanes(plan, lanes);
   const auto numbers = device_numbers(request, profile);
   const CostModel model(profile, device_counts(numbers), plan.objective);
   const Batching batching(plan.batch, plan.micro_batch);
   const auto stages = read_stages(model, plan, batching);
+  check_lanes(plan, lanes);
   Plan checked = plan;
   for (std::size_t s = 0; s < stages.size(); ++s) {
     fill_names(model, stages[s], s, checked.stages[s]);

@@ -7,6 +7,7 @@
 #include <limits>
 #include <vector>
 
+#include "framework/plan/any_cut.hpp"
 #include "framework/plan/pipeline.hpp"
 #include "framework/plan/plan_request.hpp"
 #include "millrace/units.hpp"
@@ -146,10 +147,12 @@ PlanFailure missing_device(const LayerCosts& layer) {
       fmt::format("allow a device of the kind {} with --cores or --gpu", fmt::join(kinds, " or "))};
 }
 
-std::string reason_of(double least, const std::optional<double>& budget) {
+std::string reason_of(double least, const std::optional<double>& budget, bool any_cut) {
   if (least == kInfinity) {
-    return "no cut of the layers keeps within the kinds that can run them, their own memory and "
-           "the stages allowed";
+    return fmt::format(
+        "no cut of the layers {}keeps within the kinds that can run them, their own "
+        "memory and the stages allowed",
+        any_cut ? "that was tried " : "");
   }
   if (!budget || least <= *budget) return "the search ended before it found a plan";
   return fmt::format("the smallest plan needs {}, the budget is {}", format_bytes(least),
@@ -169,6 +172,17 @@ std::string nearest_request(const CostModel& model, const PlanRequest& request, 
   return nearest.starts_with(", or ") ? nearest.substr(5) : nearest;
 }
 
+/// Where no cut is possible that gives each device one stage.
+bool any_cut_helps(const CostModel& model, const PlanRequest& request) {
+  PlanRequest wider = request;
+  wider.any_cut = true;
+  wider.schedule = "auto";
+  const SearchSpace space = make_space(wider, model.profile());
+  SearchResult found;
+  search_any_cut(model, space, found);
+  return found.best.has_value();
+}
+
 }  // namespace
 
 double least_bytes(const CostModel& model, const SearchSpace& space) {
@@ -186,9 +200,11 @@ PlanFailure explain_failure(const CostModel& model, const PlanRequest& request) 
   if (layer >= 0) return missing_device(model.layer(layer));
   const SearchSpace space = make_space(request, model.profile());
   const double least = least_bytes(model, space);
-  if (!space.memory_bytes && least < kInfinity)
-    return {reason_of(least, space.memory_bytes), "a longer --search-time"};
-  return {reason_of(least, space.memory_bytes), nearest_request(model, request, least)};
+  const std::string reason = reason_of(least, space.memory_bytes, space.any_cut);
+  if (!space.memory_bytes && least < kInfinity) return {reason, "a longer --search-time"};
+  if (least == kInfinity && !space.any_cut && any_cut_helps(model, request))
+    return {reason, "--any-cut"};
+  return {reason, nearest_request(model, request, least)};
 }
 
 }  // namespace millrace

@@ -81,7 +81,7 @@ std::vector<InFlight> in_flight(const std::string& schedule, const std::vector<i
                                 std::int64_t micro_batches) {
   const auto P = static_cast<int>(lanes.size());
   std::vector<InFlight> result;
-  if (1 + *std::max_element(lanes.begin(), lanes.end()) == P) {
+  if (!shares_lanes(lanes) || schedule == "forward-only") {
     for (int s = 0; s < P; ++s) result.push_back(in_flight(schedule, P, s, micro_batches));
     return result;
   }
@@ -124,10 +124,23 @@ double period_ns(Stages stages) {
 }
 
 double period_ns(Stages stages, const std::vector<int>& lanes) {
-  std::vector<double> loads(lanes.size(), 0);
-  for (std::size_t s = 0; s < stages.size(); ++s)
-    loads[static_cast<std::size_t>(lanes[s])] += stages[s]->cost.load_ns;
-  return *std::max_element(loads.begin(), loads.end());
+  struct Load {
+    double all = 0, compute = 0, in = 0, out = 0;
+    double ns() const { return std::min(all, std::max({compute, in, out})); }
+  };
+  std::vector<Load> loads(lanes.size());
+  for (std::size_t s = 0; s < stages.size(); ++s) {
+    const StageCost& cost = stages[s]->cost;
+    const LinkTimes& links = cost.full.links;
+    Load& load = loads[static_cast<std::size_t>(lanes[s])];
+    load.all += cost.load_ns;
+    load.compute += cost.full.forward_ns + cost.full.backward_ns;
+    load.in += links.in_forward_ns + links.in_backward_ns;
+    load.out += links.out_forward_ns + links.out_backward_ns;
+  }
+  double largest = 0;
+  for (const Load& load : loads) largest = std::max(largest, load.ns());
+  return largest;
 }
 
 double makespan_bound_ns(Stages stages, int all, const Batching& batching,

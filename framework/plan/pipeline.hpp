@@ -65,7 +65,8 @@ std::optional<BrokenLane> broken_budget(const CostModel& model, Stages stages,
 
 /// The largest load of a device for one full micro-batch, a lane for every stage.
 double period_ns(Stages stages);
-/// The same on any lanes.
+/// The same on any lanes; of a lane of several stages on unlike devices at most that much: the
+/// slowest device of each stage.
 double period_ns(Stages stages, const std::vector<int>& lanes);
 
 /// Passes::trip_ns of the stages that are not chosen yet, at least: of a full micro-batch and of

@@ -45,8 +45,8 @@ void check_schedule(const PlanRequest& request, const Profile& profile) {
   }
   const auto& names = schedule_names();
   if (std::find(names.begin(), names.end(), request.schedule) == names.end()) {
-    refuse(fmt::format("\"{}\" is no schedule: take auto, {}", request.schedule,
-                       fmt::join(names, " or ")));
+    refuse(fmt::format("\"{}\" is no schedule: take one of auto, {}", request.schedule,
+                       fmt::join(names, ", ")));
   }
   if (splits_backward(request.schedule) && request.objective == Objective::period) {
     refuse(
@@ -220,8 +220,9 @@ SearchSpace make_space(const PlanRequest& request, const Profile& profile,
   space.most_work = kMostWork;
   if (request.search_seconds && clock) {
     space.most_work = std::numeric_limits<std::int64_t>::max();
-    const double end = clock() + *request.search_seconds;
-    space.out_of_time = [clock, end] { return clock() >= end; };
+    space.time_used = [clock, begin = clock(), seconds = *request.search_seconds] {
+      return (clock() - begin) / seconds;
+    };
   }
   return space;
 }

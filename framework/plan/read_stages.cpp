@@ -9,21 +9,23 @@
 
 #include "framework/plan/assemble.hpp"
 #include "millrace/errors.hpp"
+#include "millrace/schedule.hpp"
 
 namespace millrace {
 namespace {
 
 class StageReader {
  public:
-  StageReader(const CostModel& model, const Plan& plan, std::size_t index)
-      : model_(model), plan_(plan), index_(index), stage_(plan.stages[index]) {}
+  /// `sole`: no other devices have stages.
+  StageReader(const CostModel& model, const Plan& plan, std::size_t index, bool sole)
+      : model_(model), plan_(plan), index_(index), sole_(sole), stage_(plan.stages[index]) {}
 
   /// `first`: the cut of the layers of the stages before.
   StageOption read(int first, const Batching& batching) const {
     const int devices = state();
     check_shares();
-    StageShape shape = model_.shape(first, end(first), devices, stage_.split, stage_.threads_each(),
-                                    plan_.stages.size() == 1);
+    StageShape shape =
+        model_.shape(first, end(first), devices, stage_.split, stage_.threads_each(), sole_);
     check_recompute();
     shape.recompute = !stage_.recompute.empty();
     check_split(shape);
@@ -167,6 +169,7 @@ class StageReader {
   const CostModel& model_;
   const Plan& plan_;
   std::size_t index_;
+  bool sole_;
   const PlanStage& stage_;
 };
 
@@ -175,9 +178,10 @@ class StageReader {
 std::vector<StageOption> read_stages(const CostModel& model, const Plan& plan,
                                      const Batching& batching) {
   std::vector<StageOption> result;
+  const bool sole = count_lanes(lanes_of(plan)) == 1;
   int first = 0;
   for (std::size_t s = 0; s < plan.stages.size(); ++s) {
-    result.push_back(StageReader(model, plan, s).read(first, batching));
+    result.push_back(StageReader(model, plan, s, sole).read(first, batching));
     first = result.back().shape.last;
   }
   model.cuts().visit_members(first, model.cuts().all(), [&](int position) {

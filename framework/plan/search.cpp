@@ -97,7 +97,7 @@ class Search {
 bool Search::stopped() {
   constexpr std::int64_t kLooks = 64;  // a clock is slower than a bound
   if (work() > most_work_) stopped_ = true;
-  if (++looks_ % kLooks == 0 && space_.out_of_time && space_.out_of_time()) stopped_ = true;
+  if (++looks_ % kLooks == 0 && space_.out_of_time()) stopped_ = true;
   return stopped_;
 }
 
@@ -149,6 +149,7 @@ void Search::weigh_pipelines() {
   result_.balance_score_ns = micro_batches.front().bound_ns;
   std::int64_t share = 4;  // of the work: a quarter, a half, all
   for (const auto& cuts : rounds) {
+    if (space_.pipelines_only && &cuts != &rounds.front()) break;  // beginnings of others
     most_work_ = space_.most_work / share;
     share /= 2;
     if (cuts.size() == cuts_.size()) continue;
@@ -310,8 +311,11 @@ void Search::finish() {
 }  // namespace
 
 SearchResult search(const CostModel& model, const SearchSpace& space) {
-  SearchResult result = Search(model, space).run();
-  if (space.any_cut) search_any_cut(model, space, result);
+  if (!space.any_cut) return search_contiguous(model, space);
+  SearchSpace first = space;
+  first.time_share /= 2;
+  SearchResult result = search_contiguous(model, first);
+  search_any_cut(model, space, result);
   return result;
 }
 

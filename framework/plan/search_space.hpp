@@ -18,13 +18,16 @@ struct SearchSpace {
   std::vector<std::string> schedules;       ///< preferred first
   Objective objective = Objective::makespan;
   int max_stages = 0;
-  bool pipelines_only = false;  ///< no plan of one stage
-  bool any_cut = false;  ///< sets of devices may have several stages
+  bool pipelines_only = false;  ///< no plan of one stage, and few cuts
+  bool any_cut = false;         ///< sets of devices may have several stages
   StageLimits stage;
   std::optional<double> memory_bytes;
   int forms = 1;                      ///< of how many forms the best plan is wanted
   std::int64_t most_work = 0;         ///< stages weighed before the search settles for a bound
-  std::function<bool()> out_of_time;  ///< the same; absent: never
+  std::function<double()> time_used;  ///< of the time given, 1: all; absent: there is no end
+  double time_share = 1;              ///< what this search may use of it
+
+  bool out_of_time() const { return time_used && time_used() >= time_share; }
 
   /// Those that the schedules have.
   BackwardForms backward_forms() const {

@@ -67,7 +67,7 @@ class ListScheduling {
   }
 
   void make_lanes() {
-    const int count = 1 + *std::max_element(lane_of_.begin(), lane_of_.end());
+    const int count = count_lanes(lane_of_);
     for (int l = 0; l < count; ++l) lanes_.push_back(make_lane(stages_of(l), count));
   }
 
@@ -83,8 +83,7 @@ class ListScheduling {
     }
     const int before = (static_cast<int>(stages.size()) - 1) * std::min(lot, micro_batches_);
     const int behind = static_cast<int>(lane_of_.size()) - 1 - stages.back();
-    const bool shared = static_cast<int>(lane_of_.size()) > lot;
-    lane.ahead = static_cast<std::size_t>(before + 1 + (shared ? 2 : 1) * behind);
+    lane.ahead = static_cast<std::size_t>(before + 1 + (shares_lanes(lane_of_) ? 2 : 1) * behind);
     return lane;
   }
 

@@ -111,7 +111,7 @@ void check_lanes(std::string_view name, const std::vector<int>& lanes) {
                    "lanes are numbered from 0 in the order of their first stage");
     next = std::max(next, lane + 1);
   }
-  if (next == static_cast<int>(lanes.size()) || takes_shared_lanes(name)) return;
+  if (!shares_lanes(lanes) || takes_shared_lanes(name)) return;
   throw ConfigError("schedule", std::to_string(lanes.size()) + " stages share " +
                                     std::to_string(next) + " sets of devices, and \"" +
                                     std::string(name) +
@@ -159,6 +159,10 @@ std::vector<int> own_lanes(int stages) {
   std::vector<int> lanes(static_cast<std::size_t>(std::max(0, stages)));
   std::iota(lanes.begin(), lanes.end(), 0);
   return lanes;
+}
+
+int count_lanes(const std::vector<int>& lanes) {
+  return lanes.empty() ? 0 : 1 + *std::max_element(lanes.begin(), lanes.end());
 }
 
 Schedule make_schedule(std::string_view name, const std::vector<int>& lanes, int micro_batches) {

@@ -1,5 +1,6 @@
 #include "framework/stages/barrier.hpp"
 
+#include "framework/base/spin.hpp"
 #include "millrace/stage.hpp"
 
 namespace millrace {
@@ -14,7 +15,11 @@ void Barrier::arrive_and_wait() {
     return;
   }
   const unsigned round = round_;
-  released_.wait(lock, [&] { return cancelled_ || round_ != round; });
+  const auto released = [&] { return cancelled_ || round_ != round; };
+  lock.unlock();
+  spin_until(released);
+  lock.lock();
+  released_.wait(lock, released);
   if (round_ == round) throw Cancelled{};
 }
 

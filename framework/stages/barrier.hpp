@@ -1,13 +1,15 @@
 #pragma once
 // Where the workers of a stage wait for each other.
 
+#include <atomic>
 #include <condition_variable>
 #include <mutex>
 
 namespace millrace {
 
-/// A barrier of `workers` threads, used again and again, that can be called off. It blocks, it does
-/// not spin: the workers of a stage may outnumber its cores for a while. Thread-safe.
+/// A barrier of `workers` threads, used again and again, that can be called off. Who waits for more
+/// than a moment is parked: the workers of a stage may outnumber its cores for a while.
+/// Thread-safe.
 class Barrier {
  public:
   explicit Barrier(int workers) : workers_(workers) {}
@@ -26,9 +28,9 @@ class Barrier {
   const int workers_;
   std::mutex mutex_;
   std::condition_variable released_;
-  int arrived_ = 0;
-  unsigned round_ = 0;
-  bool cancelled_ = false;
+  int arrived_ = 0;                      // guarded by mutex_
+  std::atomic<unsigned> round_ = 0;      // written under mutex_
+  std::atomic<bool> cancelled_ = false;  // written under mutex_
 };
 
 }  // namespace millrace

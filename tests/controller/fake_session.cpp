@@ -40,7 +40,7 @@ StepReport FakeSession::train_next() {
   report.begin_ns = clock_ns;
   clock_ns += kStep_ns;
   report.end_ns = clock_ns;
-  report.tasks = {{{0, ActionKind::forward, 0}, 0, report.begin_ns, report.end_ns}};
+  report.tasks = {{{0, ActionKind::forward, 0}, 0, 0, report.begin_ns, report.end_ns}};
   ++step_;
   return report;
 }

@@ -76,6 +76,37 @@ TEST(Planning, AGivenPlanWithItsCostsKeepsItsKinds) {
   EXPECT_EQ(plan.stages.at(0).devices.at(1).kind, "core");
 }
 
+/// Three layers on CPUs 0, 1 and 0 again, with the costs that the plan was made for.
+TEST(Planning, AGivenPlanMayHaveSeveralStagesOnACore) {
+  MeasuredProfile measured = two_kinds();
+  TrainSettings settings = plan_of_one_kind();
+  LayerCosts layer = measured.profile.layers.front();
+  Plan& plan = *settings.given_plan;
+  plan.schedule = "interleaved";
+  plan.stages.clear();
+  measured.profile.layers.clear();
+  for (int s = 0; s < 3; ++s) {
+    layer.name = "fc" + std::to_string(s);
+    measured.profile.layers.push_back(layer);
+    PlanStage stage;
+    stage.layers = {layer.name};
+    stage.devices = {s == 1 ? PlannedDevice{"little", 1} : PlannedDevice{"big", 0}};
+    stage.shares = {8};
+    plan.stages.push_back(stage);
+  }
+  measured.profile.tensors = {{"fc0", {"fc1"}, 4}, {"fc1", {"fc2"}, 4}};
+  settings.given_costs = measured.profile;
+  const Plan checked = chosen_plan(measured, settings);
+  EXPECT_DOUBLE_EQ(checked.value_ns, 800 * (1 + 2 + 1) * 2);
+  const auto places = worker_places(checked);
+  ASSERT_EQ(places.size(), 2u);
+  EXPECT_EQ(places[0].at(0).cpus, std::vector<int>{0});
+  EXPECT_EQ(places[1].at(0).cpus, std::vector<int>{1});
+  ScheduleShelf schedules(checked);
+  EXPECT_EQ(schedules.full(), make_schedule("interleaved", {0, 1, 0}, 1));
+  EXPECT_EQ(schedules.forward_only(8), make_schedule("forward-only", {0, 1, 0}, 1));
+}
+
 TEST(Planning, RefusesCpusThatAreNotAllowed) {
   TrainSettings settings = plan_of_one_kind();
   settings.given_plan->stages[0].devices[1].cpu = 7;

@@ -66,6 +66,13 @@ bool takes_shared_lanes(std::string_view name);
 /// A lane for every stage: {0, 1, …}.
 std::vector<int> own_lanes(int stages);
 
+/// How many they are.
+int count_lanes(const std::vector<int>& lanes);
+/// Whether one has several stages.
+inline bool shares_lanes(const std::vector<int>& lanes) {
+  return count_lanes(lanes) < static_cast<int>(lanes.size());
+}
+
 /// P = stages >= 1, M = micro_batches >= 1; M may be below P. "forward-only" (evaluation) has no
 /// backward, reduce or update. `lanes` by stage, numbered from 0 in the order of their first stage;
 /// without it own_lanes(stages). Throws ConfigError (tag "schedule") for an unknown name, or stages

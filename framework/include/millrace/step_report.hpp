@@ -12,7 +12,8 @@ namespace millrace {
 /// One task as it ran. Times are ns on the steady clock since the executor was made.
 struct TaskSpan {
   Action action;
-  int worker = 0;  ///< within the stage
+  int lane = 0;    ///< of the action's stage; see Schedule
+  int worker = 0;  ///< within the lane
   std::int64_t begin_ns = 0;
   std::int64_t end_ns = 0;
 };

@@ -118,7 +118,9 @@ TEST(Executor, ThreadsOfALaneRunItsStagesInTurn) {
       const Schedule schedule = make_schedule(name, lanes, micro_batches);
       for (auto& stage : pipeline.stages) stage->forget_calls();
       int between = 0;
-      executor.run(schedule, {true, [&] { ++between; }});
+      const StepReport report = executor.run(schedule, {true, [&] { ++between; }});
+      for (const TaskSpan& task : report.tasks)
+        EXPECT_EQ(task.lane, lanes[std::size_t(task.action.stage)]);
       EXPECT_EQ(between, schedule.name == "interleaved" ? 1 : 0);
       for (int s = 0; s < 5; ++s)
         for (int w = 0; w < pipeline.stage(s).workers(); ++w)
@@ -135,6 +137,8 @@ TEST(Executor, LanesMustFitStagesAndSchedule) {
   EXPECT_THROW(Executor(pipeline.runners(), {0, 0, 1}, places), InternalError);
   EXPECT_THROW(Executor(pipeline.runners(), {0, 1}, places), InternalError);
   EXPECT_THROW(Executor(pipeline.runners(), {0, 1, 2}, places), InternalError);
+  FakePipeline single({2});
+  EXPECT_THROW(Executor(single.runners(), {0}, places), InternalError);
   Executor executor(pipeline.runners(), {0, 1, 0}, places);
   EXPECT_THROW(executor.run(make_schedule("1f1b", 3, 2)), InternalError);
 }
