@@ -36,6 +36,44 @@ void require_direct(const Plan& plan, const std::string& file) {
                                         file, layer, name));
 }
 
+const char* recompute_text(RecomputePolicy policy) {
+  return policy == RecomputePolicy::all ? "all" : "none";
+}
+
+bool keeps(const PlanStage& stage, RecomputePolicy policy) {
+  if (policy == RecomputePolicy::none) return stage.recompute.empty();
+  return policy == RecomputePolicy::automatic || stage.recompute == stage.layers;
+}
+
+/// What else the search would be asked for is what the plan has.
+void require_asked(const Plan& plan, const RunConfig& config) {
+  const auto refuse = [&](const char* flag, const auto& asked, const std::string& has) {
+    throw ConfigError("plan", fmt::format("{} {}: the plan {} has {}: leave {} out, or search a "
+                                          "plan with it",
+                                          flag, asked, config.plan_file, has, flag));
+  };
+  if (config.schedule != "auto" && config.schedule != plan.schedule)
+    refuse("--schedule", config.schedule, plan.schedule);
+  if (config.micro_batch && *config.micro_batch != plan.micro_batch)
+    refuse("--micro-batch", *config.micro_batch,
+           fmt::format("micro-batches of {}", plan.micro_batch));
+  if (config.objective == Objective::period && plan.objective != config.objective)
+    refuse("--objective", "period", to_string(plan.objective));
+  if (config.max_stages && *config.max_stages < std::ssize(plan.stages))
+    refuse("--max-stages", *config.max_stages, fmt::format("{} stages", plan.stages.size()));
+  for (std::size_t s = 0; s < plan.stages.size(); ++s) {
+    const PlanStage& stage = plan.stages[s];
+    if (config.max_replicas && stage.split != Split::features &&
+        *config.max_replicas < stage.workers())
+      refuse("--max-replicas", *config.max_replicas,
+             fmt::format("{} in stage {}", stage.workers(), s));
+    if (!keeps(stage, config.recompute))
+      refuse("--recompute", recompute_text(config.recompute),
+             fmt::format("stage {} that recomputes {} of {} layers", s, stage.recompute.size(),
+                         stage.layers.size()));
+  }
+}
+
 std::string how_good(const Plan& plan) {
   if (plan.optimal) return ", optimal for these costs";
   if (!(plan.bound_ns > 0)) return "";
@@ -117,6 +155,7 @@ RunConfig settle_plan(RunConfig config) {
                                           config.plan_file, plan.batch, config.batch));
   }
   if (config.algorithms == Algorithms::direct) require_direct(plan, config.plan_file);
+  require_asked(plan, config);
   config.batch = plan.batch;
   return config;
 }

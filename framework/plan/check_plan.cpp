@@ -32,7 +32,8 @@ void check_head(const Plan& plan, const Profile& profile) {
   const std::int64_t needed = (plan.batch + plan.micro_batch - 1) / plan.micro_batch;
   if (plan.micro_batches != needed) {
     refuse(
-        fmt::format("the plan has {} micro-batches, a batch of {} in micro-batches of {} makes {}",
+        fmt::format("the plan has {} micro-batches, a batch of {} in micro-batches of {} makes {}: "
+                    "correct micro_batches or micro_batch",
                     plan.micro_batches, plan.batch, plan.micro_batch, needed));
   }
 }

@@ -88,6 +88,22 @@ class StageReader {
     }
   }
 
+  /// `done`: positions that have run.
+  void check_inputs(int position, const std::set<int>& done) const {
+    for (const int input : model_.graph().inputs[position]) {
+      if (done.contains(input)) continue;
+      const std::string& read = model_.layer(input).name;
+      const bool there =
+          std::any_of(plan_.stages.begin(), plan_.stages.end(), [&](const PlanStage& stage) {
+            return std::find(stage.layers.begin(), stage.layers.end(), read) != stage.layers.end();
+          });
+      refuse(
+          fmt::format("has layer \"{}\" before \"{}\", which it reads and which is {}: every "
+                      "layer of the model, once, in an order in which they can run",
+                      model_.layer(position).name, read, there ? "behind it" : "in no stage"));
+    }
+  }
+
   /// The cut that the stage's layers make of `first`.
   int end(int first) const {
     if (stage_.layers.empty()) refuse("has no layers: leave the stage out");
@@ -96,15 +112,7 @@ class StageReader {
     std::vector<int> own;
     for (const std::string& name : stage_.layers) {
       own.push_back(position(name));
-      const std::vector<int>& inputs = model_.graph().inputs[own.back()];
-      const bool ready = std::all_of(inputs.begin(), inputs.end(),
-                                     [&](int input) { return done.contains(input); });
-      if (!ready) {
-        refuse(
-            fmt::format("has layer \"{}\" before one that it reads: every layer of the model, "
-                        "once, in an order in which they can run",
-                        name));
-      }
+      check_inputs(own.back(), done);
       if (!done.insert(own.back()).second)
         refuse(fmt::format("has layer \"{}\" for the second time", name));
     }

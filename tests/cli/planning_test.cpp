@@ -115,6 +115,48 @@ TEST(PresentPlan, SaysEachStageOrDrawsOrGivesJson) {
   EXPECT_EQ(plan_from_json(present_plan(plan, profile, true, false), "test"), plan);
 }
 
+/// A search that was asked for beside a plan would be forgotten without a word.
+TEST(SettlePlan, RefusesWhatThePlanDoesNotHave) {
+  Plan plan;
+  plan.model = "small";
+  plan.batch = 8;
+  plan.micro_batch = 4;
+  plan.micro_batches = 2;
+  PlanStage stage;
+  stage.layers = {"a"};
+  stage.devices = {{"big", 0}, {"big", 1}};
+  stage.shares = {2, 2};
+  plan.stages = {stage, stage};
+  plan.stages[1].recompute = {"a"};
+  const auto file = std::filesystem::path(testing::TempDir()) / "asked-plan.json";
+  std::ofstream(file) << to_json(plan);
+  const auto refusal = [&](auto change) -> std::string {
+    RunConfig config;
+    config.plan_file = file.string();
+    change(config);
+    try {
+      settle_plan(config);
+    } catch (const ConfigError& error) {
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_EQ(refusal([](auto& c) { c.schedule = "1f1b"; }), "");
+  EXPECT_EQ(refusal([](auto& c) { c.micro_batch = 4; }), "");
+  EXPECT_EQ(refusal([](auto& c) { c.max_stages = c.max_replicas = 2; }), "");
+  EXPECT_THAT(refusal([](auto& c) { c.schedule = "interleaved"; }),
+              ::testing::AllOf(HasSubstr("--schedule interleaved"), HasSubstr("has 1f1b")));
+  EXPECT_THAT(refusal([](auto& c) { c.micro_batch = 2; }), HasSubstr("has micro-batches of 4"));
+  EXPECT_THAT(refusal([](auto& c) { c.max_stages = 1; }), HasSubstr("has 2 stages"));
+  EXPECT_THAT(refusal([](auto& c) { c.max_replicas = 1; }), HasSubstr("has 2 in stage 0"));
+  EXPECT_THAT(refusal([](auto& c) { c.objective = Objective::period; }), HasSubstr("has makespan"));
+  EXPECT_THAT(refusal([](auto& c) { c.recompute = RecomputePolicy::none; }),
+              HasSubstr("has stage 1 that recomputes 1 of 1 layers"));
+  EXPECT_THAT(refusal([](auto& c) { c.recompute = RecomputePolicy::all; }),
+              HasSubstr("has stage 0 that recomputes 0 of 1 layers"));
+  std::filesystem::remove(file);
+}
+
 TEST(SettlePlan, RefusesWhatTheAlgorithmsLeaveOut) {
   Plan plan;
   plan.model = "small";

@@ -150,14 +150,15 @@ TEST(CheckPlan, EveryLayerOnceInOrder) {
               HasSubstr("stage 1: has layer \"classifier.6\" for the second time"));
   EXPECT_THAT(error_of([](Plan& p) { p.stages[1].layers.back() = "fc"; }),
               HasSubstr("stage 1: has layer \"fc\", which the model does not have"));
-  EXPECT_THAT(error_of([](Plan& p) { std::swap(p.stages[0].layers[0], p.stages[0].layers[1]); }),
-              HasSubstr("stage 0: has layer \"features.1\" before one that it reads"));
+  EXPECT_THAT(
+      error_of([](Plan& p) { std::swap(p.stages[0].layers[0], p.stages[0].layers[1]); }),
+      HasSubstr("stage 0: has layer \"features.1\" before \"features.0\", which it reads and"));
   EXPECT_THAT(error_of([](Plan& p) { p.stages[0].layers.clear(); }), HasSubstr("has no layers"));
 }
 
 TEST(CheckPlan, EachDeviceOnceAndKnown) {
   EXPECT_THAT(error_of([](Plan& p) { p.stages[1].devices[1].cpu = 0; }),
-              HasSubstr("stage 1: device 0 of \"little\" is used twice"));
+              HasSubstr("stage 1: device 0 of \"little\" is there twice: name it once"));
   EXPECT_THAT(error_of([](Plan& p) { p.stages[1].devices[1].kind = "npu"; }),
               HasSubstr("stage 1: the costs know no kind \"npu\""));
   EXPECT_THAT(error_of([](Plan& p) {
