@@ -6,8 +6,8 @@ namespace millrace::cli {
 
 void add_estimate(CLI::App& program, Action& action) {
   Verb verb(program, action, "estimate", "says how long a training will take, before it runs");
-  verb.model().settings(
-      {SettingGroup::shared, SettingGroup::planning, SettingGroup::data, SettingGroup::training});
+  verb.model().settings({SettingGroup::shared, SettingGroup::planning, SettingGroup::data,
+                         SettingGroup::training, SettingGroup::ending});
   verb.examples(
       "  millrace estimate alexnet --steps 1000\n"
       "  millrace estimate alexnet --data photos --epochs 90 --cores big");

@@ -59,8 +59,9 @@ void add_plan(CLI::App& program, Action& action) {
     command->config = resolved(layers);
     require_no_refining(command->config, "--costs " + command->costs);
     if (!command->config.model.empty()) {
-      throw ConfigError("usage", "plan takes MODEL or --costs, not both: --costs " +
-                                     command->costs + " names its model itself");
+      throw ConfigError("usage", "plan takes MODEL or --costs, not both: " + command->config.model +
+                                     " and --costs " + command->costs +
+                                     ", which names its model itself");
     }
     return plan_of_costs(*command, presentation);
   });

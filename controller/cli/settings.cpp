@@ -258,7 +258,7 @@ std::vector<Setting> plan_settings() {
 
 std::vector<Setting> training_settings() {
   const auto shared = SettingGroup::shared, data = SettingGroup::data;
-  const auto training = SettingGroup::training;
+  const auto training = SettingGroup::training, ending = SettingGroup::ending;
   return {
       text_row({"data.folder", "--data", "DIR", "data set (training: by default the generated set)",
                 data},
@@ -266,11 +266,11 @@ std::vector<Setting> training_settings() {
       switch_row({"data.skip_bad_images", "--skip-bad-images", "",
                   "leave out images that cannot be read instead of stopping", data},
                  PLACE(skip_bad_images)),
-      integer_row({"train.epochs", "--epochs", "N", "end after N passes over the data", training},
+      integer_row({"train.epochs", "--epochs", "N", "end after N passes over the data", ending},
                   PLACE(epochs), 1),
-      integer_row({"train.steps", "--steps", "N", "end after N steps", training}, PLACE(steps), 1),
+      integer_row({"train.steps", "--steps", "N", "end after N steps", ending}, PLACE(steps), 1),
       quantity_row(
-          {"train.time", "--time", "TIME", "end after this time, such as 10m or 2h30m", training},
+          {"train.time", "--time", "TIME", "end after this time, such as 10m or 2h30m", ending},
           PLACE(time_ns), [](const string& t) { return parse_duration_ns(t); }, "ns"),
       make({"train.precision", "--precision", "fp32|bf16|auto", "arithmetic", shared}, true,
            set_precision,

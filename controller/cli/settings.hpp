@@ -12,7 +12,7 @@
 namespace millrace::cli {
 
 /// Which verbs take the flag of a setting: all that need a plan, or those that train.
-enum class SettingGroup { shared, planning, data, training };
+enum class SettingGroup { shared, planning, data, training, ending };
 
 struct Setting {
   std::string key;   ///< "plan.micro_batch": table and key of the TOML file

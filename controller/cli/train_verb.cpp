@@ -7,8 +7,8 @@ namespace millrace::cli {
 void add_train(CLI::App& program, Action& action) {
   const auto command = std::make_shared<TrainCommand>();
   Verb verb(program, action, "train", "trains a model and keeps everything in one folder");
-  verb.model().settings(
-      {SettingGroup::shared, SettingGroup::planning, SettingGroup::data, SettingGroup::training});
+  verb.model().settings({SettingGroup::shared, SettingGroup::planning, SettingGroup::data,
+                         SettingGroup::training, SettingGroup::ending});
   verb.app().add_option("--out", command->out, "folder of the run")->type_name("DIR")->required();
   verb.app().add_flag("--force", command->force, "write over an earlier run in that folder");
   verb.examples(
@@ -32,9 +32,10 @@ void add_resume(CLI::App& program, Action& action) {
       .add_option("folder", command->folder, "folder of the run")
       ->type_name("DIR")
       ->required();
-  verb.settings({SettingGroup::shared, SettingGroup::data});
+  verb.settings({SettingGroup::shared, SettingGroup::data, SettingGroup::ending});
   verb.examples(
       "  millrace resume run\n"
+      "  millrace resume run --epochs 20      to another end\n"
       "  millrace resume run --cores big      on other cores: a new plan is searched");
   verb.runs([command](const SettingLayers& layers, const Presentation& presentation) {
     command->layers = layers;

@@ -25,7 +25,10 @@ json JsonReader::parse(std::string_view text, const std::string& tag, const std:
   try {
     return json::parse(text);
   } catch (const json::exception& error) {
-    throw ConfigError(tag, fmt::format("{}: is not JSON: {}", origin, error.what()));
+    const std::string_view problem = error.what();  // begins with "[json.exception.… ] "
+    const auto begin = problem.find("] ");
+    throw ConfigError(tag, fmt::format("{}: is not JSON: {}: write the file anew", origin,
+                                       problem.substr(begin == problem.npos ? 0 : begin + 2)));
   }
 }
 

@@ -43,6 +43,11 @@ class SoleStages {
  private:
   void weigh(const StageShape& shape, const Batching& batching, bool even, Outcome& outcome) const {
     const int replicas = model_.replicas(shape);
+    const int most = space_.stage.max_replicas.value_or(replicas);
+    if (replicas > most) {
+      say_once(fmt::format("{} replicas, --max-replicas allows {}", replicas, most), outcome);
+      return;
+    }
     if (replicas > batching.full) {
       say_once(fmt::format("{} replicas need a micro-batch of as many samples", replicas), outcome);
       return;
