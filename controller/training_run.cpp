@@ -134,7 +134,8 @@ CheckpointInfo TrainingRun::restore() {
   const auto last = calendar_.last_step();
   if (last && checkpoint->info.step > *last) {
     throw ConfigError(kTag, fmt::format("the checkpoint is at step {}, the run ends at step {}: "
-                                        "raise its end in {}",
+                                        "give a later end (--steps, --epochs, --time), or "
+                                        "raise it in {}",
                                         checkpoint->info.step, *last, folder_.config().string()));
   }
   restore_checkpoint(*checkpoint, settings_.facts, session_.state());

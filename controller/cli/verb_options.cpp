@@ -22,7 +22,8 @@ void add_setting(CLI::App& app, const std::shared_ptr<SettingLayers>& layers,
   };
   if (setting.form.empty()) {
     app.add_flag_function(
-        setting.flag, [give](std::int64_t n) { give(n > 0 ? "true" : "false"); }, setting.help);
+           setting.flag, [give](std::int64_t n) { give(n > 0 ? "true" : "false"); }, setting.help)
+        ->check(CLI::IsMember({"true", "false"}));
   } else {
     app.add_option_function<std::string>(setting.flag, give, setting.help)->type_name(setting.form);
   }

@@ -166,6 +166,23 @@ TEST(PlanOfCosts, IsAPlanThatPlanReadsBack) {
   EXPECT_EQ(nlohmann::json::parse(again.out).at("stages"), json.at("stages"));
 }
 
+TEST(PlanOfCosts, ASwitchMayBeTurnedOff) {
+  const TestFolder folder;
+  const std::string file = folder.write("costs.json", costs());
+  const std::string config =
+      folder.write("a.toml", "[plan]\nany_cut = true\nschedule = \"1f1b\"\n");
+  const auto plan = [&](const std::string& flag) {
+    return run_millrace({"plan", "--costs", file, "--config", config, flag});
+  };
+  EXPECT_EQ(plan("--any-cut=false").exit_code, 0) << plan("--any-cut=false").err;
+  for (const char* on : {"--any-cut", "--any-cut=true"}) {
+    EXPECT_EQ(plan(on).exit_code, 2);
+    EXPECT_THAT(plan(on).err, HasSubstr("--any-cut gives devices several stages"));
+  }
+  EXPECT_EQ(plan("--any-cut=maybe").exit_code, 2);
+  EXPECT_THAT(plan("--any-cut=maybe").err, HasSubstr("--any-cut"));
+}
+
 TEST(PlanOfCosts, IsDrawn) {
   const TestFolder folder;
   const std::string file = folder.write("costs.json", costs());
