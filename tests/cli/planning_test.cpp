@@ -115,18 +115,26 @@ TEST(PresentPlan, SaysEachStageOrDrawsOrGivesJson) {
   EXPECT_EQ(plan_from_json(present_plan(plan, profile, true, false), "test"), plan);
 }
 
-/// A search that was asked for beside a plan would be forgotten without a word.
-TEST(SettlePlan, RefusesWhatThePlanDoesNotHave) {
+/// Of the model "small", batch 8: one stage with all devices of kind "big" up to `devices`.
+Plan small_plan(std::int64_t micro_batch, int devices) {
   Plan plan;
   plan.model = "small";
   plan.batch = 8;
-  plan.micro_batch = 4;
-  plan.micro_batches = 2;
-  PlanStage stage;
+  plan.micro_batch = micro_batch;
+  plan.micro_batches = 8 / micro_batch;
+  PlanStage& stage = plan.stages.emplace_back();
   stage.layers = {"a"};
-  stage.devices = {{"big", 0}, {"big", 1}};
-  stage.shares = {2, 2};
-  plan.stages = {stage, stage};
+  for (int cpu = 0; cpu < devices; ++cpu) {
+    stage.devices.push_back({"big", cpu});
+    stage.shares.push_back(micro_batch / devices);
+  }
+  return plan;
+}
+
+/// A search that was asked for beside a plan would be forgotten without a word.
+TEST(SettlePlan, RefusesWhatThePlanDoesNotHave) {
+  Plan plan = small_plan(4, 2);
+  plan.stages.push_back(plan.stages.front());
   plan.stages[1].recompute = {"a"};
   const auto file = std::filesystem::path(testing::TempDir()) / "asked-plan.json";
   std::ofstream(file) << to_json(plan);
@@ -158,17 +166,8 @@ TEST(SettlePlan, RefusesWhatThePlanDoesNotHave) {
 }
 
 TEST(SettlePlan, RefusesWhatTheAlgorithmsLeaveOut) {
-  Plan plan;
-  plan.model = "small";
-  plan.batch = 8;
-  plan.micro_batch = 8;
-  plan.micro_batches = 1;
-  PlanStage stage;
-  stage.layers = {"a"};
-  stage.devices = {{"big", 0}};
-  stage.shares = {8};
-  stage.implementations["a"] = {"direct", "winograd", "direct"};
-  plan.stages = {stage};
+  Plan plan = small_plan(8, 1);
+  plan.stages[0].implementations["a"] = {"direct", "winograd", "direct"};
   const auto file = std::filesystem::path(testing::TempDir()) / "winograd-plan.json";
   std::ofstream(file) << to_json(plan);
   RunConfig config;
