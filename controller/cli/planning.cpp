@@ -81,10 +81,6 @@ std::string how_good(const Plan& plan) {
                      100 * (plan.value_ns / plan.bound_ns - 1));
 }
 
-std::string core_count(const PlanStage& stage) {
-  return fmt::format("{} core{}", stage.devices.size(), stage.devices.size() == 1 ? "" : "s");
-}
-
 }  // namespace
 
 PlanRequest plan_request(const RunConfig& config) {
@@ -204,6 +200,16 @@ Profile select_kinds(Profile profile, const std::string& cores) {
   return profile;
 }
 
+std::string cores_text(const Plan& plan, std::size_t s) {
+  const std::vector<int> lanes = lanes_of(plan);
+  const auto first = std::find(lanes.begin(), lanes.end(), lanes[s]) - lanes.begin();
+  const std::size_t count = plan.stages[s].devices.size();
+  return fmt::format(
+      "{}{} core{}",
+      first < static_cast<std::ptrdiff_t>(s) ? fmt::format("stage {}'s ", first) : "", count,
+      count == 1 ? "" : "s");
+}
+
 std::string present_plan(const Plan& plan, const Profile& profile, bool json, bool explained) {
   if (json) return to_json(plan);
   if (explained) return explain(plan, profile);
@@ -212,15 +218,10 @@ std::string present_plan(const Plan& plan, const Profile& profile, bool json, bo
       plan.micro_batches, plan.micro_batches == 1 ? "" : "es", plan.micro_batch, plan.schedule,
       format_duration(plan.value_ns), plan.objective == Objective::period ? " per micro-batch" : "",
       how_good(plan), format_bytes(static_cast<double>(plan.memory_bytes)));
-  const std::vector<int> lanes = lanes_of(plan);
   for (std::size_t s = 0; s < plan.stages.size(); ++s) {
     const PlanStage& stage = plan.stages[s];
-    const auto first = std::find(lanes.begin(), lanes.end(), lanes[s]) - lanes.begin();
-    const std::string owner =
-        first == static_cast<std::ptrdiff_t>(s) ? "" : fmt::format("stage {}'s ", first);
-    const std::string on = owner + core_count(stage);
     text += fmt::format("  stage {}: {} to {} on {}, split by {}\n", s, stage.layers.front(),
-                        stage.layers.back(), on, to_string(stage.split));
+                        stage.layers.back(), cores_text(plan, s), to_string(stage.split));
   }
   return text + "--explain draws it.";
 }

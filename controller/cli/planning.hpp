@@ -32,6 +32,9 @@ Plan even_plan(const Profile& profile, const PlanRequest& request);
 /// but no CPU numbers. Throws ConfigError for a list of CPUs.
 Profile select_kinds(Profile profile, const std::string& cores);
 
+/// Those of stage s: "2 cores", or "stage 0's 2 cores" where an earlier stage has the same.
+std::string cores_text(const Plan& plan, std::size_t s);
+
 /// JSON, a drawing, or two lines, as asked.
 std::string present_plan(const Plan& plan, const Profile& profile, bool json, bool explained);
 

@@ -11,7 +11,8 @@
 
 namespace millrace::cli {
 
-/// Which verbs take the flag of a setting: all that need a plan, or those that train.
+/// Which verbs take the flag of a setting: all that need a plan, or those that train; ending: when
+/// a run ends, which resume may change.
 enum class SettingGroup { shared, planning, data, training, ending };
 
 struct Setting {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <optional>
 #include <utility>
@@ -222,8 +223,9 @@ const LocalSearch::Order& LocalSearch::order_of(const std::vector<int>& lanes,
   if (is_new) {
     const std::string name =
         shares_lanes(lanes) && model_.profile().training ? "interleaved" : space_.schedules.front();
-    place->second = {make_schedule(name, lanes, static_cast<int>(micro_batches)),
-                     in_flight(name, lanes, micro_batches)};
+    Schedule schedule = make_schedule(name, lanes, static_cast<int>(micro_batches));
+    place->second.flights = in_flight(schedule);
+    place->second.schedule = std::move(schedule);
     for (const auto& actions : place->second.schedule.actions) actions_ += actions.size();
     work_ += 8 * micro_batches * std::ssize(lanes);
   }

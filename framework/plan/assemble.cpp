@@ -7,12 +7,6 @@ namespace {
 
 std::int64_t whole_bytes(double bytes) { return static_cast<std::int64_t>(std::ceil(bytes)); }
 
-std::vector<const StageOption*> pointers(const std::vector<StageOption>& stages) {
-  std::vector<const StageOption*> result;
-  for (const StageOption& stage : stages) result.push_back(&stage);
-  return result;
-}
-
 std::vector<std::string> names(const CostModel& model, int first, int last) {
   std::vector<std::string> result;
   model.cuts().visit_members(first, last,
@@ -66,7 +60,8 @@ std::vector<double> update_shares(const CostModel& model, const StageShape& shap
 void fill_predicted(const std::vector<StageOption>& stages, const Batching& batching, Plan& plan) {
   const bool apart = splits_backward(plan.schedule);
   const std::vector<int> lanes = lanes_of(plan);
-  const auto flights = in_flight(plan.schedule, lanes, batching.count);
+  const Schedule schedule = make_schedule(plan.schedule, lanes, static_cast<int>(batching.count));
+  const auto flights = in_flight(schedule);
   for (std::size_t s = 0; s < stages.size(); ++s) {
     const StageCost& cost = stages[s].cost;
     PlanStage& stage = plan.stages[s];
@@ -85,8 +80,7 @@ void fill_predicted(const std::vector<StageOption>& stages, const Batching& batc
   }
   std::vector<StageTimes> times;
   fill_times(all, batching, apart, times);
-  plan.value_ns = simulate_makespan_ns(
-      make_schedule(plan.schedule, lanes, static_cast<int>(batching.count)), times);
+  plan.value_ns = simulate_makespan_ns(schedule, times);
 }
 
 Plan assemble(const CostModel& model, const Candidate& candidate, Objective objective,

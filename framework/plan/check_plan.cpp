@@ -112,10 +112,9 @@ void check_memory(const CostModel& model, const std::vector<StageOption>& stages
                        format_bytes(double(plan.memory_bytes)), format_bytes(*budget)));
   }
   const std::vector<int> lanes = lanes_of(plan);
-  std::vector<const StageOption*> pointers;
-  for (const StageOption& stage : stages) pointers.push_back(&stage);
-  const auto broken = broken_budget(model, pointers, lanes, batching,
-                                    in_flight(plan.schedule, lanes, batching.count));
+  const auto flights =
+      in_flight(make_schedule(plan.schedule, lanes, static_cast<int>(batching.count)));
+  const auto broken = broken_budget(model, pointers(stages), lanes, batching, flights);
   if (!broken) return;
   const BrokenBudget& own = broken->budget;
   refuse(fmt::format("stage {}: needs {} on \"{}\", which has {}: give it fewer layers or samples",

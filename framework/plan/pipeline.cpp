@@ -29,6 +29,12 @@ void fill_links(const StageOption& sender, const StageOption& receiver, const Ba
 
 }  // namespace
 
+std::vector<const StageOption*> pointers(const std::vector<StageOption>& stages) {
+  std::vector<const StageOption*> result;
+  for (const StageOption& stage : stages) result.push_back(&stage);
+  return result;
+}
+
 double waiting_ns(const StageCost& cost, const Batching& batching, int s, bool apart) {
   if (!apart) return 0;
   const auto full = std::min<std::int64_t>(batching.count, s + 1) - 1;
@@ -77,16 +83,13 @@ InFlight in_flight(const std::string& schedule, int stages, int stage, std::int6
   return {at_most(stages - stage), splits_backward(schedule) ? at_most(stage + 1) : 0};
 }
 
-std::vector<InFlight> in_flight(const std::string& schedule, const std::vector<int>& lanes,
-                                std::int64_t micro_batches) {
-  const auto P = static_cast<int>(lanes.size());
+std::vector<InFlight> in_flight(const Schedule& schedule) {
+  const bool formula = !shares_lanes(schedule.lanes) || schedule.name == "forward-only";
   std::vector<InFlight> result;
-  if (!shares_lanes(lanes) || schedule == "forward-only") {
-    for (int s = 0; s < P; ++s) result.push_back(in_flight(schedule, P, s, micro_batches));
-    return result;
-  }
-  const Schedule made = make_schedule(schedule, lanes, static_cast<int>(micro_batches));
-  for (int s = 0; s < P; ++s) result.push_back({peak_in_flight(made, s), 0});
+  for (int s = 0; s < schedule.stages(); ++s)
+    result.push_back(formula
+                         ? in_flight(schedule.name, schedule.stages(), s, schedule.micro_batches)
+                         : InFlight{peak_in_flight(schedule, s), 0});
   return result;
 }
 

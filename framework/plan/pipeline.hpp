@@ -20,6 +20,8 @@ struct StageOption {
 
 using Stages = std::span<const StageOption* const>;
 
+std::vector<const StageOption*> pointers(const std::vector<StageOption>& stages);
+
 /// One micro-batch under a schedule that runs the weights' gradients apart, or does not: then they
 /// are part of the backward.
 struct Passes {
@@ -48,8 +50,7 @@ void fill_times(Stages stages, const Batching& batching, bool apart,
 /// weights' gradients: min(M, s + 1) under zero-bubble.
 InFlight in_flight(const std::string& schedule, int stages, int stage, std::int64_t micro_batches);
 /// The same by stage, on any lanes.
-std::vector<InFlight> in_flight(const std::string& schedule, const std::vector<int>& lanes,
-                                std::int64_t micro_batches);
+std::vector<InFlight> in_flight(const Schedule& schedule);
 
 /// RAM of all stages.
 double pipeline_bytes(Stages stages, const Batching& batching, std::span<const InFlight> flights);

@@ -65,10 +65,8 @@ std::vector<StageTimes> predicted_times(const Plan& plan, const Profile& profile
   const CostModel model(profile, all_devices(profile), plan.objective);
   const Batching batching(samples, plan.micro_batch);
   const auto stages = read_stages(model, plan, batching);
-  std::vector<const StageOption*> pointers;
-  for (const StageOption& stage : stages) pointers.push_back(&stage);
   std::vector<StageTimes> times;
-  fill_times(pointers, batching, splits_backward(plan.schedule), times);
+  fill_times(pointers(stages), batching, splits_backward(plan.schedule), times);
   return times;
 }
 

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <functional>
 #include <numeric>
 
@@ -34,15 +33,9 @@ ProfileRequest profile_request(const RunConfig& config, bool reuse) {
 std::string form_of(const Plan& plan) {
   std::string text = fmt::format("{} x {} samples", plan.micro_batches, plan.micro_batch);
   if (plan.stages.size() > 1) text += ", " + plan.schedule;
-  const std::vector<int> lanes = lanes_of(plan);
-  for (std::size_t s = 0; s < plan.stages.size(); ++s) {
-    const PlanStage& stage = plan.stages[s];
-    const auto first = std::find(lanes.begin(), lanes.end(), lanes[s]) - lanes.begin();
-    text += s == 0 ? ": " : " -> ";
-    if (first < static_cast<std::ptrdiff_t>(s)) text += fmt::format("stage {}'s ", first);
-    text += fmt::format("{} core{} by {}", stage.devices.size(),
-                        stage.devices.size() == 1 ? "" : "s", to_string(stage.split));
-  }
+  for (std::size_t s = 0; s < plan.stages.size(); ++s)
+    text += fmt::format("{}{} by {}", s == 0 ? ": " : " -> ", cores_text(plan, s),
+                        to_string(plan.stages[s].split));
   return text;
 }
 

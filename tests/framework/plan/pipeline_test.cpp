@@ -136,13 +136,14 @@ TEST(Pipeline, BytesAreThoseOfAllStagesInFlight) {
   stages[1].cost.flight_bytes = 3;
   stages[1].cost.kept_bytes = 2;
   const auto all = stages.pointers(2);
-  EXPECT_EQ(pipeline_bytes(all, Batching(16, 4), in_flight("1f1b", own_lanes(2), 4)),
+  EXPECT_EQ(pipeline_bytes(all, Batching(16, 4), in_flight(make_schedule("1f1b", 2, 4))),
             150 + 8 * 7 + 4 * 3);
-  EXPECT_EQ(pipeline_bytes(all, Batching(16, 4), in_flight("zero-bubble", own_lanes(2), 4)),
+  EXPECT_EQ(pipeline_bytes(all, Batching(16, 4), in_flight(make_schedule("zero-bubble", 2, 4))),
             150 + 8 * 7 + 4 * 3 + 8 * 2);
-  EXPECT_EQ(pipeline_bytes(all, Batching(16, 4), in_flight("fill-drain", own_lanes(2), 4)),
+  EXPECT_EQ(pipeline_bytes(all, Batching(16, 4), in_flight(make_schedule("fill-drain", 2, 4))),
             150 + 16 * 7 + 16 * 3);
-  EXPECT_EQ(pipeline_bytes(all, Batching(16, 4), in_flight("forward-only", own_lanes(2), 4)), 150);
+  EXPECT_EQ(pipeline_bytes(all, Batching(16, 4), in_flight(make_schedule("forward-only", 2, 4))),
+            150);
 }
 
 TEST(MakespanBound, IsExactForOneStage) {
