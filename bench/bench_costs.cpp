@@ -45,6 +45,7 @@ int run(const Arguments& arguments) {
     ProfileRequest request;
     request.batch = arguments.positive("--batch");
     if (arguments.text("--algorithms") == "direct") request.algorithms = Algorithms::direct;
+    if (arguments.text("--precision") == "bf16") request.precision = Precision::bf16;
     const MeasuredProfile measured = profile_model(model, machine, request);
     write_file_atomically(folder / "costs.json", to_json(measured.profile), "bench");
     write_file_atomically(folder / "topology.json", to_json(measured.topology), "bench");

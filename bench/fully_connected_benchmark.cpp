@@ -21,6 +21,7 @@
 namespace {
 
 using millrace::kernels::FullyConnectedSize;
+using millrace::kernels::Precision;
 using millrace::kernels::WeightGradient;
 
 struct Layer {
@@ -54,7 +55,7 @@ void report(benchmark::State& state, const FullyConnectedSize& size, int weight_
 void forward_own(benchmark::State& state) {
   Layer layer(state);
   for (auto _ : state)
-    fully_connected_forward(layer.size, input(layer.x), input(layer.w),
+    fully_connected_forward(layer.size, Precision::fp32, input(layer.x), input(layer.w),
                             layer.bias.data_ptr<float>(), false, rows(layer.y),
                             layer.workspace.data_ptr<float>());
   report(state, layer.size, 1);
@@ -69,8 +70,8 @@ void forward_libtorch(benchmark::State& state) {
 void input_gradient_own(benchmark::State& state) {
   Layer layer(state);
   for (auto _ : state)
-    fully_connected_input_gradient(layer.size, input(layer.y), input(layer.w), rows(layer.x),
-                                   layer.workspace.data_ptr<float>());
+    fully_connected_input_gradient(layer.size, Precision::fp32, input(layer.y), input(layer.w),
+                                   rows(layer.x), layer.workspace.data_ptr<float>());
   report(state, layer.size, 1);
 }
 
@@ -86,7 +87,7 @@ constexpr millrace::kernels::SgdFactors kSgd{.learning_rate = 1e-12F, .momentum 
 template <typename Use>
 void form_tiles(Layer& layer, std::span<const millrace::kernels::ConstMatrix> near,
                 const Use& use) {
-  WeightGradient gradient(layer.size, layer.workspace.data_ptr<float>());
+  WeightGradient gradient(layer.size, Precision::fp32, layer.workspace.data_ptr<float>());
   gradient.add(0, layer.size.n, input(layer.x), input(layer.y));
 #pragma omp parallel for schedule(static)
   for (std::int64_t block = 0; block < gradient.blocks(); ++block)

@@ -108,6 +108,7 @@ BenchSetup setup_of(const RunConfig& config, const fs::path& folder) {
   setup.model = config.model;
   setup.batch = config.batch;
   setup.algorithms = config.algorithms;
+  setup.precision = config.precision.value_or(Precision::fp32);
   setup.classes = classes_of(config);
   setup.cpus = machine.cpus();
   setup.first_cpu = machine.kinds.front().cpus.front();

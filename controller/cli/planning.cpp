@@ -24,16 +24,17 @@ void keep_only(std::map<std::string, Costs>& costs, const std::string& kind) {
   std::erase_if(costs, [&](const auto& entry) { return entry.first != kind; });
 }
 
-void require_direct(const Plan& plan, const std::string& file) {
+/// `flag`: how `allowed` was asked for.
+template <typename Allowed>
+void require_allowed(const Plan& plan, const std::string& file, Allowed allowed, const char* flag) {
   for (const PlanStage& stage : plan.stages)
     for (const auto& [layer, chosen] : stage.implementations)
       for (const std::string& name :
            {chosen.forward, chosen.input_gradient, chosen.weight_gradient})
-        if (!is_direct(name))
-          throw ConfigError("plan",
-                            fmt::format("{} has layer {} by \"{}\", --algorithms is direct: "
-                                        "search a plan with that, or leave it out",
-                                        file, layer, name));
+        if (!is_allowed(name, allowed))
+          throw ConfigError("plan", fmt::format("{} has layer {} by \"{}\", {}: "
+                                                "search a plan with that, or leave it out",
+                                                file, layer, name, flag));
 }
 
 const char* recompute_text(RecomputePolicy policy) {
@@ -150,7 +151,9 @@ RunConfig settle_plan(RunConfig config) {
                                           "--batch out, or search a plan for it",
                                           config.plan_file, plan.batch, config.batch));
   }
-  if (config.algorithms == Algorithms::direct) require_direct(plan, config.plan_file);
+  require_allowed(plan, config.plan_file, config.algorithms, "--algorithms is direct");
+  require_allowed(plan, config.plan_file, config.precision.value_or(Precision::bf16),
+                  "--precision is fp32");
   require_asked(plan, config);
   config.batch = plan.batch;
   return config;

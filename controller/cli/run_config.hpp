@@ -33,8 +33,8 @@ struct RunConfig {
   std::optional<std::int64_t> search_ns;  ///< absent: an amount of work
   std::int64_t refine = 1;                ///< plans that are tried on the machine
   std::string plan_file;
-  std::string costs_file;  ///< what plan_file was made for; "": measured
-  std::string precision = "fp32";
+  std::string costs_file;              ///< what plan_file was made for; "": measured
+  std::optional<Precision> precision;  ///< absent: fp32, or what plan_file has
   Algorithms algorithms = Algorithms::all;
 
   std::string data;  ///< folder or files of a data set; "": the generated set in the cache folder

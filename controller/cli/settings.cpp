@@ -10,6 +10,7 @@
 #include "framework/base/closest.hpp"
 #include "millrace/errors.hpp"
 #include "millrace/schedule.hpp"
+#include "millrace/topology.hpp"
 #include "millrace/units.hpp"
 
 namespace millrace::cli {
@@ -175,13 +176,19 @@ void set_gpu(RunConfig& config, const string& text) {
 }
 
 void set_precision(RunConfig& config, const string& text) {
-  if (text == "bf16") {
+  if (text != "fp32" && text != "bf16" && text != "auto")
+    refuse("train.precision", text, "fp32, bf16 or auto");
+  if (text == "bf16" && !computes_bf16()) {
     throw ConfigError("config",
-                      "train.precision = bf16: this version computes in fp32 only; use "
-                      "--precision fp32 or leave the flag out");
+                      "train.precision = bf16: this CPU does not multiply bfloat16 (AVX512-BF16); "
+                      "use --precision fp32, or auto for whatever the CPU has");
   }
-  if (text != "fp32" && text != "auto") refuse("train.precision", text, "fp32 or auto");
-  config.precision = "fp32";
+  config.precision = text != "fp32" && computes_bf16() ? Precision::bf16 : Precision::fp32;
+}
+
+optional<string> precision_text(const RunConfig& config) {
+  if (!config.precision) return std::nullopt;
+  return *config.precision == Precision::bf16 ? "bf16" : "fp32";
 }
 
 std::vector<Setting> machine_settings() {
@@ -272,9 +279,10 @@ std::vector<Setting> training_settings() {
       quantity_row(
           {"train.time", "--time", "TIME", "end after this time, such as 10m or 2h30m", ending},
           PLACE(time_ns), [](const string& t) { return parse_duration_ns(t); }, "ns"),
-      make({"train.precision", "--precision", "fp32|bf16|auto", "arithmetic", shared}, true,
-           set_precision,
-           [](const RunConfig& config) -> optional<string> { return config.precision; }),
+      make({"train.precision", "--precision", "fp32|bf16|auto",
+            "bf16: products of bfloat16 too, where they are faster; auto: where the CPU has them",
+            shared},
+           true, set_precision, precision_text),
       integer_row({"train.seed", "--seed", "N", "seed of weights, order and masks", shared},
                   PLACE(seed), 0, std::numeric_limits<Int>::max()),
       text_row({"train.weights", "--weights", "FILE",

@@ -43,7 +43,7 @@ DeferredGradient::DeferredGradient(const std::vector<const ParameterSlot*>& slot
       begin_(columns.begin),
       size_{rows_of(slots), columns.end - columns.begin, slots.front()->value.size(0)},
       workspace_(at::empty({kernels::WeightGradient::workspace(size_)}, at::kFloat)),
-      gradient_(size_, workspace_.data_ptr<float>()) {
+      gradient_(size_, slots.front()->precision, workspace_.data_ptr<float>()) {
   std::int64_t first = 0;
   for (const GradientProduct* product : in_sample_order(slots)) {
     const std::int64_t n = product->x.size(0);

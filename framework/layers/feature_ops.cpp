@@ -49,7 +49,7 @@ class LinearSlice final : public FeatureOpBase {
                Saved* saved) override {
     if (saved) *saved = save_input(x, key);
     const auto& slots = parameters();
-    multiply_forward(x, slots[0].value, slots.size() > 1 ? slots[1].value : at::Tensor(), false,
+    multiply_forward(x, slots[0], slots.size() > 1 ? slots[1].value : at::Tensor(), false,
                      rows_.of(y, 1));
   }
 
@@ -57,7 +57,8 @@ class LinearSlice final : public FeatureOpBase {
     const at::Tensor own = rows_.of(dy, 1);
     if (parameters().size() > 1) parameters_.add_column_sums(1, own);
     defer_gradient(parameters()[0], saved, own);
-    if (input_gradient) multiply_backward(dy, columns_.of(weight_, 1), columns_.of(dx, 1));
+    if (input_gradient)
+      multiply_backward(dy, columns_.of(weight_, 1), parameters()[0].precision, columns_.of(dx, 1));
   }
 
  private:

@@ -28,19 +28,20 @@ at::Tensor workspace_of(const kernels::FullyConnectedSize& size) {
 
 }  // namespace
 
-void multiply_forward(const at::Tensor& x, const at::Tensor& w, const at::Tensor& bias, bool relu,
-                      const at::Tensor& y) {
+void multiply_forward(const at::Tensor& x, const ParameterSlot& w, const at::Tensor& bias,
+                      bool relu, const at::Tensor& y) {
   const kernels::FullyConnectedSize size = size_of(x, y);
   const at::Tensor workspace = workspace_of(size);
-  kernels::fully_connected_forward(size, rows_in(x), rows_in(w),
+  kernels::fully_connected_forward(size, w.precision, rows_in(x), rows_in(w.value),
                                    bias.defined() ? bias.data_ptr<float>() : nullptr, relu,
                                    rows_out(y), workspace.data_ptr<float>());
 }
 
-void multiply_backward(const at::Tensor& dy, const at::Tensor& w, const at::Tensor& dx) {
+void multiply_backward(const at::Tensor& dy, const at::Tensor& w, kernels::Precision precision,
+                       const at::Tensor& dx) {
   const kernels::FullyConnectedSize size = size_of(dx, dy);
   const at::Tensor workspace = workspace_of(size);
-  kernels::fully_connected_input_gradient(size, rows_in(dy), rows_in(w), rows_out(dx),
+  kernels::fully_connected_input_gradient(size, precision, rows_in(dy), rows_in(w), rows_out(dx),
                                           workspace.data_ptr<float>());
 }
 

@@ -7,11 +7,8 @@ namespace millrace {
 namespace {
 
 bool is_own_conv(const LayerFacts& layer, const std::string& implementation) {
-  return layer.type == "conv2d" && (implementation == kDirect || implementation == kWinograd);
-}
-
-bool is_own(const char* type, const LayerFacts& layer, const std::string& implementation) {
-  return layer.type == type && implementation == kOwn;
+  return layer.type == "conv2d" && (implementation == kDirect || implementation == kWinograd ||
+                                    implementation == kWinogradBf16);
 }
 
 /// The graph around a layer, for those who read or are read by one layer alone.
@@ -59,13 +56,14 @@ void fuse_relu(const std::vector<LayerFacts>& layers, const std::vector<std::str
   }
   if (layers[l].type == "relu6") return;
   if (behind >= 0) {
-    const bool pool = is_own("max_pool2d", layers[n], chosen[n]);
+    const bool pool = layers[n].type == "max_pool2d" && chosen[n] == kOwn;
     relu.forward_done = pool;
     relu.backward_done = pool || is_own_conv(layers[n], chosen[n]);
     fusions[n].relu_before = relu.backward_done;
   }
   if (before < 0 || relu.forward_done) return;
-  relu.forward_done = is_own_conv(layers[b], chosen[b]) || is_own("linear", layers[b], chosen[b]);
+  relu.forward_done =
+      is_own_conv(layers[b], chosen[b]) || (layers[b].type == "linear" && is_own_linear(chosen[b]));
   fusions[b].relu_behind = relu.forward_done;
 }
 

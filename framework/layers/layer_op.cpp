@@ -26,6 +26,12 @@ struct Candidate {
 
 bool has_channels(const Layer&, const LayerFacts& facts) { return is_image(facts); }
 
+bool has_bf16(const Layer&, const LayerFacts&) { return kernels::has_bf16_products(); }
+
+bool has_winograd_bf16(const Layer& layer, const LayerFacts& facts) {
+  return kernels::has_bf16_products() && has_winograd(layer, facts);
+}
+
 /// By the layer's type, LibTorch's own operator first.
 const std::map<std::string, std::vector<Candidate>>& candidates() {
   static const std::map<std::string, std::vector<Candidate>> all = {
@@ -33,8 +39,12 @@ const std::map<std::string, std::vector<Candidate>>& candidates() {
        {{kContiguous, make_conv_op},
         {kChannelsLast, make_conv_op},
         {kDirect, make_direct_op, has_direct},
-        {kWinograd, make_winograd_op, has_winograd}}},
-      {"linear", {{kContiguous, make_linear_op}, {kOwn, make_own_linear_op}}},
+        {kWinograd, make_winograd_op, has_winograd},
+        {kWinogradBf16, make_winograd_op, has_winograd_bf16}}},
+      {"linear",
+       {{kContiguous, make_linear_op},
+        {kOwn, make_own_linear_op},
+        {kOwnBf16, make_own_linear_op, has_bf16}}},
       {"relu", {{kContiguous, make_relu_op}}},
       {"relu6", {{kContiguous, make_relu6_op}}},
       {"max_pool2d",
@@ -116,6 +126,14 @@ at::MemoryFormat layout_of(const std::string& implementation) {
                                        : at::MemoryFormat::ChannelsLast;
 }
 
+kernels::Precision precision_of(const std::string& implementation) {
+  return implementation.ends_with("-bf16") ? kernels::Precision::bf16 : kernels::Precision::fp32;
+}
+
+bool is_own_linear(const std::string& implementation) {
+  return implementation == kOwn || implementation == kOwnBf16;
+}
+
 std::vector<std::string> implementations_of(const Layer& layer, const LayerFacts& facts) {
   std::vector<std::string> names;
   for (const Candidate& candidate : candidates_of(layer, facts))
@@ -135,7 +153,8 @@ std::unique_ptr<LayerOp> make_layer_op(const Layer& layer, const LayerFacts& fac
                                   layer.name, facts.type, name, fmt::join(known, ", ")));
   for (const Candidate& candidate : candidates_of(layer, facts)) {
     if (candidate.implementation != name) continue;
-    const OpRequest request{layer, facts, layer_index, layout_of(name), fusion, replicas};
+    const OpRequest request{layer,  facts,   layer_index, layout_of(name), precision_of(name),
+                            fusion, replicas};
     if (auto op = candidate.make(request)) return op;
   }
   return make_module_op(layer);
@@ -147,14 +166,14 @@ bool can_split_features(const LayerFacts& facts) {
 }
 
 double deferred_bytes_per_sample(const LayerFacts& facts, const std::string& implementation) {
-  const bool deferred = facts.type == "linear" && implementation == kOwn;
+  const bool deferred = facts.type == "linear" && is_own_linear(implementation);
   return deferred ? 4 * (elements(facts.input_shape) + elements(facts.output_shape)) : 0;
 }
 
 double weight_gradient_bytes_per_sample(const LayerFacts& facts,
                                         const std::string& implementation) {
   const bool two_parts =
-      facts.type == "conv2d" || (facts.type == "linear" && implementation != kOwn);
+      facts.type == "conv2d" || (facts.type == "linear" && !is_own_linear(implementation));
   return two_parts ? 4 * (elements(facts.input_shape) + elements(facts.output_shape)) : 0;
 }
 

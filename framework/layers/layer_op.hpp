@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "framework/layers/fusion.hpp"
+#include "kernels/matrix/precision.hpp"
 
 namespace millrace {
 
@@ -49,7 +50,8 @@ struct ParameterSlot {
   /// The gradient of a weight [out, in] is left to the update (deferred_gradient.hpp): backward
   /// adds to `products`, and `gradient` stays undefined.
   bool deferred = false;
-  std::vector<GradientProduct> products;  ///< since clear_gradients()
+  std::vector<GradientProduct> products;                    ///< since clear_gradients()
+  kernels::Precision precision = kernels::Precision::fp32;  ///< what these are formed with
 };
 
 /// Whether the layer behind may write over an op's output.
@@ -146,7 +148,7 @@ std::unique_ptr<LayerOp> make_layer_op(const Layer& layer, const LayerFacts& fac
                                        const std::string& implementation, const Fusion& fusion = {},
                                        Replicas* replicas = nullptr);
 
-/// Throws InternalError where can_split_features(facts) is false.
+/// Computes in float32. Throws InternalError where can_split_features(facts) is false.
 std::unique_ptr<FeatureOp> make_feature_op(const Layer& layer, const LayerFacts& facts,
                                            int layer_index, FeatureSlice slice);
 

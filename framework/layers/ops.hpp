@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "framework/layers/layer_op.hpp"
+#include "kernels/matrix/precision.hpp"
 #include "millrace/model.hpp"
 
 namespace millrace {
@@ -19,6 +20,15 @@ inline constexpr const char* kChannelsLast = "libtorch-channels-last";
 inline constexpr const char* kDirect = "direct";
 inline constexpr const char* kWinograd = "winograd";
 inline constexpr const char* kOwn = "millrace";
+// The same with products of bfloat16.
+inline constexpr const char* kWinogradBf16 = "winograd-bf16";
+inline constexpr const char* kOwnBf16 = "millrace-bf16";
+
+/// Of what an implementation's products are.
+kernels::Precision precision_of(const std::string& implementation);
+
+/// Whether a linear layer's implementation is kOwn in either precision.
+bool is_own_linear(const std::string& implementation);
 
 /// Whether a sample has channels, rows and columns, so that there is a channels-last layout.
 bool is_image(const LayerFacts& facts);
@@ -142,6 +152,7 @@ struct OpRequest {
   const LayerFacts& facts;
   int layer_index = 0;
   at::MemoryFormat layout = at::MemoryFormat::Contiguous;
+  kernels::Precision precision = kernels::Precision::fp32;
   Fusion fusion = {};
   Replicas* replicas = nullptr;
 };

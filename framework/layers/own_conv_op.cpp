@@ -17,7 +17,8 @@ class OwnConvOp final : public TwoPartOp {
   OwnConvOp(const OpRequest& request, const kernels::ConvolutionShape& sample)
       : TwoPartOp(OutputUse::free, Parameters(request.layer.name, *request.layer.module.ptr())),
         sample_(sample),
-        fusion_(request.fusion) {}
+        fusion_(request.fusion),
+        precision_(request.precision) {}
 
   at::Tensor forward(const at::Tensor& x, const DrawKey&, bool, Saved* saved, bool) override {
     const at::Tensor input = readable(x);
@@ -82,7 +83,7 @@ class OwnConvOp final : public TwoPartOp {
 
   std::optional<Kernel> make_kernel(const kernels::ConvolutionShape& shape) const {
     if constexpr (std::is_same_v<Kernel, kernels::Winograd>)
-      return Kernel::make(shape, fusion_.pooled_behind);
+      return Kernel::make(shape, fusion_.pooled_behind, precision_);
     else
       return Kernel::make(shape);
   }
@@ -97,6 +98,7 @@ class OwnConvOp final : public TwoPartOp {
 
   kernels::ConvolutionShape sample_;
   Fusion fusion_;
+  kernels::Precision precision_;
 };
 
 /// Empty where conv_geometry() is.

@@ -17,6 +17,7 @@ class OwnLinearOp final : public SingleInputOp {
       : SingleInputOp(OutputUse::free, Parameters(request.layer.name, *request.layer.module.ptr())),
         relu_(request.fusion.relu_behind) {
     parameters()[0].deferred = true;
+    parameters()[0].precision = request.precision;
   }
 
   at::Tensor forward(const at::Tensor& x, const DrawKey& key, bool, Saved* saved, bool) override {
@@ -25,8 +26,7 @@ class OwnLinearOp final : public SingleInputOp {
     if (saved) *saved = save_input(rows, key);
     const auto& slots = parameters();
     const at::Tensor y = at::empty({rows.size(0), slots[0].value.size(0)}, rows.options());
-    multiply_forward(rows, slots[0].value, slots.size() > 1 ? slots[1].value : at::Tensor(), relu_,
-                     y);
+    multiply_forward(rows, slots[0], slots.size() > 1 ? slots[1].value : at::Tensor(), relu_, y);
     shape.back() = y.size(1);
     return y.view(shape);
   }
@@ -38,7 +38,7 @@ class OwnLinearOp final : public SingleInputOp {
       std::vector<std::int64_t> shape = dy.sizes().vec();
       shape.back() = saved[0].size(1);
       dx = at::empty(saved[0].sizes(), rows.options());
-      multiply_backward(rows, parameters()[0].value, dx);
+      multiply_backward(rows, parameters()[0].value, parameters()[0].precision, dx);
       dx = dx.view(shape);
     }
     if (parameters().size() > 1) parameters_.add_column_sums(1, rows);

@@ -17,6 +17,9 @@ constexpr int kRepeats = 2;
 constexpr int kShortPassRepeats = 6;
 /// Comparing at a sample count takes about so many passes of the first chain.
 constexpr double kRounds = 9;
+/// A count is tried where a pass leaves so much: one that is foreseen may be far too long, since
+/// nothing tells what the first one has whatever the samples.
+constexpr double kTrial = 3;
 
 /// The chain that uses `name` wherever it exists, else the layer's last: the later ones of a layer
 /// go with each other's layouts.
@@ -130,20 +133,39 @@ class Comparison {
   std::vector<MeasuredChain> measured_;
 };
 
+/// A pass of more samples, foreseen on the line through the last two: a chain has costs whatever
+/// the samples (transforms and updates of the weights).
+class Foreseen {
+ public:
+  void add(std::int64_t samples, double ns) {
+    const double more = ns - ns_;
+    per_sample_ns_ = std::max(more, 0.0) / static_cast<double>(samples - samples_);
+    samples_ = samples;
+    ns_ = ns;
+  }
+  double ns(std::int64_t samples) const {
+    return ns_ + per_sample_ns_ * static_cast<double>(samples - samples_);
+  }
+
+ private:
+  std::int64_t samples_ = 0;
+  double ns_ = 0, per_sample_ns_ = 0;
+};
+
 /// The largest of `counts` at which all chains can be compared within the budget. What a chain
-/// costs whatever the samples (a transform of the weights) counts too much at small ones, so they
-/// are only looked at to foresee the larger.
+/// costs whatever the samples counts too much at small ones, so they are only looked at to foresee
+/// the larger.
 std::int64_t affordable_count(const ChainChoice& chain, const RunChain& run,
                               const std::vector<std::int64_t>& counts, const MeasuringRules& rules,
                               const NowNs& now) {
   const double end_ns = now() + rules.budget_ns;
-  run(chain, counts.front());  // first touch of memory and code
+  Foreseen foreseen;
   std::int64_t affordable = counts.front();
   for (const std::int64_t samples : counts) {
-    if (samples > std::max(rules.most_samples, affordable)) break;
-    const double per_sample_ns =
-        run(chain, affordable).total_ns() / static_cast<double>(affordable);
-    if (kRounds * per_sample_ns * static_cast<double>(samples) > end_ns - now()) break;
+    if (samples > rules.most_samples || kTrial * foreseen.ns(samples) > end_ns - now()) break;
+    run(chain, samples);  // first touch of memory and code, which takes twice as long
+    foreseen.add(samples, run(chain, samples).total_ns());
+    if (kRounds * foreseen.ns(samples) > end_ns - now()) break;
     affordable = samples;
   }
   return affordable;
@@ -151,7 +173,13 @@ std::int64_t affordable_count(const ChainChoice& chain, const RunChain& run,
 
 }  // namespace
 
-bool is_direct(const std::string& implementation) { return implementation != "winograd"; }
+bool is_allowed(const std::string& implementation, Algorithms algorithms) {
+  return algorithms == Algorithms::all || !implementation.starts_with("winograd");
+}
+
+bool is_allowed(const std::string& implementation, Precision precision) {
+  return precision == Precision::bf16 || !implementation.ends_with("-bf16");
+}
 
 ChainChoice choose_implementations(const std::vector<std::vector<std::string>>& names,
                                    const std::vector<bool>& shared, const RunChain& run,

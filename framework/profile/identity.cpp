@@ -38,10 +38,12 @@ std::string layer_identity(const LayerFacts& layer) {
 std::string profile_identity(const Model& model, const std::vector<LayerFacts>& facts,
                              const Topology& topology, const ProfileRequest& request) {
   std::string text = fmt::format(
-      "machine: {}\nbatch: {}\nalgorithms: {}\nbuild: {}\nBLAS: {}\nLibTorch: {}\nmodel: {}\n",
+      "machine: {}\nbatch: {}\nalgorithms: {}\nprecision: {}\nbuild: {}\nBLAS: {}\nLibTorch: {}\n"
+      "model: {}\n",
       machine_identity(topology), request.batch,
-      request.algorithms == Algorithms::direct ? "direct" : "all", build_identity(),
-      blas_identity(), at::show_config(), model.name);
+      request.algorithms == Algorithms::direct ? "direct" : "all",
+      request.precision == Precision::bf16 ? "bf16" : "fp32", build_identity(), blas_identity(),
+      at::show_config(), model.name);
   for (const LayerFacts& layer : facts) text += layer_identity(layer) + "\n";
   return text;
 }

@@ -11,8 +11,8 @@
 namespace millrace {
 
 /// Machine and its kinds of cores, the model's layers (types and shapes, not weights), batch,
-/// algorithms, the build of what is measured, and the libraries that compute: LibTorch, oneDNN,
-/// BLAS.
+/// algorithms, precision, the build of what is measured, and the libraries that compute: LibTorch,
+/// oneDNN, BLAS.
 std::string profile_identity(const Model& model, const std::vector<LayerFacts>& facts,
                              const Topology& topology, const ProfileRequest& request);
 

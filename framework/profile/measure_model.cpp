@@ -19,7 +19,7 @@ namespace millrace {
 namespace {
 
 // Shares of the time budget. What one part does not need goes to the later ones.
-constexpr double kChoiceWeight = 3, kAloneWeight = 4, kApartWeight = 0.5, kThreadsWeight = 2,
+constexpr double kChoiceWeight = 4, kAloneWeight = 4, kApartWeight = 0.5, kThreadsWeight = 2,
                  kFeaturesWeight = 0.5, kLoadedWeight = 2;
 constexpr std::int64_t kChoiceSamples = 16;  ///< implementations are compared at no more than these
 constexpr double kProgressEvery_ns = 1e8;
@@ -134,8 +134,9 @@ ChainChoice Measuring::choose(const std::string& name, PinnedThread& core) {
   std::vector<std::vector<std::string>> names;
   for (std::size_t l = 0; l < job_.facts.size(); ++l) {
     names.push_back(implementations_of(job_.model.layers[l], job_.facts[l]));
-    if (job_.algorithms == Algorithms::direct)
-      std::erase_if(names.back(), [](const std::string& own) { return !is_direct(own); });
+    std::erase_if(names.back(), [this](const std::string& name) {
+      return !is_allowed(name, job_.algorithms) || !is_allowed(name, job_.precision);
+    });
   }
   ChainChoice current;
   std::set<ChainChoice> warm;  // LibTorch keeps what it prepared for a layer's shapes

@@ -34,6 +34,7 @@ struct MeasuringJob {
   const Topology& topology;
   std::int64_t batch = 1;
   Algorithms algorithms = Algorithms::all;
+  Precision precision = Precision::fp32;
   double memory_bytes = 0;  ///< what measuring may take; 0: unknown
   double end_ns = 0;        ///< by steady_ns()
   /// Called from the measuring threads, one at a time, about ten times a second; may throw to end

@@ -112,9 +112,12 @@ class Profiler {
   int probes_needed(const std::optional<KeptProfile>& kept, const CoreRates& probed) const {
     if (!kept) return kinds_differ(topology_, probed) ? kProbesOfChange : 1;
     switch (compare_rates(kept->rates, probed).verdict) {
-      case Verdict::same: return 1;
-      case Verdict::uniform: return kProbesOfSpeed;
-      case Verdict::changed: return kProbesOfChange;
+      case Verdict::same:
+        return 1;
+      case Verdict::uniform:
+        return kProbesOfSpeed;
+      case Verdict::changed:
+        return kProbesOfChange;
     }
     return 1;
   }
@@ -129,6 +132,7 @@ class Profiler {
                            result.topology,
                            request_.batch,
                            request_.algorithms,
+                           request_.precision,
                            memory_budget_bytes(topology_),
                            begin_ns_ + budget_ns,
                            progress(budget_ns)};

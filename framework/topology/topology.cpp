@@ -8,6 +8,7 @@
 #include "framework/topology/assemble.hpp"
 #include "framework/topology/boards.hpp"
 #include "framework/topology/warnings.hpp"
+#include "kernels/matrix/precision.hpp"
 #include "kernels/opencl/device_list.hpp"
 #include "millrace/errors.hpp"
 
@@ -145,6 +146,8 @@ std::vector<int> device_cpus(const Topology& topology, const CoreKind& kind) {
   }
   return cpus;
 }
+
+bool computes_bf16() { return kernels::has_bf16_products(); }
 
 Topology discover_topology(const TopologyRequest& request) {
   if (request.xml_file && request.board) {

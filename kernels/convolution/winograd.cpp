@@ -15,17 +15,18 @@ constexpr Index kBlockTiles = 96;
 /// The block's tiles and products, all points: a share of a last-level cache.
 constexpr Index kBlockFloats = 2 << 20;
 
-/// Points across a tile of a gradient that is mostly 0: with 7 the error is up to 16 times a direct
-/// convolution's, which then sums few numbers.
-constexpr Index kSparsePoints = 6, kMostPoints = 7;
+/// Points across a tile; with products of bfloat16, and of a gradient that is mostly 0: with 7 the
+/// error is up to 17 times a direct convolution's, which then rounds little, or sums few numbers.
+constexpr Index kMostPoints = 7, kExactPoints = 6;
 
 /// The tile of the least multiplications with at most `most_points` across; none where a direct
 /// convolution has the least.
-std::optional<Winograd::Tile> best_tile(Index height, Index width, Index taps, Index most_points) {
+std::optional<Winograd::Tile> best_tile(Index height, Index width, Index taps, Index most_points,
+                                        Precision precision) {
   std::optional<Winograd::Tile> best;
   Index least = height * width * taps * taps;
   for (const int out : {2, 3, 4, 5}) {
-    const WinogradParts* parts = winograd_parts(out, static_cast<int>(taps));
+    const WinogradParts* parts = winograd_parts(out, static_cast<int>(taps), precision);
     const Index across = out + taps - 1;
     if (parts == nullptr || across > most_points) continue;
     const Index products = ceil_div(height, out) * ceil_div(width, out) * across * across;
@@ -44,36 +45,42 @@ Index block_of(Index image_tiles, Index images, Index floats_per_tile, bool whol
   return image_tiles * std::clamp<Index>((wanted + image_tiles / 2) / image_tiles, 1, images);
 }
 
-/// db (+)= the column sums of point (1, 1) of z times `scale`: there the tile's polynomial was
-/// taken at 1, which sums it.
-void add_bias_gradient(const PointMatrices& z, Index points_across, Index tiles, float scale,
-                       bool add, float* db) {
+/// db (+)= the column sums of point (1, 1) of `rows` rows of z times `scale`: there the tile's
+/// polynomial was taken at 1, which sums it.
+void add_bias_gradient(const PointMatrices& z, Index points_across, Index rows, bool pairs,
+                       float scale, bool add, float* db) {
   for (Index k = 0; k < z.channels; ++k) {
     const float* column = z.at(points_across + 1, k / z.panel) + k % z.panel;
     double sum = 0;
-    for (Index t = 0; t < tiles; ++t) sum += column[t * z.panel];
+    for (Index row = 0; row < rows; ++row) {
+      const float unit = column[row * z.panel];
+      sum += pairs ? low_of_pair(unit) + high_of_pair(unit) : unit;
+    }
     db[k] = static_cast<float>(sum * scale) + (add ? db[k] : 0.0F);
   }
 }
 
 }  // namespace
 
-std::optional<Winograd> Winograd::make(const ConvolutionShape& s, bool sparse_gradient) {
+std::optional<Winograd> Winograd::make(const ConvolutionShape& s, bool sparse_gradient,
+                                       Precision precision) {
   const bool plain = s.groups == 1 && s.dilation_y == 1 && s.dilation_x == 1 &&
                      s.taps_y == s.taps_x && s.stride_y == s.stride_x && s.pad_y < s.taps_y &&
                      s.pad_x < s.taps_x && s.out_height() > 0 && s.out_width() > 0;
   if (!plain) return std::nullopt;
   const Index taps = ceil_div(s.taps_y, s.stride_y);
-  const auto tile = best_tile(s.out_height(), s.out_width(), taps, kMostPoints);
+  const Index most_points = precision == Precision::bf16 ? kExactPoints : kMostPoints;
+  const auto tile = best_tile(s.out_height(), s.out_width(), taps, most_points, precision);
   if (!tile) return std::nullopt;
-  const auto sparse = best_tile(s.out_height(), s.out_width(), taps, kSparsePoints);
+  const auto sparse = best_tile(s.out_height(), s.out_width(), taps, kExactPoints, precision);
   return Winograd(s, taps, *tile, sparse_gradient && sparse ? *sparse : *tile);
 }
 
 Winograd::Winograd(const ConvolutionShape& shape, Index taps, Tile tile, Tile gradient_tile)
     : shape_(shape), taps_(taps), tile_(tile), gradient_tile_(gradient_tile) {}
 
-Winograd::Pass Winograd::pass(bool input_gradient) const {
+Winograd::Pass Winograd::pass(Kind kind) const {
+  const bool input_gradient = kind == Kind::input_gradient;
   const ConvolutionShape& s = shape_;
   TileGrid y{.height = s.out_height(), .width = s.out_width(), .channels = s.filters};
   TileGrid x{.height = s.height,
@@ -101,14 +108,23 @@ Winograd::Pass Winograd::pass(bool input_gradient) const {
   p.block =
       block_of(p.image_tiles, s.n, p.parts->points * (p.in.channels + p.out.channels), strided());
   p.filters = {s.filters, s.channels, s.taps_y, s.taps_x, s.stride_y, input_gradient};
-  p.u = {nullptr, p.in.channels, p.out.channels, p.parts->panel};
-  p.v = {nullptr, p.block, p.in.channels, p.parts->panel};
-  p.m = {nullptr, p.block, p.out.channels, p.parts->panel};
+  const Index panel = p.parts->panel, per_unit = p.parts->per_unit;
+  if (kind == Kind::weight_gradient) {  // products over tiles
+    const Index rows = ceil_div(p.block, per_unit);
+    p.u = {nullptr, p.in.channels, p.out.channels, panel};
+    p.v = {nullptr, rows, p.in.channels, panel};
+    p.m = {nullptr, rows, p.out.channels, panel};
+  } else {
+    const Index units = ceil_div(p.in.channels, per_unit);
+    p.u = {nullptr, units, p.out.channels, panel};
+    p.v = {nullptr, p.block, units, panel / per_unit};
+    p.m = {nullptr, p.block, p.out.channels, panel};
+  }
   return p;
 }
 
-Winograd::Pass Winograd::pass(bool input_gradient, float* workspace) const {
-  Pass p = pass(input_gradient);
+Winograd::Pass Winograd::pass(Kind kind, float* workspace) const {
+  Pass p = pass(kind);
   for (PointMatrices* matrices : {&p.u, &p.v, &p.m}) {
     matrices->data = workspace;
     workspace += floats_of(p, *matrices);
@@ -129,11 +145,12 @@ Index Winograd::floats_of(const Pass& p) const {
 }
 
 std::int64_t Winograd::workspace_floats() const {
-  return std::max(floats_of(pass(false)), floats_of(pass(true)));
+  return std::max({floats_of(pass(Kind::forward)), floats_of(pass(Kind::input_gradient)),
+                   floats_of(pass(Kind::weight_gradient))});
 }
 
 double Winograd::saving() const {
-  const Pass p = pass(false);
+  const Pass p = pass(Kind::forward);
   const Index taps = shape_.taps_y * shape_.taps_x;
   const Index direct = shape_.n * p.out.height * p.out.width * taps * shape_.channels;
   return static_cast<double>(direct) /
@@ -141,12 +158,13 @@ double Winograd::saving() const {
 }
 
 void Winograd::transform_filters(const Pass& p, const float* w) const {
-  share(p.u.rows, 8,
+  share(p.in.channels, 8,
         [&](Index begin, Index end) { p.parts->transform_filters(p.filters, w, begin, end, p.u); });
 }
 
 /// Tiles first … of the input, for a block.
-void Winograd::gather(const Pass& p, const ImageView& x, Index first, Index tiles) const {
+void Winograd::gather(const Pass& p, Gather gather_inputs, const ImageView& x, Index first,
+                      Index tiles) const {
   const float* image = x.data;
   if (strided()) {
     const DepthSize size{p.in.height, p.in.width};
@@ -162,7 +180,7 @@ void Winograd::gather(const Pass& p, const ImageView& x, Index first, Index tile
     first = 0;
   }
   share(tiles, 4, [&](Index begin, Index end) {
-    p.parts->gather_inputs(p.in, image, {first, begin, end}, p.v);
+    gather_inputs(p.in, image, {first, begin, end}, p.v);
   });
 }
 
@@ -173,13 +191,13 @@ void Winograd::multiply(const Pass& p, Index tiles) const {
 
 void Winograd::forward(const ImageView& x, const float* w, const float* bias, bool relu, float* y,
                        float* workspace) const {
-  const Pass p = pass(false, workspace);
+  const Pass p = pass(Kind::forward, workspace);
 #pragma omp parallel
   {
     transform_filters(p, w);
     for (Index first = 0; first < p.tiles; first += p.block) {
       const Index tiles = std::min(p.block, p.tiles - first);
-      gather(p, x, first, tiles);
+      gather(p, p.parts->gather_inputs, x, first, tiles);
       multiply(p, tiles);
       share(tiles, 4, [&](Index begin, Index end) {
         p.parts->scatter_outputs(p.out, p.m, {first, begin, end}, {bias, relu, nullptr}, y);
@@ -190,7 +208,7 @@ void Winograd::forward(const ImageView& x, const float* w, const float* bias, bo
 
 void Winograd::input_gradient(const float* dy, const float* w, const float* relu_output, float* dx,
                               float* workspace) const {
-  const Pass p = pass(true, workspace);
+  const Pass p = pass(Kind::input_gradient, workspace);
   const DepthSize size{p.out.height, p.out.width};
   const Index image = shape_.height * shape_.width * shape_.channels;
   const Index deep_image = size.rows * size.columns * p.out.channels;
@@ -223,13 +241,13 @@ void Winograd::input_gradient(const float* dy, const float* w, const float* relu
 
 void Winograd::weight_gradient(const ImageView& x, const float* dy, bool add, float* dw, float* db,
                                float* workspace) const {
-  const Pass p = pass(false, workspace);
+  const Pass p = pass(Kind::weight_gradient, workspace);
   const float to_sum = p.parts->gradient_sum_scale;
 #pragma omp parallel
   {
     for (Index first = 0; first < p.tiles; first += p.block) {
       const Index tiles = std::min(p.block, p.tiles - first);
-      gather(p, x, first, tiles);
+      gather(p, p.parts->gather_inputs_transposed, x, first, tiles);
       share(tiles, 4, [&](Index begin, Index end) {
         p.parts->gather_gradients(p.out, dy, {first, begin, end}, p.m);
       });
@@ -238,7 +256,8 @@ void Winograd::weight_gradient(const ImageView& x, const float* dy, bool add, fl
       });
       if (db != nullptr) {
 #pragma omp single
-        add_bias_gradient(p.m, tile_.out + taps_ - 1, tiles, to_sum, add || first > 0, db);
+        add_bias_gradient(p.m, tile_.out + taps_ - 1, ceil_div(tiles, p.parts->per_unit),
+                          p.parts->per_unit > 1, to_sum, add || first > 0, db);
       }
     }
     share(p.u.rows, 8, [&](Index begin, Index end) {

@@ -8,9 +8,11 @@
 // convolution becomes one with stride 1 and ceil(taps / stride) taps over stride^2 as many channels
 // (space to depth), so AlexNet's 11 x 11 with stride 4 has 3.9x fewer multiplications, too.
 //
-// Numerics: rms error against double at most 10x that of a direct convolution in float32, of a
-// gradient that is mostly 0 where make() is told of it (tests measure it). Traffic: the weights and
-// their transform once a pass, each image once; tiles stay in the caches, a block at a time.
+// Numerics: rms error against double at most 10x that of a direct convolution of the same
+// precision, of a gradient that is mostly 0 where make() is told of it (tests measure it). With
+// Precision::bf16 the products alone take bfloat16, the transforms are float32. Traffic: the
+// weights and their transform once a pass, each image once; tiles stay in the caches, a block at a
+// time.
 //
 // Highway, one source for AVX2, AVX-512 and NEON, chosen at run time; runs on the calling thread's
 // OpenMP team.
@@ -36,7 +38,8 @@ class Winograd {
   /// Empty where the algorithm does not apply: groups, dilation, taps that are not square, tiles
   /// for which there are no points. `sparse_gradient`: most of dy is 0, as behind max pooling; the
   /// input gradient then takes smaller tiles, to be as exact.
-  static std::optional<Winograd> make(const ConvolutionShape& shape, bool sparse_gradient = false);
+  static std::optional<Winograd> make(const ConvolutionShape& shape, bool sparse_gradient = false,
+                                      Precision precision = Precision::fp32);
 
   /// Floats of workspace (64-byte aligned) that each call takes.
   std::int64_t workspace_floats() const;
@@ -61,13 +64,16 @@ class Winograd {
                        float* workspace) const;
 
  private:
+  using Gather = decltype(WinogradParts::gather_inputs);
+  enum class Kind { forward, input_gradient, weight_gradient };
+
   /// What one pass takes, cut into blocks of tiles that stay in the caches.
   struct Pass {
     TileGrid in, out;
     const WinogradParts* parts = nullptr;
     std::int64_t image_tiles = 0, tiles = 0, block = 0;  ///< of an image, of all, of a block
     FilterLayout filters;
-    PointMatrices u;        ///< weights
+    PointMatrices u;        ///< weights, or their gradient
     PointMatrices v;        ///< tiles of `in`
     PointMatrices m;        ///< tiles of `out`
     float* deep = nullptr;  ///< the block's images where the convolution has a stride
@@ -75,11 +81,12 @@ class Winograd {
 
   Winograd(const ConvolutionShape& shape, std::int64_t taps, Tile tile, Tile gradient_tile);
   bool strided() const { return shape_.stride_y > 1; }
-  Pass pass(bool input_gradient) const;
-  Pass pass(bool input_gradient, float* workspace) const;
+  Pass pass(Kind kind) const;
+  Pass pass(Kind kind, float* workspace) const;
   std::int64_t floats_of(const Pass& pass) const;
   static std::int64_t floats_of(const Pass& pass, const PointMatrices& matrices);
-  void gather(const Pass& pass, const ImageView& x, std::int64_t first, std::int64_t tiles) const;
+  void gather(const Pass& pass, Gather gather_inputs, const ImageView& x, std::int64_t first,
+              std::int64_t tiles) const;
   void transform_filters(const Pass& pass, const float* w) const;
   void multiply(const Pass& pass, std::int64_t tiles) const;
 

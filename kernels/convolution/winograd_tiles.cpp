@@ -17,8 +17,8 @@ namespace {
 
 using Index = std::int64_t;
 
-/// Products are summed over this many channels or tiles at a time: a shorter chain of roundings is
-/// worth 1.6x in the error of F(5 x 5, 3 x 3).
+/// Products are summed over this many units of channels or tiles at a time: a shorter chain of
+/// roundings is worth 1.6x in the error of F(5 x 5, 3 x 3).
 constexpr Index kChunk = 48;
 
 /// sum_j kMatrix.at[row][j] * in[j], without the zeros.
@@ -125,7 +125,40 @@ struct PointStorer {
   }
 };
 
-template <auto kMatrix>
+/// As operands of products whose inner dimension is what lies along a row (channels), or the rows
+/// (tiles, channels): row `row` of matrices that begin at `first`, one vector of a panel.
+template <typename Products>
+struct AlongStorer {
+  float* first;
+  Index stride, lane;
+  int width;
+  HWY_INLINE AlongStorer(const PointMatrices& to, Index panel, Index half, Index row, int points)
+      : first(to.at(0, panel) + row * kPanel / Products::kPerUnit),
+        stride(to.point_stride()),
+        lane(half * kLanes),
+        width(points) {}
+  HWY_INLINE void operator()(Index i, Index j, Vector value) const {
+    Products::store_along(value, first + (i * width + j) * stride, lane);
+  }
+};
+
+template <typename Products>
+struct AcrossStorer {
+  float* first;
+  Index stride, row;
+  int width;
+  HWY_INLINE AcrossStorer(const PointMatrices& to, Index panel, Index half, Index at_row,
+                          int points)
+      : first(to.at(0, panel) + at_row / Products::kPerUnit * kPanel + half * kLanes),
+        stride(to.point_stride()),
+        row(at_row),
+        width(points) {}
+  HWY_INLINE void operator()(Index i, Index j, Vector value) const {
+    Products::store_across(value, row, first + (i * width + j) * stride);
+  }
+};
+
+template <auto kMatrix, typename Storer>
 void gather(const TileGrid& grid, const float* image, TileRange range, const PointMatrices& to) {
   for (Index t = range.begin; t < range.end; ++t) {
     TilePlace place = place_of(grid, range.first + t, kMatrix.columns);
@@ -134,8 +167,7 @@ void gather(const TileGrid& grid, const float* image, TileRange range, const Poi
         const Index channel = panel * kPanel + half * kLanes;
         sandwich<kMatrix>(
             PixelLoader{image + channel, place, grid.channels, grid.channels - channel},
-            PointStorer{to.at(0, panel) + t * kPanel + half * kLanes, to.point_stride(),
-                        kMatrix.rows});
+            Storer(to, panel, half, t, kMatrix.rows));
       }
   }
 }
@@ -209,7 +241,7 @@ class TapBuffer {
   WeightPlace columns_[kPanel];
 };
 
-template <auto kMatrix>
+template <auto kMatrix, typename Products>
 void transform_filters(const FilterLayout& layout, const float* w, Index begin, Index end,
                        const PointMatrices& u) {
   constexpr int kTaps = kMatrix.columns;
@@ -219,8 +251,7 @@ void transform_filters(const FilterLayout& layout, const float* w, Index begin, 
       taps.for_each(row, [w](float& tap, Index index) { tap = index < 0 ? 0 : w[index]; });
       for (Index half = 0; half < 2; ++half)
         sandwich<kMatrix>(PointLoader{&taps.at[0][half * kLanes], kPanel, kTaps},
-                          PointStorer{u.at(0, panel) + row * kPanel + half * kLanes,
-                                      u.point_stride(), kMatrix.rows});
+                          AcrossStorer<Products>(u, panel, half, row, kMatrix.rows));
     }
   }
 }
@@ -243,78 +274,94 @@ void collect_filters(const FilterLayout& layout, const PointMatrices& du, Index 
   }
 }
 
-/// Panels of A that are summed in one go.
-Index panels_at_once(Index panels) {
-  const Index chunks = (panels * kPanel + kChunk - 1) / kChunk;
+/// Panels of A, of so many units, that are summed in one go.
+Index panels_at_once(Index panels, Index units) {
+  const Index chunks = (panels * units + kChunk - 1) / kChunk;
   return (panels + chunks - 1) / chunks;
 }
 
+template <typename Products>
 void multiply(const PointMatrices& v, const PointMatrices& u, const PointMatrices& m, Index tiles,
               Index begin, Index end) {
-  const Index at_once = panels_at_once(v.panels());
+  constexpr Index kInner = kPanel / Products::kPerUnit;
+  const Index at_once = panels_at_once(v.panels(), kInner);
   for (Index item = begin; item < end; ++item) {
     const Index point = item / m.panels(), column = item % m.panels();
     for (Index panel = 0; panel < v.panels(); panel += at_once) {
       const Index panels = std::min(at_once, v.panels() - panel);
-      const Index inner = std::min(v.channels - panel * kPanel, panels * kPanel);
-      const float* b = u.at(point, column) + panel * kPanel * kPanel;
+      const Index inner = std::min(v.channels - panel * kInner, panels * kInner);
+      const float* b = u.at(point, column) + panel * kInner * kPanel;
       for_each_group(tiles, [&](Index t, int rows) HWY_ATTR {
-        const Operand a{v.at(point, panel) + t * kPanel, kPanel, 1, v.panel_stride()};
+        const Operand a{v.at(point, panel) + t * kInner, kInner, 1, v.panel_stride()};
         float* c = m.at(point, column) + t * kPanel;
-        const Index whole = inner / kPanel;
-        if (whole > 0) multiply_rows(rows, a, b, whole, kPanel, c, kPanel, panel > 0);
-        if (inner % kPanel > 0)
-          multiply_rows(rows, {a.a + whole * a.segment, a.row, a.step, 0},
-                        b + whole * kPanel * kPanel, 1, inner % kPanel, c, kPanel,
-                        panel > 0 || whole > 0);
+        const Index whole = inner / kInner;
+        if (whole > 0) multiply_rows<2, Products>(rows, a, b, whole, kInner, c, kPanel, panel > 0);
+        if (inner % kInner > 0)
+          multiply_rows<2, Products>(rows, {a.a + whole * a.segment, a.row, a.step, 0},
+                                     b + whole * kInner * kPanel, 1, inner % kInner, c, kPanel,
+                                     panel > 0 || whole > 0);
       });
     }
   }
 }
 
+template <typename Products>
 void multiply_transposed(const PointMatrices& v, const PointMatrices& z, const PointMatrices& du,
                          Index tiles, Index begin, Index end, bool add) {
+  const Index all = (tiles + Products::kPerUnit - 1) / Products::kPerUnit;
   for (Index item = begin; item < end; ++item) {
     const Index point = item / du.panels(), column = item % du.panels();
-    for (Index t = 0; t < tiles; t += kChunk) {
-      const Index inner = std::min(kChunk, tiles - t);
+    for (Index t = 0; t < all; t += kChunk) {
+      const Index inner = std::min(kChunk, all - t);
       const float* b = z.at(point, column) + t * kPanel;
       for (Index panel = 0; panel < v.panels(); ++panel) {
         const Index width = std::min<Index>(kPanel, v.channels - panel * kPanel);
         for_each_group(width, [&](Index from, int rows) HWY_ATTR {
           const Operand a{v.at(point, panel) + t * kPanel + from, 1, kPanel, 0};
-          multiply_rows(rows, a, b, 1, inner,
-                        du.at(point, column) + (panel * kPanel + from) * kPanel, kPanel,
-                        add || t > 0);
+          multiply_rows<2, Products>(rows, a, b, 1, inner,
+                                     du.at(point, column) + (panel * kPanel + from) * kPanel,
+                                     kPanel, add || t > 0);
         });
       }
     }
   }
 }
 
-template <int kOut, int kTaps>
+template <int kOut, int kTaps, typename Products>
 const WinogradParts* parts() {
   using Direct = ToomCook<kOut, kTaps>;
   using Transposed = ToomCook<kTaps, kOut>;  // dw: kTaps outputs of a filter of kOut taps, dy
   constexpr double kAtOne = Transposed::filter().at[1][0];  // of the point 1: all taps times this
   static const WinogradParts all = {kPanel,
+                                    Products::kPerUnit,
                                     Direct::kPoints * Direct::kPoints,
                                     static_cast<float>(1 / (kAtOne * kAtOne)),
-                                    gather<Direct::input()>,
-                                    gather<Transposed::filter()>,
+                                    gather<Direct::input(), AlongStorer<Products>>,
+                                    gather<Direct::input(), AcrossStorer<Products>>,
+                                    gather<Transposed::filter(), AcrossStorer<Products>>,
                                     scatter<Direct::output()>,
-                                    transform_filters<Direct::filter()>,
+                                    transform_filters<Direct::filter(), Products>,
                                     collect_filters<Transposed::output()>,
-                                    multiply,
-                                    multiply_transposed};
+                                    multiply<Products>,
+                                    multiply_transposed<Products>};
   return &all;
 }
 
-const WinogradParts* find_parts(int out, int taps) {
+template <typename Products>
+const WinogradParts* parts_of(int out, int taps) {
   if (taps == 3)
-    return out == 2 ? parts<2, 3>() : out == 4 ? parts<4, 3>() : out == 5 ? parts<5, 3>() : nullptr;
-  if (taps == 5) return out == 2 ? parts<2, 5>() : out == 3 ? parts<3, 5>() : nullptr;
+    return out == 2   ? parts<2, 3, Products>()
+           : out == 4 ? parts<4, 3, Products>()
+           : out == 5 ? parts<5, 3, Products>()
+                      : nullptr;
+  if (taps == 5)
+    return out == 2 ? parts<2, 5, Products>() : out == 3 ? parts<3, 5, Products>() : nullptr;
   return nullptr;
+}
+
+const WinogradParts* find_parts(int out, int taps, Precision precision) {
+  return precision == Precision::bf16 ? parts_of<PairProducts>(out, taps)
+                                      : parts_of<FloatProducts>(out, taps);
 }
 
 }  // namespace
@@ -325,8 +372,8 @@ HWY_AFTER_NAMESPACE();
 namespace millrace::kernels {
 HWY_EXPORT(find_parts);
 
-const WinogradParts* winograd_parts(int out, int taps) {
-  return HWY_DYNAMIC_DISPATCH(find_parts)(out, taps);
+const WinogradParts* winograd_parts(int out, int taps, Precision precision) {
+  return HWY_DYNAMIC_DISPATCH(find_parts)(out, taps, precision);
 }
 }  // namespace millrace::kernels
 #endif

@@ -3,12 +3,14 @@
 // the folder; winograd.cpp puts them together.
 //
 // A panel is kPanel neighbouring channels (two vectors, so its width is the instruction set's).
-// What is multiplied lies point by point in panels: [point][panel][row][kPanel].
+// What is multiplied lies point by point in panels: [point][panel][row][kPanel]; of Precision::bf16
+// in pairs along the inner dimension (kernels/matrix/products-inl.h), a unit of 32 bits each.
 
 #include <cstddef>
 #include <cstdint>
 
 #include "kernels/convolution/convolution.hpp"
+#include "kernels/matrix/precision.hpp"
 
 namespace millrace::kernels {
 
@@ -20,7 +22,7 @@ struct TileGrid {
   std::int64_t step = 1, origin_y = 0, origin_x = 0;
 };
 
-/// A matrix [rows, channels] for every point, in panels.
+/// A matrix [rows, channels] for every point, in panels; counted in units.
 struct PointMatrices {
   float* data = nullptr;
   std::int64_t rows = 0, channels = 0, panel = 1;
@@ -48,20 +50,24 @@ struct TileRange {
   std::int64_t first = 0, begin = 0, end = 0;
 };
 
-/// One algorithm F(m x m, taps x taps) for one instruction set.
+/// One algorithm F(m x m, taps x taps) for one instruction set and precision.
 struct WinogradParts {
   std::int64_t panel = 1;
+  std::int64_t per_unit = 1;     ///< elements of an inner dimension in a unit
   std::int64_t points = 1;       ///< (m + taps - 1)^2
   float gradient_sum_scale = 1;  ///< the sum of a tile of gather_gradients over its point (1, 1)
 
-  /// B^T d B of the input tiles.
+  /// B^T d B of the input tiles, for products over channels.
   void (*gather_inputs)(const TileGrid&, const float* image, TileRange, const PointMatrices& v);
-  /// G' dy G'^T of the output gradient's tiles, for the weight gradient.
+  /// The same for products over tiles; `begin` is even, here and below.
+  void (*gather_inputs_transposed)(const TileGrid&, const float* image, TileRange,
+                                   const PointMatrices& v);
+  /// G' dy G'^T of the output gradient's tiles, for products over tiles.
   void (*gather_gradients)(const TileGrid&, const float* image, TileRange, const PointMatrices& z);
   /// A^T m A, finished, to the output's tiles.
   void (*scatter_outputs)(const TileGrid&, const PointMatrices& m, TileRange, const Finish&,
                           float* image);
-  /// G g G^T of rows [begin, end) of u, all panels.
+  /// G g G^T of input channels [begin, end), all panels; `begin` is even.
   void (*transform_filters)(const FilterLayout&, const float* w, std::int64_t begin,
                             std::int64_t end, const PointMatrices& u);
   /// dw (+)= A'^T du A' of rows [begin, end) of du, all panels.
@@ -78,6 +84,6 @@ struct WinogradParts {
 
 /// F(out x out, taps x taps) for the best instruction set of this CPU; null where it does not
 /// exist.
-const WinogradParts* winograd_parts(int out, int taps);
+const WinogradParts* winograd_parts(int out, int taps, Precision precision);
 
 }  // namespace millrace::kernels

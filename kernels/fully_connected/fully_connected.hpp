@@ -8,7 +8,8 @@
 // All matrices are row-major with a stride, so a slice of columns is a matrix too: W stays as
 // LibTorch has it, [out, in]. Any n, in, out >= 1. Nothing outside the matrices is read or written.
 //
-// Numerics: float32 products, summed in float32 in blocks of the inner dimension; the error is that
+// Numerics: products of `precision` (at most kFewSamples samples: forward and input gradient are
+// float32), summed in float32 in blocks of the inner dimension; the error is that
 // of any such sum, at most about (inner dimension) x 2^-24 x sum |products|. An element's sum does
 // not depend on the threads, on the slice it is computed in, or on the other samples (forward and
 // input gradient of at most kFewSamples samples: on their being few).
@@ -21,6 +22,8 @@
 #include <cstdint>
 #include <span>
 #include <utility>
+
+#include "kernels/matrix/precision.hpp"
 
 namespace millrace::kernels {
 
@@ -46,12 +49,13 @@ inline constexpr std::int64_t kFewSamples = 4;
 std::int64_t fully_connected_workspace(const FullyConnectedSize& size);
 
 /// x [n, in], w [out, in], y [n, out]; `bias` [out] or null.
-void fully_connected_forward(const FullyConnectedSize& size, ConstMatrix x, ConstMatrix w,
-                             const float* bias, bool relu, Matrix y, float* workspace);
+void fully_connected_forward(const FullyConnectedSize& size, Precision precision, ConstMatrix x,
+                             ConstMatrix w, const float* bias, bool relu, Matrix y,
+                             float* workspace);
 
 /// dy [n, out], w [out, in], dx [n, in].
-void fully_connected_input_gradient(const FullyConnectedSize& size, ConstMatrix dy, ConstMatrix w,
-                                    Matrix dx, float* workspace);
+void fully_connected_input_gradient(const FullyConnectedSize& size, Precision precision,
+                                    ConstMatrix dy, ConstMatrix w, Matrix dx, float* workspace);
 
 /// The weight gradient, one tile at a time, so that its user consumes each while it is in cache and
 /// it never exists as a whole. Samples may come in several parts; a tile sums over all of them, in
@@ -72,7 +76,7 @@ class WeightGradient {
   static std::int64_t workspace(const FullyConnectedSize& size);
 
   /// `workspace` is used as long as this.
-  WeightGradient(const FullyConnectedSize& size, float* workspace);
+  WeightGradient(const FullyConnectedSize& size, Precision precision, float* workspace);
 
   /// Copies samples first … first + n - 1: x [n, in], dy [n, out]. Distinct parts may be added at
   /// the same time. REQUIRES every sample to be added before the first tile.
@@ -108,9 +112,10 @@ class WeightGradient {
             float* values) const;
 
   FullyConnectedSize size_;
+  Precision precision_;
   std::int64_t tile_rows_;  ///< what the machine's registers hold
-  float* x_;                ///< [in / panel][n][panel]
-  float* dy_;               ///< [out / kBlockRows][n][kBlockRows]
+  float* x_;                ///< [in / panel][n][panel], or pairs [in / panel][n / 2][panel]
+  float* dy_;               ///< [out / kBlockRows][n][kBlockRows], or pairs
 };
 
 /// The formulas as written above, summed in double; dw [out, in].

@@ -20,7 +20,7 @@ namespace millrace::kernels::HWY_NAMESPACE {
 
 /// Rows o … o + count - 1, columns i … i + width - 1 of w into panels [width / kPanel][count]
 /// [kPanel]; columns beyond are zero.
-void copy_panels(ConstMatrix w, std::int64_t o, std::int64_t count, std::int64_t i,
+void copy_floats(ConstMatrix w, std::int64_t o, std::int64_t count, std::int64_t i,
                  std::int64_t width, float* panels) {
   const Floats d;
   for (std::int64_t r = 0; r < count; ++r) {
@@ -33,6 +33,22 @@ void copy_panels(ConstMatrix w, std::int64_t o, std::int64_t count, std::int64_t
       } else {
         for (std::int64_t j = 0; j < kPanel; ++j) to[j] = c + j < width ? row[c + j] : 0.0F;
       }
+    }
+  }
+}
+
+/// The same in pairs of rows, [width / kPanel][count / 2][kPanel].
+void copy_pairs(ConstMatrix w, std::int64_t o, std::int64_t count, std::int64_t i,
+                std::int64_t width, float* panels) {
+  const Floats d;
+  const std::int64_t units = ceil_div(count, 2);
+  for (std::int64_t r = 0; r < units; ++r) {
+    const float* low = w.data + (o + 2 * r) * w.stride + i;
+    const bool both = 2 * r + 1 < count;
+    for (std::int64_t c = 0; c < round_up(width, kPanel); c += kLanes) {
+      const Vector high = both ? load_lanes(low + w.stride + c, width - c) : hn::Zero(d);
+      hn::StoreU(PairProducts::pack(load_lanes(low + c, width - c), high), d,
+                 panels + c / kPanel * kPanel * units + r * kPanel + c % kPanel);
     }
   }
 }
@@ -57,7 +73,8 @@ class Ahead {
   std::int64_t stride_, left_, each_;
 };
 
-/// dx[s, i …] (+)= dy . panel for one panel, `width` columns of which exist.
+/// dx[s, i …] (+)= dy . panel for one panel of `count` units, `width` columns of which exist.
+template <typename Products>
 void multiply_panel(std::int64_t n, const Operand& dy, const float* panel, std::int64_t count,
                     Matrix dx, std::int64_t i, std::int64_t width, bool add, Ahead& ahead) {
   HWY_ALIGN float edge[kTileRows * kPanel];
@@ -67,10 +84,10 @@ void multiply_panel(std::int64_t n, const Operand& dy, const float* panel, std::
     ahead.step();
     float* to = dx.data + s * dx.stride + i;
     if (width >= kPanel) {
-      multiply_rows(rows, a, panel, 1, count, to, dx.stride, add);
+      multiply_rows<2, Products>(rows, a, panel, 1, count, to, dx.stride, add);
       continue;
     }
-    multiply_rows(rows, a, panel, 1, count, edge, kPanel, false);
+    multiply_rows<2, Products>(rows, a, panel, 1, count, edge, kPanel, false);
     for (int r = 0; r < rows; ++r)
       for (std::int64_t c = 0; c < width; ++c)
         to[r * dx.stride + c] = edge[r * kPanel + c] + (add ? to[r * dx.stride + c] : 0.0F);
@@ -78,23 +95,32 @@ void multiply_panel(std::int64_t n, const Operand& dy, const float* panel, std::
 }
 
 /// Columns begin … end - 1 of dx; `dy` is packed as pack_gradient does.
-void input_gradient_columns(const FullyConnectedSize& size, const float* dy, ConstMatrix w,
-                            Matrix dx, std::int64_t begin, std::int64_t end) {
+template <typename Products>
+void multiply_columns(const FullyConnectedSize& size, const float* dy, ConstMatrix w, Matrix dx,
+                      std::int64_t begin, std::int64_t end) {
   HWY_ALIGN float panels[kGradientOutputs * kGradientColumns];
   for (std::int64_t o = 0; o < size.out; o += kGradientOutputs) {
     const std::int64_t count = std::min(kGradientOutputs, size.out - o);
-    const Operand a{dy + o * size.n, count, 1, 0};
+    const std::int64_t units = ceil_div(count, Products::kPerUnit);
+    const Operand a{dy + o / Products::kPerUnit * size.n, units, 1, 0};
     for (std::int64_t i = begin; i < end; i += kGradientColumns) {
       const std::int64_t width = std::min(kGradientColumns, end - i);
-      copy_panels(w, o, count, i, width, panels);
+      (Products::kPerUnit == 2 ? copy_pairs : copy_floats)(w, o, count, i, width, panels);
       const bool last = i + kGradientColumns >= end;
       Ahead ahead(w, last ? o + kGradientOutputs : o, last ? begin : i + kGradientColumns,
                   last ? std::min(kGradientOutputs, size.out - o - kGradientOutputs) : count,
                   kGradientColumns / kPanel * ceil_div(size.n, kTileRows));
       for (std::int64_t c = 0; c < width; c += kPanel)
-        multiply_panel(size.n, a, panels + c * count, count, dx, i + c, width - c, o > 0, ahead);
+        multiply_panel<Products>(size.n, a, panels + c * units, units, dx, i + c, width - c, o > 0,
+                                 ahead);
     }
   }
+}
+
+void input_gradient_columns(const FullyConnectedSize& size, Precision precision, const float* dy,
+                            ConstMatrix w, Matrix dx, std::int64_t begin, std::int64_t end) {
+  (precision == Precision::bf16 ? multiply_columns<PairProducts>
+                                : multiply_columns<FloatProducts>)(size, dy, w, dx, begin, end);
 }
 
 void input_gradient_few(const FullyConnectedSize& size, ConstMatrix dy, ConstMatrix w, Matrix dx,
@@ -118,24 +144,36 @@ namespace {
 
 constexpr std::int64_t kLeastColumns = 64;  // that a thread takes
 
-/// Blocks [out / kGradientOutputs][n][kGradientOutputs], the last one narrower.
-void pack_gradient(const FullyConnectedSize& size, ConstMatrix dy, float* packed) {
+/// `count` floats as pairs.
+void pair_row(const float* row, std::int64_t count, float* pairs) {
+  for (std::int64_t i = 0; i + 1 < count; i += 2) pairs[i / 2] = pair_of(row[i], row[i + 1]);
+  if (count % 2 != 0) pairs[count / 2] = pair_of(row[count - 1], 0);
+}
+
+/// Blocks [out / kGradientOutputs][n][kGradientOutputs], the last one narrower; or of pairs.
+void pack_gradient(const FullyConnectedSize& size, Precision precision, ConstMatrix dy,
+                   float* packed) {
   const std::int64_t blocks = ceil_div(size.out, kGradientOutputs);
 #pragma omp parallel for schedule(static) if (blocks > 1)
   for (std::int64_t block = 0; block < blocks; ++block) {
     const std::int64_t o = block * kGradientOutputs,
                        count = std::min(kGradientOutputs, size.out - o);
-    for (std::int64_t s = 0; s < size.n; ++s)
-      std::copy_n(dy.data + s * dy.stride + o, count, packed + o * size.n + s * count);
+    for (std::int64_t s = 0; s < size.n; ++s) {
+      const float* row = dy.data + s * dy.stride + o;
+      if (precision == Precision::bf16)
+        pair_row(row, count, packed + o / 2 * size.n + s * ceil_div(count, 2));
+      else
+        std::copy_n(row, count, packed + o * size.n + s * count);
+    }
   }
 }
 
 }  // namespace
 
-void fully_connected_input_gradient(const FullyConnectedSize& size, ConstMatrix dy, ConstMatrix w,
-                                    Matrix dx, float* workspace) {
+void fully_connected_input_gradient(const FullyConnectedSize& size, Precision precision,
+                                    ConstMatrix dy, ConstMatrix w, Matrix dx, float* workspace) {
   const bool few = size.n <= kFewSamples;
-  if (!few) pack_gradient(size, dy, workspace);
+  if (!few) pack_gradient(size, precision, dy, workspace);
 #pragma omp parallel
   {
     const std::int64_t blocks = ceil_div(size.in, kLeastColumns);
@@ -145,7 +183,7 @@ void fully_connected_input_gradient(const FullyConnectedSize& size, ConstMatrix 
     if (begin < end && few) {
       HWY_DYNAMIC_DISPATCH(input_gradient_few)(size, dy, w, dx, begin, end);
     } else if (begin < end) {
-      HWY_DYNAMIC_DISPATCH(input_gradient_columns)(size, workspace, w, dx, begin, end);
+      HWY_DYNAMIC_DISPATCH(input_gradient_columns)(size, precision, workspace, w, dx, begin, end);
     }
   }
 }

@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <cstddef>
+#include <cstring>
 
 #include "kernels/fully_connected/blocks.hpp"
 #include "kernels/fully_connected/fully_connected.hpp"
@@ -30,19 +32,27 @@ HWY_INLINE void fetch(const WeightGradient::Tile& next, Near near, std::int64_t 
       hwy::Prefetch(matrix.data + (next.o + r) * matrix.stride + next.i + column);
 }
 
-/// kTileRows rows of values, `columns` wide, whatever rows exist, from samples dy [n][kBlockRows]
-/// and x [columns / kPanel][n][kPanel].
-void form_tile(std::int64_t n, const float* dy, const float* x, std::int64_t columns,
-               const WeightGradient::Tile& next, Near near, float* values) {
+/// kTileRows rows of values, `columns` wide, whatever rows exist, from n units of samples dy
+/// [n][kBlockRows] and x [columns / kPanel][n][kPanel].
+template <typename Products>
+void multiply_samples(std::int64_t n, const float* dy, const float* x, std::int64_t columns,
+                      const WeightGradient::Tile& next, Near near, float* values) {
   constexpr std::int64_t kSamples = 256;  // at a time: a panel's part stays in the L1 cache
   constexpr std::int64_t kStep = WeightGradient::kBlockRows, kRow = WeightGradient::kTileColumns;
   static_assert(kStep % kTileRows == 0 && kRow % kPanel == 0);
   for (std::int64_t s = 0; s < n; s += kSamples)
     for (std::int64_t c = 0; c < columns; c += kPanel) {
       if (s == 0) fetch(next, near, c);
-      multiply_tile<kTileRows>({dy + s * kStep, 1, kStep, 0}, x + c * n + s * kPanel, 1,
-                               std::min(kSamples, n - s), values + c, kRow, s > 0);
+      multiply_tile<kTileRows, 2, Products>({dy + s * kStep, 1, kStep, 0}, x + c * n + s * kPanel,
+                                            1, std::min(kSamples, n - s), values + c, kRow, s > 0);
     }
+}
+
+void form_tile(Precision precision, std::int64_t n, const float* dy, const float* x,
+               std::int64_t columns, const WeightGradient::Tile& next, Near near, float* values) {
+  (precision == Precision::bf16
+       ? multiply_samples<PairProducts>
+       : multiply_samples<FloatProducts>)(n, dy, x, columns, next, near, values);
 }
 
 }  // namespace millrace::kernels::HWY_NAMESPACE
@@ -57,18 +67,38 @@ HWY_EXPORT(form_tile);
 
 namespace {
 
-/// Rows [count, columns] become rows first … of blocks [columns / width][n][width]; columns beyond
-/// are zero.
-void pack_rows(ConstMatrix rows, std::int64_t columns, std::int64_t first, std::int64_t count,
-               std::int64_t n, std::int64_t width, float* blocks) {
+/// A row of a block; columns beyond `size` are zero.
+void pack_floats(const float* row, std::int64_t size, std::int64_t width, float* to) {
+  std::copy_n(row, size, to);
+  std::fill(to + size, to + width, 0.0F);
+}
+
+/// The same into one half of each pair: parts that are added at the same time may share a pair.
+void pack_halves(const float* row, std::int64_t size, std::int64_t width, bool high, float* pairs) {
+  auto* const bytes = reinterpret_cast<std::byte*>(pairs) + (high ? 2 : 0);
+  for (std::int64_t i = 0; i < width; ++i) {
+    const std::uint16_t half = i < size ? to_bf16(row[i]) : 0;
+    std::memcpy(bytes + 4 * i, &half, sizeof half);
+  }
+}
+
+/// Rows [count, columns] become rows first … of blocks [columns / width][n][width], or of as many
+/// units [columns / width][n / 2][width]; columns beyond are zero.
+void pack_rows(Precision precision, ConstMatrix rows, std::int64_t columns, std::int64_t first,
+               std::int64_t count, std::int64_t n, std::int64_t width, float* blocks) {
   const std::int64_t number = ceil_div(columns, width);
 #pragma omp parallel for schedule(static) if (number * count > 1024)
   for (std::int64_t b = 0; b < number; ++b) {
     const std::int64_t size = std::min(width, columns - b * width);
-    for (std::int64_t s = 0; s < count; ++s) {
-      float* to = blocks + (b * n + first + s) * width;
-      std::copy_n(rows.data + s * rows.stride + b * width, size, to);
-      std::fill(to + size, to + width, 0.0F);
+    for (std::int64_t s = first; s < first + count; ++s) {
+      const float* row = rows.data + (s - first) * rows.stride + b * width;
+      if (precision == Precision::fp32) {
+        pack_floats(row, size, width, blocks + (b * n + s) * width);
+        continue;
+      }
+      float* const pairs = blocks + (b * ceil_div(n, 2) + s / 2) * width;
+      pack_halves(row, size, width, s % 2 != 0, pairs);
+      if (s + 1 == n && n % 2 != 0) pack_halves(row, 0, width, true, pairs);
     }
   }
 }
@@ -79,15 +109,17 @@ std::int64_t WeightGradient::workspace(const FullyConnectedSize& size) {
   return size.n * (round_up(size.in, kWidestPanel) + round_up(size.out, kBlockRows));
 }
 
-WeightGradient::WeightGradient(const FullyConnectedSize& size, float* workspace)
+WeightGradient::WeightGradient(const FullyConnectedSize& size, Precision precision,
+                               float* workspace)
     : size_(size),
+      precision_(precision),
       tile_rows_(HWY_DYNAMIC_DISPATCH(gradient_rows)()),
       x_(workspace),
       dy_(workspace + size.n * round_up(size.in, kWidestPanel)) {}
 
 void WeightGradient::add(std::int64_t first, std::int64_t n, ConstMatrix x, ConstMatrix dy) {
-  pack_rows(x, size_.in, first, n, size_.n, HWY_DYNAMIC_DISPATCH(gradient_panel)(), x_);
-  pack_rows(dy, size_.out, first, n, size_.n, kBlockRows, dy_);
+  pack_rows(precision_, x, size_.in, first, n, size_.n, HWY_DYNAMIC_DISPATCH(gradient_panel)(), x_);
+  pack_rows(precision_, dy, size_.out, first, n, size_.n, kBlockRows, dy_);
 }
 
 std::int64_t WeightGradient::groups(std::int64_t block) const {
@@ -108,10 +140,10 @@ WeightGradient::Tile WeightGradient::tile_of(std::int64_t block, std::int64_t nu
 
 void WeightGradient::form(const Tile& tile, const Tile& next, std::span<const ConstMatrix> near,
                           float* values) const {
-  const std::int64_t block = tile.o / kBlockRows;
-  const float* dy = dy_ + block * kBlockRows * size_.n + tile.o % kBlockRows;
+  const std::int64_t n = precision_ == Precision::bf16 ? ceil_div(size_.n, 2) : size_.n;
+  const float* dy = dy_ + tile.o / kBlockRows * kBlockRows * n + tile.o % kBlockRows;
   HWY_DYNAMIC_DISPATCH(form_tile)
-  (size_.n, dy, x_ + tile.i * size_.n, tile.columns, next, near, values);
+  (precision_, n, dy, x_ + tile.i * n, tile.columns, next, near, values);
 }
 
 }  // namespace millrace::kernels

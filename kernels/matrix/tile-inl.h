@@ -9,6 +9,7 @@
 
 #include "hwy/highway.h"
 #include "kernels/matrix/lanes-inl.h"
+#include "kernels/matrix/products-inl.h"
 
 #if defined(MILLRACE_KERNELS_MATRIX_TILE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef MILLRACE_KERNELS_MATRIX_TILE_INL_H_
@@ -36,8 +37,9 @@ struct Operand {
 };
 
 /// c[r * c_row + lane] (+)= sum over segments and j of A(r, s, j) * b[(s * inner + j) * width +
-/// lane] for kRows rows and width = kVectors * kLanes lanes. `add`: to what c holds.
-template <int kRows, int kVectors = 2>
+/// lane] for kRows rows and width = kVectors * kLanes lanes. `add`: to what c holds. Products says
+/// what an element of A and b is: indices count its units.
+template <int kRows, int kVectors = 2, typename Products = FloatProducts>
 HWY_INLINE void multiply_tile(const Operand& o, const float* HWY_RESTRICT b,
                               std::ptrdiff_t segments, std::ptrdiff_t inner, float* HWY_RESTRICT c,
                               std::ptrdiff_t c_row, bool add) {
@@ -54,7 +56,7 @@ HWY_INLINE void multiply_tile(const Operand& o, const float* HWY_RESTRICT b,
 #pragma GCC unroll 32
       for (int r = 0; r < kRows; ++r) {
         const Vector value = hn::Set(d, a[r * o.row]);
-        for (int v = 0; v < kVectors; ++v) sum[r][v] = hn::MulAdd(value, row[v], sum[r][v]);
+        for (int v = 0; v < kVectors; ++v) sum[r][v] = Products::add(value, row[v], sum[r][v]);
       }
     }
   }
@@ -66,24 +68,24 @@ HWY_INLINE void multiply_tile(const Operand& o, const float* HWY_RESTRICT b,
     }
 }
 
-template <int kRows, int kVectors>
+template <int kRows, int kVectors, typename Products>
 HWY_NOINLINE void multiply_some(const Operand& o, const float* b, std::ptrdiff_t segments,
                                 std::ptrdiff_t inner, float* c, std::ptrdiff_t c_row, bool add) {
-  multiply_tile<kRows, kVectors>(o, b, segments, inner, c, c_row, add);
+  multiply_tile<kRows, kVectors, Products>(o, b, segments, inner, c, c_row, add);
 }
 
 /// By number of rows, from 1 on.
-template <int kVectors, std::size_t... kIndex>
+template <int kVectors, typename Products, std::size_t... kIndex>
 constexpr auto tiles_by_rows(std::index_sequence<kIndex...>) {
-  return std::array{&multiply_some<static_cast<int>(kIndex) + 1, kVectors>...};
+  return std::array{&multiply_some<static_cast<int>(kIndex) + 1, kVectors, Products>...};
 }
 
 /// The same for 1 <= rows <= kRowsOf<kVectors>.
-template <int kVectors = 2>
+template <int kVectors = 2, typename Products = FloatProducts>
 HWY_INLINE void multiply_rows(int rows, const Operand& o, const float* b, std::ptrdiff_t segments,
                               std::ptrdiff_t inner, float* c, std::ptrdiff_t c_row, bool add) {
   static constexpr auto kTiles =
-      tiles_by_rows<kVectors>(std::make_index_sequence<kRowsOf<kVectors>>());
+      tiles_by_rows<kVectors, Products>(std::make_index_sequence<kRowsOf<kVectors>>());
   kTiles[static_cast<std::size_t>(rows) - 1](o, b, segments, inner, c, c_row, add);
 }
 

@@ -99,7 +99,7 @@ INSTANTIATE_TEST_SUITE_P(
         Misuse{{"plan", "alexnet", "--batch"}, {"--batch"}},
         Misuse{{"plan", "alexnet", "--memory", "lots"}, {"\"lots\" is no size"}},
         Misuse{{"plan", "alexnet", "--gpu", "1"}, {"cores only"}},
-        Misuse{{"plan", "alexnet", "--precision", "bf16"}, {"fp32 only"}},
+        Misuse{{"plan", "alexnet", "--precision", "fp8"}, {"fp32, bf16 or auto"}},
         Misuse{{"plan", "alexnet", "--set", "plan.bach=3"}, {"did you mean 'plan.batch'?"}},
         Misuse{{"plan", "alexnet", "--set", "plan.batch"}, {"needs key=value"}},
         Misuse{{"plan", "alexnet", "--config", "/nowhere/a.toml"}, {"/nowhere/a.toml"}},

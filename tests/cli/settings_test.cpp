@@ -6,6 +6,7 @@
 #include <set>
 
 #include "millrace/errors.hpp"
+#include "millrace/topology.hpp"
 
 namespace millrace::cli {
 namespace {
@@ -115,9 +116,24 @@ INSTANTIATE_TEST_SUITE_P(
         BadValue{"machine.memory", "lots", "no size"},
         BadValue{"machine.memory", "0", "more than 0"}, BadValue{"machine.gpu", "2", "cores only"},
         BadValue{"machine.gpu", "some", "none, auto or a number"},
-        BadValue{"train.precision", "bf16", "fp32 only"},
-        BadValue{"train.precision", "fp8", "fp32 or auto"}, BadValue{"train.time", "soon", "soon"},
-        BadValue{"train.seed", "-1", "whole number"}));
+        BadValue{"train.precision", "fp8", "fp32, bf16 or auto"},
+        BadValue{"train.time", "soon", "soon"}, BadValue{"train.seed", "-1", "whole number"}));
+
+TEST(Settings, Bfloat16IsWhatTheCpuMultiplies) {
+  RunConfig config;
+  const Setting& precision = find_setting("train.precision", "a test");
+  precision.set(config, "auto");
+  EXPECT_EQ(config.precision, computes_bf16() ? Precision::bf16 : Precision::fp32);
+  precision.set(config, "fp32");
+  EXPECT_EQ(config.precision, Precision::fp32);
+  if (computes_bf16()) {
+    precision.set(config, "bf16");
+    EXPECT_EQ(config.precision, Precision::bf16);
+  } else {
+    EXPECT_THAT([&] { precision.set(config, "bf16"); },
+                ::testing::ThrowsMessage<ConfigError>(HasSubstr("does not multiply bfloat16")));
+  }
+}
 
 TEST(Settings, AnUnknownKeyNamesItsOriginAndTheClosest) {
   try {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
@@ -111,7 +112,8 @@ struct Case {
   Kernel kernel;
   Guarded<float> workspace;
 
-  explicit Case(const ConvolutionShape& s, Edge edge = Edge::end)
+  explicit Case(const ConvolutionShape& s, Edge edge = Edge::end,
+                const std::optional<Kernel>& made = std::nullopt)
       : shape(s),
         x(size_of(s.n, s.height, s.width, s.channels), edge),
         w(size_of(s.filters, s.channels / s.groups, s.taps_y, s.taps_x), edge),
@@ -121,7 +123,7 @@ struct Case {
         dx(x.size(), edge),
         dw(w.size(), edge),
         db(bias.size(), edge),
-        kernel(Kernel::make(s).value()),
+        kernel(made ? *made : Kernel::make(s).value()),
         workspace(static_cast<std::size_t>(kernel.workspace_floats()), Edge::begin) {
     fill(x, 1, true);
     fill(w, 2);

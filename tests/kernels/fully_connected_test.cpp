@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "tests/kernels/guarded.hpp"
+#include "tests/kernels/precisions.hpp"
 
 namespace millrace::kernels {
 namespace {
@@ -45,6 +46,10 @@ class GuardedMatrix {
   void for_each(const Body& body) {
     for (std::int64_t r = 0; r < rows_; ++r)
       for (std::int64_t c = 0; c < columns_; ++c) body(floats_.data()[r * stride_ + c]);
+  }
+
+  void round_to_bf16() {
+    for_each([](float& value) { value = low_of_pair(pair_of(value, 0)); });
   }
 
   operator ConstMatrix() const { return {floats_.data(), stride_}; }
@@ -92,6 +97,9 @@ struct Operands {
   void make_absolute() {
     for (GuardedMatrix* matrix : {&x, &w, &bias, &dy}) matrix->make_absolute();
   }
+  void round_to_bf16() {
+    for (GuardedMatrix* matrix : {&x, &w, &dy}) matrix->round_to_bf16();
+  }
 
   FullyConnectedSize size;
   GuardedMatrix x, w, bias, dy;
@@ -99,10 +107,11 @@ struct Operands {
 };
 
 /// All tiles of dW, from parts of the given numbers of samples.
-void form_weight_gradient(Operands& operands, const std::vector<std::int64_t>& parts, Matrix dw) {
+void form_weight_gradient(Operands& operands, Precision precision,
+                          const std::vector<std::int64_t>& parts, Matrix dw) {
   const FullyConnectedSize& size = operands.size;
   GuardedFloats workspace(WeightGradient::workspace(size), Edge::end);
-  WeightGradient gradient(size, workspace.data());
+  WeightGradient gradient(size, precision, workspace.data());
   std::int64_t first = 0;
   for (const std::int64_t n : parts) {
     const ConstMatrix x = operands.x, dy = operands.dy;
@@ -122,19 +131,23 @@ void form_weight_gradient(Operands& operands, const std::vector<std::int64_t>& p
 /// What the machine offers at best, or what every machine has.
 enum class Instructions { best, baseline };
 
-using Case = std::tuple<FullyConnectedSize, std::int64_t, Edge, Instructions>;
+using Case = std::tuple<FullyConnectedSize, std::int64_t, Edge, Instructions, Precision>;
 
 class FullyConnected : public ::testing::TestWithParam<Case> {
  protected:
   void SetUp() override {
     if (std::get<3>(GetParam()) == Instructions::baseline)
       hwy::SetSupportedTargetsForTest(HWY_STATIC_TARGET);
+    if (precision == Precision::fp32) return;
+    if (!computes(precision)) GTEST_SKIP() << "this CPU has AVX-512, but not AVX512-BF16";
+    operands.round_to_bf16();  // its products are then exact, as float32's are taken to be
   }
   void TearDown() override { hwy::SetSupportedTargetsForTest(0); }
 
   FullyConnectedSize size = std::get<0>(GetParam());
   std::int64_t gap = std::get<1>(GetParam());
   Edge guard = std::get<2>(GetParam());
+  Precision precision = std::get<4>(GetParam());
   Operands operands{size, gap, guard};
 
   GuardedMatrix matrix(std::int64_t rows, std::int64_t columns) const {
@@ -145,13 +158,13 @@ class FullyConnected : public ::testing::TestWithParam<Case> {
 TEST_P(FullyConnected, ForwardIsTheReference) {
   GuardedMatrix y = matrix(size.n, size.out), expected = matrix(size.n, size.out),
                 magnitudes = matrix(size.n, size.out);
-  fully_connected_forward(size, operands.x, operands.w, operands.bias_data(), false, y,
+  fully_connected_forward(size, precision, operands.x, operands.w, operands.bias_data(), false, y,
                           operands.workspace.data());
   fully_connected_forward_reference(size, operands.x, operands.w, operands.bias_data(), false,
                                     expected);
   GuardedMatrix positive = matrix(size.n, size.out);
-  fully_connected_forward(size, operands.x, operands.w, operands.bias_data(), true, positive,
-                          operands.workspace.data());
+  fully_connected_forward(size, precision, operands.x, operands.w, operands.bias_data(), true,
+                          positive, operands.workspace.data());
   operands.make_absolute();
   fully_connected_forward_reference(size, operands.x, operands.w, operands.bias_data(), false,
                                     magnitudes);
@@ -164,7 +177,8 @@ TEST_P(FullyConnected, ForwardIsTheReference) {
 TEST_P(FullyConnected, InputGradientIsTheReference) {
   GuardedMatrix dx = matrix(size.n, size.in), expected = matrix(size.n, size.in),
                 magnitudes = matrix(size.n, size.in);
-  fully_connected_input_gradient(size, operands.dy, operands.w, dx, operands.workspace.data());
+  fully_connected_input_gradient(size, precision, operands.dy, operands.w, dx,
+                                 operands.workspace.data());
   fully_connected_input_gradient_reference(size, operands.dy, operands.w, expected);
   operands.make_absolute();
   fully_connected_input_gradient_reference(size, operands.dy, operands.w, magnitudes);
@@ -175,7 +189,7 @@ TEST_P(FullyConnected, InputGradientIsTheReference) {
 TEST_P(FullyConnected, WeightGradientIsTheReference) {
   GuardedMatrix dw = matrix(size.out, size.in), expected = matrix(size.out, size.in),
                 magnitudes = matrix(size.out, size.in);
-  form_weight_gradient(operands, {size.n}, dw);
+  form_weight_gradient(operands, precision, {size.n}, dw);
   fully_connected_weight_gradient_reference(size, operands.x, operands.dy, expected);
   operands.make_absolute();
   fully_connected_weight_gradient_reference(size, operands.x, operands.dy, magnitudes);
@@ -185,8 +199,8 @@ TEST_P(FullyConnected, WeightGradientIsTheReference) {
 
 TEST_P(FullyConnected, PartsAndThreadsChangeNoBit) {
   GuardedMatrix whole = matrix(size.out, size.in), parts = matrix(size.out, size.in);
-  form_weight_gradient(operands, {size.n}, whole);
-  form_weight_gradient(operands, {size.n / 3, size.n - size.n / 3}, parts);
+  form_weight_gradient(operands, precision, {size.n}, whole);
+  form_weight_gradient(operands, precision, {size.n / 3, size.n - size.n / 3}, parts);
   whole.expect_same_bits(parts);
 
   GuardedMatrix y1 = matrix(size.n, size.out), y3 = matrix(size.n, size.out);
@@ -195,9 +209,10 @@ TEST_P(FullyConnected, PartsAndThreadsChangeNoBit) {
   for (const int team : {1, 3}) {
     omp_set_num_threads(team);
     float* workspace = operands.workspace.data();
-    fully_connected_forward(size, operands.x, operands.w, nullptr, false, team == 1 ? y1 : y3,
-                            workspace);
-    fully_connected_input_gradient(size, operands.dy, operands.w, team == 1 ? dx1 : dx3, workspace);
+    fully_connected_forward(size, precision, operands.x, operands.w, nullptr, false,
+                            team == 1 ? y1 : y3, workspace);
+    fully_connected_input_gradient(size, precision, operands.dy, operands.w, team == 1 ? dx1 : dx3,
+                                   workspace);
   }
   omp_set_num_threads(threads);
   y1.expect_same_bits(y3);
@@ -215,7 +230,8 @@ INSTANTIATE_TEST_SUITE_P(
                           FullyConnectedSize{64, 128, 96}, FullyConnectedSize{130, 40, 3},
                           FullyConnectedSize{261, 21, 10}),
         ::testing::Values(0, 3), ::testing::Values(Edge::begin, Edge::end),
-        ::testing::Values(Instructions::best, Instructions::baseline)));
+        ::testing::Values(Instructions::best, Instructions::baseline),
+        ::testing::Values(Precision::fp32, Precision::bf16)));
 
 }  // namespace
 }  // namespace millrace::kernels

@@ -100,7 +100,8 @@ ModelWork prepare_costs(const BenchSetup& setup, bool costs) {
   spec.command = command_of(
       setup, "bench_costs",
       {"--cores", format_cpu_list(setup.cpus), "--folder", costs ? setup.folder.string() : "none",
-       "--algorithms", setup.algorithms == Algorithms::direct ? "direct" : "all"});
+       "--algorithms", setup.algorithms == Algorithms::direct ? "direct" : "all", "--precision",
+       setup.precision == Precision::bf16 ? "bf16" : "fp32"});
   const auto json = measured(spec);
   ModelWork work{json.at("flops_per_image").get<double>(), {}};
   for (const auto& layer : json.at("layers")) {

@@ -19,6 +19,7 @@ struct BenchSetup {
   std::int64_t batch = 64;
   std::int64_t classes = 1000;
   Algorithms algorithms = Algorithms::all;
+  Precision precision = Precision::fp32;
   std::vector<int> cpus;  ///< those of --cores
   int first_cpu = 0;      ///< one of the fastest kind: "one core"
   int steps = 4, warmup = 1;

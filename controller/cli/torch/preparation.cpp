@@ -24,6 +24,7 @@ ProfileRequest profile_request(const RunConfig& config, bool reuse) {
   ProfileRequest request;
   request.batch = config.batch;
   request.algorithms = config.algorithms;
+  request.precision = config.precision.value_or(Precision::fp32);
   request.reuse = reuse;
   request.progress = ProfileBar();
   return request;

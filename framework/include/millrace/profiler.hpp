@@ -18,14 +18,22 @@ enum class Algorithms {
   direct,  ///< none whose products are fewer than the sum's (Winograd), whose rounding differs more
 };
 
-/// Whether Algorithms::direct allows the implementation of a layer.
-bool is_direct(const std::string& implementation);
+/// What the products of layers may be rounded to.
+enum class Precision {
+  fp32,
+  bf16,  ///< bfloat16 too, where that is faster; sums, weights and what is between layers: float32
+};
+
+/// Whether the implementation of a layer is allowed.
+bool is_allowed(const std::string& implementation, Algorithms algorithms);
+bool is_allowed(const std::string& implementation, Precision precision);
 
 struct ProfileRequest {
   std::int64_t batch = 64;     ///< the largest sample count that is measured
   double budget_seconds = 50;  ///< measuring ends within it; fewer repeats where it is short
   std::string cache_folder;    ///< kept profiles; empty: default_cache_folder()/profiles
   Algorithms algorithms = Algorithms::all;  ///< each has a kept profile of its own
+  Precision precision = Precision::fp32;    ///< so has this
   bool reuse = true;                        ///< false: measure anew even where a profile is kept
   /// From 0 to 1 (done), with the layer that is next; from a measuring thread, one call at a time.
   /// May be empty; what it throws ends the measuring.

@@ -123,6 +123,9 @@ struct TopologyRequest {
 /// Throws ConfigError where the file, the board or the XML is not usable, or no core is allowed.
 Topology discover_topology(const TopologyRequest& request);
 
+/// Whether this machine's CPUs multiply bfloat16 (AVX512-BF16).
+bool computes_bf16();
+
 /// Warnings for the environment traps (OPENBLAS_CORETYPE, OMP_PROC_BIND, OMP_PLACES,
 /// GOMP_CPU_AFFINITY, …), each with its remedy. Also part of discover_topology's warnings, where it
 /// is not another machine that was asked for.

@@ -64,6 +64,12 @@ at::Tensor in_layout_of(const std::string& implementation, const at::Tensor& x) 
   return x.contiguous(plain ? at::MemoryFormat::Contiguous : at::MemoryFormat::ChannelsLast);
 }
 
+/// Of an implementation's values to the module's, beside the largest: bfloat16 has 8 bits, of which
+/// Winograd's transforms take three.
+double tolerance_of(const std::string& implementation) {
+  return implementation.ends_with("-bf16") ? 0.06 : 1e-5;
+}
+
 /// Calls `check(sample, implementation)` for every one.
 template <typename Check>
 void for_each_op(std::vector<Sample> samples, const Check& check) {
@@ -81,13 +87,15 @@ TEST(LayerOp, equals_the_module_under_autograd) {
     const Answer expected = plain(s, x, dy);
     const auto op = make_layer_op(s.layer, s.facts, 0, implementation);
     Saved saved;
-    expect_close(op->forward(x.clone(), {}, true, &saved, false), expected.y, "y");
-    expect_close(input_gradient(*op, dy.clone(), saved), expected.dx, "dx");
+    expect_close(op->forward(x.clone(), {}, true, &saved, false), expected.y, "y",
+                 tolerance_of(implementation));
+    expect_close(input_gradient(*op, dy.clone(), saved), expected.dx, "dx",
+                 tolerance_of(implementation));
     EXPECT_TRUE(saved.empty());
     ASSERT_EQ(op->parameters().size(), expected.gradients.size());
     for (std::size_t i = 0; i < expected.gradients.size(); ++i)
       expect_close(gradient_of(op->parameters()[i]), expected.gradients[i],
-                   op->parameters()[i].name);
+                   op->parameters()[i].name, tolerance_of(implementation));
   });
 }
 
@@ -148,12 +156,14 @@ TEST(LayerOp, a_team_of_threads_computes_the_same) {
     set_team_width(3);
     const auto op = make_layer_op(s.layer, s.facts, 0, implementation);
     Saved saved;
-    expect_close(op->forward(x, {}, true, &saved, false), expected.y, "y");
-    expect_close(input_gradient(*op, dy.clone(), saved), expected.dx, "dx");
+    expect_close(op->forward(x, {}, true, &saved, false), expected.y, "y",
+                 tolerance_of(implementation));
+    expect_close(input_gradient(*op, dy.clone(), saved), expected.dx, "dx",
+                 tolerance_of(implementation));
     set_team_width(1);
     for (std::size_t i = 0; i < expected.gradients.size(); ++i)
       expect_close(gradient_of(op->parameters()[i]), expected.gradients[i],
-                   op->parameters()[i].name);
+                   op->parameters()[i].name, tolerance_of(implementation));
   });
 }
 
@@ -176,7 +186,7 @@ TEST(LayerOp, adds_gradients_until_they_are_cleared) {
     for (std::size_t i = 0; i < expected.gradients.size(); ++i) {
       EXPECT_TRUE(gradient_of(op->parameters()[i]).is_contiguous());
       expect_close(gradient_of(op->parameters()[i]), expected.gradients[i],
-                   op->parameters()[i].name);
+                   op->parameters()[i].name, tolerance_of(implementation));
     }
   });
 }

@@ -19,6 +19,7 @@ struct FakeChain {
   std::vector<std::map<std::string, double>> layer_ns;
   double conversion_ns = 0;
   double budget_ns = 1e9;
+  double pass_ns = 0;  ///< whatever the samples
   double short_pass_ns = 0;
   double now_ns = 0;
   int slow_after = 1000, count = 0;  ///< passes; the machine is slower from then on
@@ -34,7 +35,7 @@ struct FakeChain {
       const bool done = shared[l] && l + 1 < chain.size() && chain[l + 1] == "fast";
       const double ns = done ? 0 : layer_ns[l].at(chain[l]) + (converts ? conversion_ns : 0);
       times.forward_ns.push_back(static_cast<double>(samples) * ns);
-      times.backward_ns.push_back(0);
+      times.backward_ns.push_back(l == 0 ? pass_ns : 0);
     }
     if (++count > slow_after) times.forward_ns = scaled(times.forward_ns, 1.5);
     now_ns += times.total_ns();
@@ -107,14 +108,21 @@ TEST(ChooseImplementations, ShortPassesAreRepeatedAndNoneIsDropped) {
   EXPECT_GT(chain.deciding_passes({"slow", "slow"}), 5);
 }
 
-TEST(ChooseImplementations, AllowsWhatIsDirect) {
-  EXPECT_FALSE(is_direct("winograd"));
-  for (const char* name : {"libtorch", "direct", "millrace"}) EXPECT_TRUE(is_direct(name)) << name;
+TEST(ChooseImplementations, AllowsWhatIsAskedFor) {
+  for (const char* name : {"libtorch", "direct", "millrace", "millrace-bf16"})
+    EXPECT_TRUE(is_allowed(name, Algorithms::direct)) << name;
+  for (const char* name : {"winograd", "winograd-bf16"}) {
+    EXPECT_FALSE(is_allowed(name, Algorithms::direct)) << name;
+    EXPECT_TRUE(is_allowed(name, Algorithms::all)) << name;
+  }
+  EXPECT_FALSE(is_allowed("winograd-bf16", Precision::fp32));
+  EXPECT_TRUE(is_allowed("winograd-bf16", Precision::bf16));
+  EXPECT_TRUE(is_allowed("winograd", Precision::bf16));
 }
 
 TEST(ChooseImplementations, AMachineThatSlowsDownTreatsTheLaterChainsAlike) {
   FakeChain chain{{{{"plain", 100}, {"fast", 90}}, {{"plain", 100}, {"fast", 90}}}};
-  chain.slow_after = 6;  // three counts tried, one pass of each chain, one repeat
+  chain.slow_after = 9;  // three counts tried twice, one pass of each chain, one repeat
   EXPECT_THAT(chain.choose(kTwoLayers), ElementsAre("fast", "fast"));
 }
 
@@ -128,6 +136,15 @@ TEST(ChooseImplementations, ComparesAtTheLargestCountThatFitsIntoTheBudget) {
   hurried.choose({{"plain", "fast"}});
   EXPECT_EQ(hurried.passes.at({"fast"}).back(), 4);
   EXPECT_LE(hurried.now_ns, hurried.budget_ns);
+}
+
+TEST(ChooseImplementations, ForeseesThatAPassHasCostsWhateverTheSamples) {
+  FakeChain chain{{{{"plain", 10}, {"fast", 6}}}};
+  chain.pass_ns = 1000;
+  chain.budget_ns = 18'000;  // a pass of 16 samples takes 1160, not 16 times what one of 1 does
+  chain.choose({{"plain", "fast"}});
+  EXPECT_EQ(chain.passes.at({"fast"}).back(), 16);
+  EXPECT_LE(chain.now_ns, chain.budget_ns);
 }
 
 TEST(ChooseImplementations, UsesANameOnlyWhereTheLayerHasIt) {
