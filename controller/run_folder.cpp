@@ -20,8 +20,8 @@ constexpr const char* kTag = "out";
 constexpr std::size_t kProbeBytes = 4 << 20;
 
 /// Everything that a run writes, so that --force removes nothing else.
-constexpr const char* kFiles[] = {"config.toml",   "plan.json",  "costs.json",
-                                  "metrics.jsonl", "trace.json", "checkpoints"};
+constexpr const char* kFiles[] = {"config.toml", "plan.json",  "costs.json", "metrics.jsonl",
+                                  "status.json", "trace.json", "checkpoints"};
 
 void make_folder(const fs::path& path) {
   std::error_code error;
@@ -36,18 +36,31 @@ void make_folder(const fs::path& path) {
   }
 }
 
-/// flock on the folder itself: no file is left behind, and the system drops it with the process.
-std::shared_ptr<const int> lock_folder(const fs::path& path) {
+std::shared_ptr<const int> open_folder(const fs::path& path) {
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (descriptor < 0) {
     throw ConfigError(kTag, fmt::format("cannot open {}: {}: check the name and the permissions",
                                         path.string(), std::strerror(errno)));
   }
-  std::shared_ptr<const int> lock(new int(descriptor), [](const int* open) {
-    ::close(*open);
-    delete open;
-  });
-  if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
+  return {new int(descriptor), [](const int* open) {
+            ::close(*open);
+            delete open;
+          }};
+}
+
+/// is_taken() of another process holds the lock for a moment.
+bool take(int descriptor) {
+  for (int i = 0; i < 10; ++i) {
+    if (::flock(descriptor, LOCK_EX | LOCK_NB) == 0) return true;
+    ::usleep(10'000);
+  }
+  return false;
+}
+
+/// flock on the folder itself: no file is left behind, and the system drops it with the process.
+std::shared_ptr<const int> lock_folder(const fs::path& path) {
+  std::shared_ptr<const int> lock = open_folder(path);
+  if (!take(*lock)) {
     throw ConfigError(kTag, fmt::format("{} is in use by a training that runs: stop it first, or "
                                         "name another folder",
                                         path.string()));
@@ -101,6 +114,11 @@ RunFolder RunFolder::open(const fs::path& path) {
                                   path.string()));
   }
   return RunFolder(path);
+}
+
+bool RunFolder::is_taken(const fs::path& path) {
+  const std::shared_ptr<const int> folder = open_folder(path);
+  return ::flock(*folder, LOCK_SH | LOCK_NB) != 0;  // dropped when it is closed
 }
 
 void RunFolder::begin(const std::string& config_toml, const std::string& plan_json,

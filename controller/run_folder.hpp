@@ -1,6 +1,6 @@
 #pragma once
-// The output folder of one training: config.toml, plan.json, metrics.jsonl, trace.json,
-// checkpoints/.
+// The output folder of one training: config.toml, plan.json, metrics.jsonl, status.json,
+// trace.json, checkpoints/.
 
 #include <cstdint>
 #include <filesystem>
@@ -22,6 +22,9 @@ class RunFolder {
   /// Of an earlier run, to continue it. Throws ConfigError (tag "out") where there is none.
   static RunFolder open(const std::filesystem::path& path);
 
+  /// Whether a process holds `path`. Throws ConfigError (tag "out") where there is no such folder.
+  static bool is_taken(const std::filesystem::path& path);
+
   /// Removes what an earlier run left and writes the files that `resume` needs; `write_others`
   /// writes more of them into the folder. config.toml comes last: a folder that has it is complete.
   void begin(const std::string& config_toml, const std::string& plan_json,
@@ -33,6 +36,7 @@ class RunFolder {
   std::filesystem::path plan() const { return path_ / "plan.json"; }
   std::filesystem::path costs() const { return path_ / "costs.json"; }
   std::filesystem::path metrics() const { return path_ / "metrics.jsonl"; }
+  std::filesystem::path status() const { return path_ / "status.json"; }
   std::filesystem::path trace() const { return path_ / "trace.json"; }
   std::filesystem::path checkpoints() const { return path_ / "checkpoints"; }
 

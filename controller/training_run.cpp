@@ -1,6 +1,7 @@
 #include "controller/training_run.hpp"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <cmath>
@@ -9,6 +10,7 @@
 #include "controller/forecast.hpp"
 #include "controller/metrics.hpp"
 #include "controller/recent_steps.hpp"
+#include "controller/run_status.hpp"
 #include "controller/signals.hpp"
 #include "framework/base/file.hpp"
 #include "framework/execute/executor.hpp"
@@ -32,6 +34,11 @@ Calendar calendar_of(const TrainingSession& session, const TrainingSettings& set
                    settings.checkpoint_every_steps});
 }
 
+RunState state_of(TrainingOutcome outcome) {
+  if (outcome == TrainingOutcome::interrupted) return RunState::interrupted;
+  return outcome == TrainingOutcome::terminated ? RunState::terminated : RunState::finished;
+}
+
 std::int64_t state_bytes(TrainingSession& session) {
   std::int64_t bytes = 0;
   for (const SessionTensor& tensor : session.state()) bytes += tensor.view.bytes;
@@ -44,8 +51,8 @@ class TrainingRun {
               TrainingObserver& observer);
 
   TrainingResult run();
-  /// For people: what is left after a failure.
-  std::string way_back() const;
+  /// After an exception: what is left of the run, for status.json and, returned, for people.
+  std::string give_up();
 
  private:
   // What happened before this process.
@@ -62,6 +69,7 @@ class TrainingRun {
   void evaluate();
   void save();
   void write_metrics();
+  void write_status(RunState state);
   void write_trace() const;
   TrainingResult result() const;
   TrainingProgress progress() const;
@@ -83,6 +91,7 @@ class TrainingRun {
   CheckpointInfo restored_;
   std::int64_t begin_ns_;  // of this process's part of the run
   MetricsLog metrics_;
+  StatusFile status_;
   Forecast forecast_;
 
   RecentSteps recent_;
@@ -93,6 +102,7 @@ class TrainingRun {
   std::int64_t saving_ns_ = 0;        // in this process
   std::optional<Evaluation> evaluation_;
   std::deque<StepReport> traced_;
+  std::vector<StageStatus> stages_;
 };
 
 TrainingRun::TrainingRun(TrainingSession& session, const RunFolder& folder,
@@ -106,6 +116,7 @@ TrainingRun::TrainingRun(TrainingSession& session, const RunFolder& folder,
       restored_(restore()),
       begin_ns_(now_ns()),
       metrics_(folder.metrics(), restored_.step),
+      status_(folder.status()),
       forecast_(session, calendar_,
                 {static_cast<double>(state_bytes(session)) * folder.write_ns_per_byte(),
                  settings.confidence},
@@ -151,6 +162,8 @@ void TrainingRun::require_space() const {
 }
 
 TrainingResult TrainingRun::run() {
+  stages_ = stage_status(session_.plan(), {});
+  write_status(RunState::running);
   observer_.started(progress(), forecast_.first());
   if (step() > 0) {  // a run that was stopped at an epoch's end skipped its evaluation
     evaluate_if_due();
@@ -163,10 +176,13 @@ TrainingResult TrainingRun::run() {
     save_if_due();
   }
   finish();
-  return result();
+  const TrainingResult ended = result();
+  write_status(state_of(ended.outcome));
+  return ended;
 }
 
-std::string TrainingRun::way_back() const {
+std::string TrainingRun::give_up() {
+  write_status(RunState::failed);
   const auto steps = checkpoints_.steps();
   return steps.empty()
              ? fmt::format("stopped after step {}, before the first checkpoint", step())
@@ -187,6 +203,10 @@ void TrainingRun::train_step() {
   }
   recent_.add(report, wall_ns);
   forecast_.observe_step(report.samples, wall_ns);
+  if (recent_.count() == 1 || status_.is_due(now_ns())) {
+    stages_ = stage_status(session_.plan(), report);
+    write_status(RunState::running);
+  }
   if (settings_.trace_steps > 0) {
     traced_.push_back(std::move(report));
     if (traced_.size() > static_cast<std::size_t>(settings_.trace_steps)) traced_.pop_front();
@@ -259,6 +279,13 @@ void TrainingRun::write_metrics() {
   metrics_step_ = step();
 }
 
+void TrainingRun::write_status(RunState state) {
+  const auto accuracy = evaluation_ ? std::optional(evaluation_->accuracy) : std::nullopt;
+  status_.write({state, identity_of(::getpid()).value_or(ProcessIdentity{}), session_.plan().model,
+                 progress(), accuracy, stages_},
+                now_ns());
+}
+
 void TrainingRun::write_trace() const {
   if (traced_.empty()) return;
   write_file_atomically(folder_.trace(), to_chrome_trace({traced_.begin(), traced_.end()}),
@@ -312,7 +339,7 @@ TrainingResult run_training(TrainingSession& session, const RunFolder& folder,
   try {
     return run.run();
   } catch (...) {
-    log_warning(kTag, run.way_back());
+    log_warning(kTag, run.give_up());
     throw;
   }
 }

@@ -17,9 +17,9 @@ namespace millrace::cli {
 namespace {
 
 void add_verbs(CLI::App& program, Action& action) {
-  for (const auto add :
-       {add_topology, add_profile, add_plan, add_estimate, add_train, add_resume, add_eval,
-        add_predict, add_export, add_models, add_data, add_bench, add_completion}) {
+  for (const auto add : {add_topology, add_profile, add_plan, add_estimate, add_train, add_resume,
+                         add_status, add_stop, add_eval, add_predict, add_export, add_models,
+                         add_data, add_bench, add_completion}) {
     add(program, action);
   }
 }

@@ -11,6 +11,8 @@ void add_plan(CLI::App& program, Action& action);
 void add_estimate(CLI::App& program, Action& action);
 void add_train(CLI::App& program, Action& action);
 void add_resume(CLI::App& program, Action& action);
+void add_status(CLI::App& program, Action& action);
+void add_stop(CLI::App& program, Action& action);
 void add_eval(CLI::App& program, Action& action);
 void add_predict(CLI::App& program, Action& action);
 void add_export(CLI::App& program, Action& action);

@@ -64,6 +64,13 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view c
   file.commit();
 }
 
+void replace_file(const std::filesystem::path& path, std::string_view content,
+                  const std::string& tag) {
+  AtomicFile file(path, tag);
+  file.write(content.data(), content.size());
+  file.replace();
+}
+
 AtomicFile::AtomicFile(std::filesystem::path path, std::string tag)
     : path_(target_of(path)), tag_(std::move(tag)) {
   if (is_special(path_)) {
@@ -92,11 +99,15 @@ void AtomicFile::write(const void* data, std::size_t bytes) {
   }
 }
 
-void AtomicFile::commit() {
-  if (::fsync(descriptor_) != 0) fail("cannot flush");
+void AtomicFile::replace() {
   if (::close(std::exchange(descriptor_, -1)) != 0) fail("cannot close");
   if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail("cannot rename to its name");
   renamed_ = true;
+}
+
+void AtomicFile::commit() {
+  if (::fsync(descriptor_) != 0) fail("cannot flush");
+  replace();
   const std::filesystem::path folder = path_.has_parent_path() ? path_.parent_path() : ".";
   const int directory = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (directory < 0) fail("cannot open the folder of");

@@ -15,6 +15,11 @@ std::string read_file(const std::filesystem::path& path, const std::string& tag)
 void write_file_atomically(const std::filesystem::path& path, std::string_view content,
                            const std::string& tag);
 
+/// The same without waiting for the disk: readers see the old file or the new one, a machine that
+/// loses its power may have neither.
+void replace_file(const std::filesystem::path& path, std::string_view content,
+                  const std::string& tag);
+
 /// A file that appears under its name only when commit() has run; else it is removed.
 class AtomicFile {
  public:
@@ -27,6 +32,8 @@ class AtomicFile {
   void write(const void* data, std::size_t bytes);
   /// fsync, rename, fsync of the folder.
   void commit();
+  /// rename alone.
+  void replace();
 
  private:
   [[noreturn]] void fail(const std::string& what) const;

@@ -77,6 +77,18 @@ void report_kinds(const Topology& before, const Topology& formed) {
       fmt::format("cores of one kind run at different speeds, kinds are formed again: {}", text));
 }
 
+/// Who asks for bfloat16 is told where it does not pay.
+void report_bf16(const Profile& profile) {
+  int layers = 0;
+  for (const LayerCosts& layer : profile.layers)
+    for (const auto& [kind, name] : layer.implementation)
+      if (!is_allowed(name, Precision::fp32)) ++layers;
+  log_info("profile", layers == 0
+                          ? std::string("no layer is faster with products of bfloat16 on this "
+                                        "machine: all compute in float32")
+                          : fmt::format("{} layers are faster with products of bfloat16", layers));
+}
+
 class Profiler {
  public:
   Profiler(const Model& model, const Topology& topology, const ProfileRequest& request,
@@ -191,7 +203,9 @@ MeasuredProfile profile_model(const Model& model, const Topology& topology,
   check_request(request);
   limit_blas_threads(1);
   install_caching_allocator();
-  return Profiler(model, topology, request, probe).run();
+  MeasuredProfile measured = Profiler(model, topology, request, probe).run();
+  if (request.precision == Precision::bf16) report_bf16(measured.profile);
+  return measured;
 }
 
 }  // namespace millrace

@@ -58,12 +58,32 @@ TEST_F(Interruption, ByCtrlCSavesAndResumeGivesTheSameBits) {
   expect_equal_after_resume(out);
 }
 
+TEST_F(Interruption, ByStopSavesAndResumeGivesTheSameBits) {
+  const std::string out = folder_ / "asked";
+  Program program(again(out), environment());
+  ASSERT_TRUE(program.wait_for("checkpoint")) << program.finish().err;
+  const auto status = nlohmann::json::parse(run({"status", out, "--json"}).out);
+  EXPECT_EQ(status.at("state"), "running");
+  EXPECT_GT(status.at("step"), 0);
+  EXPECT_GT(status.at("images_per_second"), 0);
+  EXPECT_GE(status.at("remaining").at("latest_ns"), status.at("remaining").at("expected_ns"));
+  EXPECT_GT(status.at("stages").at(0).at("busy_percent"), 0);
+  const ProgramResult asked = run({"stop", out, "--json"});
+  EXPECT_EQ(asked.exit_code, 0) << asked.err;
+  EXPECT_EQ(nlohmann::json::parse(asked.out).at("state"), "terminated");
+  EXPECT_EQ(nlohmann::json::parse(program.finish().out).at("outcome"), "terminated");
+  EXPECT_THAT(run({"stop", out}).out, HasSubstr("terminated after"));
+  expect_equal_after_resume(out);
+  EXPECT_THAT(run({"status", out}).out, HasSubstr("finished"));
+}
+
 TEST_F(Interruption, ByKillLosesNoCheckpoint) {
   const std::string out = folder_ / "killed";
   Program program(again(out), environment());
   ASSERT_TRUE(program.wait_for("checkpoint")) << program.finish().err;
   program.send(SIGKILL);
   EXPECT_EQ(program.finish().signal, SIGKILL);
+  EXPECT_THAT(run({"status", out}).out, HasSubstr("killed"));
   expect_equal_after_resume(out);
 }
 

@@ -1,0 +1,61 @@
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "controller/cli/output.hpp"
+#include "controller/cli/verbs.hpp"
+#include "controller/progress.hpp"
+#include "controller/run_status.hpp"
+#include "millrace/topology.hpp"
+#include "millrace/units.hpp"
+#include "models/zoo/list.hpp"
+
+namespace millrace::cli {
+namespace {
+
+std::string headline(const RunStatus& status) {
+  std::string text = status.model.empty() ? "a training" : status.model;
+  text += fmt::format(": {}", to_string(status.state));
+  if (status.process.number > 0 && status.state == RunState::running)
+    text += fmt::format(" in process {}", status.process.number);
+  return text + fmt::format(" for {}", format_duration(double(status.progress.elapsed_ns)));
+}
+
+std::string stage_line(std::size_t number, const StageStatus& stage) {
+  return fmt::format("stage {}: {} to {} on CPUs {}, {:.0f} % busy", number, stage.first_layer,
+                     stage.last_layer, format_cpu_list(stage.cpus), stage.busy_percent);
+}
+
+std::string way_on(const RunStatus& status, const std::string& folder) {
+  const bool ended_early = status.state == RunState::interrupted ||
+                           status.state == RunState::terminated ||
+                           status.state == RunState::failed || status.state == RunState::killed;
+  return ended_early ? fmt::format("\n`millrace resume {}` goes on", folder) : "";
+}
+
+std::string text_of(const RunStatus& status, const std::string& folder) {
+  if (status.state == RunState::preparing && status.progress.step == 0)
+    return "preparing: no step was trained yet";
+  std::string text = headline(status) + "\n";
+  text += progress_line(status.progress, rate_unit(status.model));
+  if (status.accuracy) text += fmt::format("  accuracy {:.2f} %", 100 * *status.accuracy);
+  for (std::size_t s = 0; status.state == RunState::running && s < status.stages.size(); ++s)
+    text += "\n" + stage_line(s, status.stages[s]);
+  return text + way_on(status, folder);
+}
+
+}  // namespace
+
+void add_status(CLI::App& program, Action& action) {
+  const auto folder = std::make_shared<std::string>();
+  Verb verb(program, action, "status", "says how far a training is and when it will be done");
+  verb.app().add_option("folder", *folder, "folder of the run")->type_name("DIR")->required();
+  verb.examples("  millrace status run\n  millrace status run --json | jq .remaining");
+  verb.runs([folder](const SettingLayers&, const Presentation& presentation) {
+    const RunStatus status = read_run_status(*folder);
+    print(presentation.json ? to_json(status) : text_of(status, *folder));
+    return 0;
+  });
+}
+
+}  // namespace millrace::cli

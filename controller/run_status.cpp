@@ -1,0 +1,209 @@
+#include "controller/run_status.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "controller/run_folder.hpp"
+#include "framework/base/file.hpp"
+#include "framework/base/json_reader.hpp"
+#include "millrace/errors.hpp"
+#include "millrace/log.hpp"
+
+namespace millrace {
+namespace {
+
+using nlohmann::ordered_json;
+constexpr const char* kTag = "status";
+constexpr const char* kFormat = "millrace-status";
+constexpr int kVersion = 1;
+constexpr std::int64_t kInterval_ns = 500'000'000;
+
+constexpr RunState kStates[] = {RunState::preparing,   RunState::running,    RunState::finished,
+                                RunState::interrupted, RunState::terminated, RunState::failed,
+                                RunState::killed};
+
+template <typename Value>
+ordered_json or_null(const std::optional<Value>& value) {
+  return value ? ordered_json(*value) : ordered_json(nullptr);
+}
+
+std::optional<double> optional_number(JsonReader& reader, const std::string& key) {
+  if (reader.any(key).is_null()) return std::nullopt;
+  return reader.number(key);
+}
+
+RunState state_from(JsonReader& reader) {
+  const std::string name = reader.text("state");
+  const auto found = std::find_if(std::begin(kStates), std::end(kStates),
+                                  [&](RunState state) { return to_string(state) == name; });
+  if (found == std::end(kStates)) reader.fail("state", fmt::format("is \"{}\"", name));
+  return *found;
+}
+
+TrainingProgress progress_from(JsonReader& reader) {
+  TrainingProgress progress;
+  progress.step = reader.integer("step");
+  if (reader.any("last_step").is_number()) progress.last_step = reader.integer("last_step");
+  progress.fraction = reader.number("fraction");
+  progress.epoch = reader.integer("epoch");
+  progress.loss = optional_number(reader, "loss").value_or(0);
+  progress.images_per_second = reader.number("images_per_second");
+  progress.elapsed_ns = reader.integer("elapsed_ns");
+  JsonReader remaining = reader.child("remaining");
+  progress.remaining = {remaining.number("expected_ns"), remaining.number("latest_ns")};
+  return progress;
+}
+
+StageStatus stage_from(JsonReader reader) {
+  StageStatus stage{reader.text("first_layer"), reader.text("last_layer"), {}, 0};
+  for (const std::int64_t cpu : reader.integers("cpus"))
+    stage.cpus.push_back(static_cast<int>(cpu));
+  stage.busy_percent = reader.number("busy_percent");
+  return stage;
+}
+
+bool runs(const ProcessIdentity& process) { return identity_of(process.number) == process; }
+
+}  // namespace
+
+const char* to_string(RunState state) {
+  switch (state) {
+    case RunState::preparing:
+      return "preparing";
+    case RunState::running:
+      return "running";
+    case RunState::finished:
+      return "finished";
+    case RunState::interrupted:
+      return "interrupted";
+    case RunState::terminated:
+      return "terminated";
+    case RunState::failed:
+      return "failed";
+    case RunState::killed:
+      return "killed";
+  }
+  return "";
+}
+
+std::optional<ProcessIdentity> identity_of(pid_t process) {
+  std::ifstream stream(fmt::format("/proc/{}/stat", process));
+  std::string line;
+  if (process <= 0 || !std::getline(stream, line)) return std::nullopt;
+  // The second field, the name in brackets, may hold anything; the times follow 20 fields on.
+  std::istringstream fields(line.substr(line.rfind(')') + 1));
+  std::string state, skipped;
+  fields >> state;
+  if (state == "Z" || state == "X") return std::nullopt;  // ended, and not waited for yet
+  for (int field = 4; field < 22; ++field) fields >> skipped;
+  ProcessIdentity identity{process, 0};
+  if (!(fields >> identity.started_ticks)) return std::nullopt;
+  return identity;
+}
+
+std::vector<StageStatus> stage_status(const Plan& plan, const StepReport& report) {
+  std::vector<StageStatus> stages;
+  for (const PlanStage& stage : plan.stages) {
+    StageStatus status{stage.layers.front(), stage.layers.back(), {}, 0};
+    for (const PlannedDevice& device : stage.devices) status.cpus.push_back(device.cpu);
+    stages.push_back(std::move(status));
+  }
+  if (report.wall_ns() <= 0) return stages;
+  for (const TaskSpan& task : report.tasks) {
+    const auto stage = static_cast<std::size_t>(task.action.stage);
+    stages[stage].busy_percent += 100 * static_cast<double>(task.end_ns - task.begin_ns) /
+                                  static_cast<double>(report.wall_ns()) /
+                                  plan.stages[stage].workers();
+  }
+  return stages;
+}
+
+std::string to_json(const RunStatus& status) {
+  const TrainingProgress& now = status.progress;
+  ordered_json stages = ordered_json::array();
+  for (const StageStatus& stage : status.stages) {
+    stages.push_back({{"first_layer", stage.first_layer},
+                      {"last_layer", stage.last_layer},
+                      {"cpus", stage.cpus},
+                      {"busy_percent", stage.busy_percent}});
+  }
+  // A loss that is no number any more is written as null: JSON has no other word for it.
+  const ordered_json document = {
+      {"format", kFormat},
+      {"version", kVersion},
+      {"state", to_string(status.state)},
+      {"process", status.process.number},
+      {"process_started_ticks", status.process.started_ticks},
+      {"model", status.model},
+      {"step", now.step},
+      {"last_step", or_null(now.last_step)},
+      {"fraction", now.fraction},
+      {"epoch", now.epoch},
+      {"loss", now.loss},
+      {"accuracy", or_null(status.accuracy)},
+      {"images_per_second", now.images_per_second},
+      {"elapsed_ns", now.elapsed_ns},
+      {"remaining",
+       {{"expected_ns", now.remaining.expected_ns}, {"latest_ns", now.remaining.latest_ns}}},
+      {"stages", stages}};
+  return document.dump(2) + "\n";
+}
+
+RunStatus run_status_from_json(const std::string& text, const std::string& origin) {
+  const nlohmann::json document = JsonReader::parse(text, kTag, origin);
+  JsonReader reader(document, kTag, origin, "");
+  check_format(reader, kFormat, kVersion);
+  RunStatus status;
+  status.state = state_from(reader);
+  status.process = {static_cast<pid_t>(reader.integer("process")),
+                    reader.integer("process_started_ticks")};
+  status.model = reader.text("model");
+  status.progress = progress_from(reader);
+  status.accuracy = optional_number(reader, "accuracy");
+  for (std::size_t i = 0; i < reader.array("stages").size(); ++i)
+    status.stages.push_back(stage_from(reader.element("stages", i)));
+  return status;
+}
+
+RunStatus read_run_status(const std::filesystem::path& folder) {
+  const bool taken = RunFolder::is_taken(folder);
+  const std::filesystem::path file = folder / "status.json";
+  std::optional<RunStatus> said;
+  if (std::filesystem::exists(file))
+    said = run_status_from_json(read_file(file, kTag), file.string());
+  if (said && said->state == RunState::running && runs(said->process)) return *said;
+  if (taken) {
+    RunStatus status = said.value_or(RunStatus{});
+    status.state = RunState::preparing;
+    status.process = {};
+    return status;
+  }
+  if (!said) {
+    throw ConfigError(kTag, fmt::format("{} holds no status of a run: name the --out folder of a "
+                                        "training",
+                                        folder.string()));
+  }
+  if (said->state == RunState::running) said->state = RunState::killed;
+  return *said;
+}
+
+StatusFile::StatusFile(std::filesystem::path path) : path_(std::move(path)) {}
+
+bool StatusFile::is_due(std::int64_t now_ns) const {
+  return !written_ns_ || now_ns - *written_ns_ >= kInterval_ns;
+}
+
+void StatusFile::write(const RunStatus& status, std::int64_t now_ns) {
+  written_ns_ = now_ns;
+  try {
+    replace_file(path_, to_json(status), kTag);
+  } catch (const Error& error) {
+    if (!warned_) log_warning(kTag, error.what());
+    warned_ = true;
+  }
+}
+
+}  // namespace millrace
