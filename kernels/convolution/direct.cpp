@@ -1,5 +1,7 @@
 #include "kernels/convolution/direct.hpp"
 
+#include <omp.h>
+
 #include <algorithm>
 
 #include "kernels/convolution/team.hpp"
@@ -101,6 +103,12 @@ void pad_images(const DirectShape& d, Index height, Index width, const ImageView
   });
 }
 
+/// Rows of the output that pass by a panel's weights together: they then stay in a second-level
+/// cache, the weights of all panels need not. Four shares or more for each thread of the team.
+Index rows_at_once(Index rows) {
+  return std::min<Index>(ceil_div(rows, 4 * omp_get_num_threads()), 16);
+}
+
 /// Of a panel.
 std::vector<GradientPlace> places_of(const DirectShape& d) {
   std::vector<GradientPlace> places;
@@ -192,7 +200,8 @@ void DirectConvolution::run(const DirectShape& d, const ImageView& in, bool turn
     for (Index first = 0; first < shape_.n; first += d.block) {
       const Index images = std::min(d.block, shape_.n - first);
       pad_images(d, height, width, in, first, images, padded);
-      share(images * d.out_height, 4, [&](Index begin, Index end) {
+      const Index rows = images * d.out_height;
+      share(rows, rows_at_once(rows), [&](Index begin, Index end) {
         d.parts->forward_rows(d, padded, workspace, finish, out, {first * d.out_height, begin, end},
                               row.data());
       });

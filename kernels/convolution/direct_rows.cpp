@@ -83,11 +83,11 @@ struct Rows {
   static void forward_rows(const DirectShape& s, const float* padded, const float* weights,
                            const Finish& finish, float* y, RowRange range, float* row) {
     const Index panels = panels_of(s);
-    for (Index out = range.begin; out < range.end; ++out) {
-      const float* image = padded + out / s.out_height * s.image_floats();
-      const Index top = out % s.out_height * s.stride_y;
-      for (Index panel = 0; panel < s.groups * panels; ++panel) {
-        const Index group = panel / panels, in_group = panel % panels * kWidth;
+    for (Index panel = 0; panel < s.groups * panels; ++panel) {
+      const Index group = panel / panels, in_group = panel % panels * kWidth;
+      for (Index out = range.begin; out < range.end; ++out) {
+        const float* image = padded + out / s.out_height * s.image_floats();
+        const Index top = out % s.out_height * s.stride_y;
         multiply_row(s, image + group * s.group_channels(), top,
                      weights + panel * s.inner() * kWidth, row);
         store_row(s, row, group * s.group_filters() + in_group,
