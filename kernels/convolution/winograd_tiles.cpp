@@ -9,6 +9,7 @@
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
 #include "kernels/convolution/finish-inl.h"
+#include "kernels/convolution/winograd_products-inl.h"
 #include "kernels/matrix/tile-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -16,10 +17,6 @@ namespace millrace::kernels::HWY_NAMESPACE {
 namespace {
 
 using Index = std::int64_t;
-
-/// Products are summed over this many units of channels or tiles at a time: a shorter chain of
-/// roundings is worth 1.6x in the error of F(5 x 5, 3 x 3).
-constexpr Index kChunk = 48;
 
 /// sum_j kMatrix.at[row][j] * in[j], without the zeros.
 template <auto kMatrix>
@@ -270,59 +267,6 @@ void collect_filters(const FilterLayout& layout, const PointMatrices& du, Index 
       taps.for_each(row, [dw, add](float& tap, Index index) {
         if (index >= 0) dw[index] = add ? dw[index] + tap : tap;
       });
-    }
-  }
-}
-
-/// Panels of A, of so many units, that are summed in one go.
-Index panels_at_once(Index panels, Index units) {
-  const Index chunks = (panels * units + kChunk - 1) / kChunk;
-  return (panels + chunks - 1) / chunks;
-}
-
-template <typename Products>
-void multiply(const PointMatrices& v, const PointMatrices& u, const PointMatrices& m, Index tiles,
-              Index begin, Index end) {
-  constexpr Index kInner = kPanel / Products::kPerUnit;
-  const Index at_once = panels_at_once(v.panels(), kInner);
-  for (Index item = begin; item < end; ++item) {
-    const Index point = item / m.panels(), column = item % m.panels();
-    for (Index panel = 0; panel < v.panels(); panel += at_once) {
-      const Index panels = std::min(at_once, v.panels() - panel);
-      const Index inner = std::min(v.channels - panel * kInner, panels * kInner);
-      const float* b = u.at(point, column) + panel * kInner * kPanel;
-      for_each_group(tiles, [&](Index t, int rows) HWY_ATTR {
-        const Operand a{v.at(point, panel) + t * kInner, kInner, 1, v.panel_stride()};
-        float* c = m.at(point, column) + t * kPanel;
-        const Index whole = inner / kInner;
-        if (whole > 0) multiply_rows<2, Products>(rows, a, b, whole, kInner, c, kPanel, panel > 0);
-        if (inner % kInner > 0)
-          multiply_rows<2, Products>(rows, {a.a + whole * a.segment, a.row, a.step, 0},
-                                     b + whole * kInner * kPanel, 1, inner % kInner, c, kPanel,
-                                     panel > 0 || whole > 0);
-      });
-    }
-  }
-}
-
-template <typename Products>
-void multiply_transposed(const PointMatrices& v, const PointMatrices& z, const PointMatrices& du,
-                         Index tiles, Index begin, Index end, bool add) {
-  const Index all = (tiles + Products::kPerUnit - 1) / Products::kPerUnit;
-  for (Index item = begin; item < end; ++item) {
-    const Index point = item / du.panels(), column = item % du.panels();
-    for (Index t = 0; t < all; t += kChunk) {
-      const Index inner = std::min(kChunk, all - t);
-      const float* b = z.at(point, column) + t * kPanel;
-      for (Index panel = 0; panel < v.panels(); ++panel) {
-        const Index width = std::min<Index>(kPanel, v.channels - panel * kPanel);
-        for_each_group(width, [&](Index from, int rows) HWY_ATTR {
-          const Operand a{v.at(point, panel) + t * kPanel + from, 1, kPanel, 0};
-          multiply_rows<2, Products>(rows, a, b, 1, inner,
-                                     du.at(point, column) + (panel * kPanel + from) * kPanel,
-                                     kPanel, add || t > 0);
-        });
-      }
     }
   }
 }
