@@ -36,7 +36,11 @@ class RunFolder {
   std::filesystem::path plan() const { return path_ / "plan.json"; }
   std::filesystem::path costs() const { return path_ / "costs.json"; }
   std::filesystem::path metrics() const { return path_ / "metrics.jsonl"; }
-  std::filesystem::path status() const { return path_ / "status.json"; }
+  std::filesystem::path status() const { return status_in(path_); }
+  /// Of a run that another process may hold.
+  static std::filesystem::path status_in(const std::filesystem::path& path) {
+    return path / "status.json";
+  }
   std::filesystem::path trace() const { return path_ / "trace.json"; }
   std::filesystem::path checkpoints() const { return path_ / "checkpoints"; }
 

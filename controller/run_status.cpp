@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "controller/run_folder.hpp"
 #include "framework/base/file.hpp"
@@ -66,6 +67,24 @@ StageStatus stage_from(JsonReader reader) {
 }
 
 bool runs(const ProcessIdentity& process) { return identity_of(process.number) == process; }
+
+/// Absent where there is none, or one that is broken: it is not flushed to the disk.
+std::optional<RunStatus> last_status(const std::filesystem::path& folder) {
+  const std::filesystem::path file = RunFolder::status_in(folder);
+  if (!std::filesystem::exists(file)) return std::nullopt;
+  try {
+    return run_status_from_json(read_file(file, kTag), file.string());
+  } catch (const ConfigError&) {
+    return std::nullopt;
+  }
+}
+
+std::string no_status(const std::filesystem::path& folder) {
+  if (std::filesystem::exists(folder / "config.toml"))
+    return fmt::format("the run in {} left no status: `millrace resume {}` goes on with it",
+                       folder.string(), folder.string());
+  return fmt::format("{} holds no run: name the --out folder of a training", folder.string());
+}
 
 }  // namespace
 
@@ -130,7 +149,6 @@ std::string to_json(const RunStatus& status) {
                       {"cpus", stage.cpus},
                       {"busy_percent", stage.busy_percent}});
   }
-  // A loss that is no number any more is written as null: JSON has no other word for it.
   const ordered_json document = {
       {"format", kFormat},
       {"version", kVersion},
@@ -169,23 +187,15 @@ RunStatus run_status_from_json(const std::string& text, const std::string& origi
 }
 
 RunStatus read_run_status(const std::filesystem::path& folder) {
-  const bool taken = RunFolder::is_taken(folder);
-  const std::filesystem::path file = folder / "status.json";
-  std::optional<RunStatus> said;
-  if (std::filesystem::exists(file))
-    said = run_status_from_json(read_file(file, kTag), file.string());
-  if (said && said->state == RunState::running && runs(said->process)) return *said;
-  if (taken) {
-    RunStatus status = said.value_or(RunStatus{});
+  const std::optional<RunStatus> said_last = last_status(folder);
+  if (said_last && runs(said_last->process)) return *said_last;
+  if (RunFolder::is_taken(folder)) {
+    RunStatus status;
     status.state = RunState::preparing;
-    status.process = {};
     return status;
   }
-  if (!said) {
-    throw ConfigError(kTag, fmt::format("{} holds no status of a run: name the --out folder of a "
-                                        "training",
-                                        folder.string()));
-  }
+  std::optional<RunStatus> said = said_last;
+  if (!said) throw ConfigError(kTag, no_status(folder));
   if (said->state == RunState::running) said->state = RunState::killed;
   return *said;
 }
@@ -201,7 +211,8 @@ void StatusFile::write(const RunStatus& status, std::int64_t now_ns) {
   try {
     replace_file(path_, to_json(status), kTag);
   } catch (const Error& error) {
-    if (!warned_) log_warning(kTag, error.what());
+    if (!warned_)
+      log_warning(kTag, fmt::format("the training goes on without its status: {}", error.what()));
     warned_ = true;
   }
 }

@@ -16,7 +16,7 @@
 namespace millrace {
 
 enum class RunState {
-  preparing,  ///< the folder is taken, no step was trained yet
+  preparing,  ///< the folder is taken, the training has not begun
   running,
   finished,
   interrupted,  ///< by INT, with a checkpoint
@@ -46,7 +46,7 @@ struct RunStatus {
   RunState state = RunState::running;
   ProcessIdentity process;
   std::string model;
-  TrainingProgress progress;
+  TrainingProgress progress;       ///< loss and speed: 0 before this process has trained a step
   std::optional<double> accuracy;  ///< of the last evaluation
   std::vector<StageStatus> stages;
 };
@@ -58,8 +58,8 @@ std::string to_json(const RunStatus& status);
 /// Throws ConfigError (tag "status") naming `origin`.
 RunStatus run_status_from_json(const std::string& text, const std::string& origin);
 
-/// What is known of the run in `folder`, whether it runs or not. Disturbs nothing. Throws
-/// ConfigError (tag "status"): no run, or none that says what it does.
+/// What is known of the run in `folder`, whether it runs or not. Throws ConfigError: no such folder
+/// (tag "out"), no run in it, or none that has said what it does (tag "status").
 RunStatus read_run_status(const std::filesystem::path& folder);
 
 /// Writes status.json, at most twice a second but for changes of the state, and never flushes it to

@@ -103,6 +103,7 @@ bool any(const std::vector<std::string>& entries, bool (*matches)(const std::str
 
 /// Model, batch, cores.
 BenchSetup setup_of(const RunConfig& config, const fs::path& folder) {
+  require_precision(config);
   const Topology machine = select_cores(discover_topology({.list_gpus = false}), config.cores);
   BenchSetup setup;
   setup.model = config.model;

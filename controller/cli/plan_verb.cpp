@@ -19,6 +19,7 @@ int plan_of_costs(const PlanCommand& command, const Presentation& presentation) 
   const std::string text = read_file(command.costs, "costs");
   const Profile profile =
       select_kinds(profile_from_json(text, command.costs), command.config.cores);
+  require_allowed(profile, command.costs, command.config);
   const Plan plan = make_plan(profile, command.config, plan_request(command.config));
   if (!command.output.empty()) save(command.output, to_json(plan));
   print(present_plan(plan, profile, presentation.json, command.explain));

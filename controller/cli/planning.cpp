@@ -24,17 +24,33 @@ void keep_only(std::map<std::string, Costs>& costs, const std::string& kind) {
   std::erase_if(costs, [&](const auto& entry) { return entry.first != kind; });
 }
 
-/// `flag`: how `allowed` was asked for.
-template <typename Allowed>
-void require_allowed(const Plan& plan, const std::string& file, Allowed allowed, const char* flag) {
+/// Calls body(layer, implementation) for all that the plan names.
+template <typename Body>
+void for_each_implementation(const Plan& plan, const Body& body) {
   for (const PlanStage& stage : plan.stages)
     for (const auto& [layer, chosen] : stage.implementations)
       for (const std::string& name :
            {chosen.forward, chosen.input_gradient, chosen.weight_gradient})
-        if (!is_allowed(name, allowed))
-          throw ConfigError("plan", fmt::format("{} has layer {} by \"{}\", {}: "
-                                                "search a plan with that, or leave it out",
-                                                file, layer, name, flag));
+        body(layer, name);
+}
+
+void require_allowed(const std::string& layer, const std::string& name, const std::string& file,
+                     const RunConfig& config) {
+  const auto refuse = [&](const char* flag) {
+    throw ConfigError("plan", fmt::format("{} has layer {} by \"{}\", {}: make one with that, or "
+                                          "leave it out",
+                                          file, layer, name, flag));
+  };
+  if (!is_allowed(name, config.algorithms)) refuse("--algorithms is direct");
+  if (!is_allowed(name, config.precision.value_or(Precision::bf16))) refuse("--precision is fp32");
+}
+
+bool has_bf16(const Plan& plan) {
+  bool any = false;
+  for_each_implementation(plan, [&](const std::string&, const std::string& name) {
+    any = any || !is_allowed(name, Precision::fp32);
+  });
+  return any;
 }
 
 const char* recompute_text(RecomputePolicy policy) {
@@ -151,12 +167,27 @@ RunConfig settle_plan(RunConfig config) {
                                           "--batch out, or search a plan for it",
                                           config.plan_file, plan.batch, config.batch));
   }
-  require_allowed(plan, config.plan_file, config.algorithms, "--algorithms is direct");
-  require_allowed(plan, config.plan_file, config.precision.value_or(Precision::bf16),
-                  "--precision is fp32");
+  for_each_implementation(plan, [&](const std::string& layer, const std::string& name) {
+    require_allowed(layer, name, config.plan_file, config);
+  });
+  if (has_bf16(plan)) config.precision = Precision::bf16;
   require_asked(plan, config);
   config.batch = plan.batch;
   return config;
+}
+
+void require_allowed(const Profile& costs, const std::string& file, const RunConfig& config) {
+  for (const LayerCosts& layer : costs.layers)
+    for (const auto& [kind, name] : layer.implementation)
+      require_allowed(layer.name, name, file, config);
+}
+
+void require_precision(const RunConfig& config) {
+  const bool given = !config.plan_file.empty();  // its layers tell
+  if (given || config.precision != Precision::bf16 || computes_bf16()) return;
+  throw ConfigError("config",
+                    "train.precision = bf16: this CPU does not multiply bfloat16 (AVX512-BF16); "
+                    "use --precision fp32, or auto for whatever the CPU has");
 }
 
 Plan even_plan(const Profile& profile, const PlanRequest& request) {

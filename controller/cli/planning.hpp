@@ -21,9 +21,17 @@ std::int64_t classes_of(const RunConfig& config);
 /// Throws NoPlanError (reason and nearest feasible request) and ConfigError.
 Plan make_plan(const Profile& profile, const RunConfig& config, const PlanRequest& request);
 
-/// A plan of a file settles the batch. Throws ConfigError where the file is no plan, or one for
-/// another model, batch or algorithms than the configuration asks for.
+/// A plan of a file settles the batch and the precision. Throws ConfigError where the file is no
+/// plan, or one for another model, batch, algorithms or precision than the configuration asks for.
 RunConfig settle_plan(RunConfig config);
+
+/// Throws ConfigError where `costs` (of the file named) were measured with implementations that the
+/// configuration leaves out.
+void require_allowed(const Profile& costs, const std::string& file, const RunConfig& config);
+
+/// Throws ConfigError where bfloat16 is asked for and this CPU does not multiply it: for what
+/// measures here.
+void require_precision(const RunConfig& config);
 
 /// Data parallel over every core of request.cpus, equal shares, the whole batch at once.
 Plan even_plan(const Profile& profile, const PlanRequest& request);

@@ -178,12 +178,8 @@ void set_gpu(RunConfig& config, const string& text) {
 void set_precision(RunConfig& config, const string& text) {
   if (text != "fp32" && text != "bf16" && text != "auto")
     refuse("train.precision", text, "fp32, bf16 or auto");
-  if (text == "bf16" && !computes_bf16()) {
-    throw ConfigError("config",
-                      "train.precision = bf16: this CPU does not multiply bfloat16 (AVX512-BF16); "
-                      "use --precision fp32, or auto for whatever the CPU has");
-  }
-  config.precision = text != "fp32" && computes_bf16() ? Precision::bf16 : Precision::fp32;
+  const bool bf16 = text == "bf16" || (text == "auto" && computes_bf16());
+  config.precision = bf16 ? Precision::bf16 : Precision::fp32;
 }
 
 optional<string> precision_text(const RunConfig& config) {

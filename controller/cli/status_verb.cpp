@@ -1,6 +1,6 @@
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
+#include <memory>
 
 #include "controller/cli/output.hpp"
 #include "controller/cli/verbs.hpp"
@@ -14,11 +14,10 @@ namespace millrace::cli {
 namespace {
 
 std::string headline(const RunStatus& status) {
-  std::string text = status.model.empty() ? "a training" : status.model;
-  text += fmt::format(": {}", to_string(status.state));
-  if (status.process.number > 0 && status.state == RunState::running)
-    text += fmt::format(" in process {}", status.process.number);
-  return text + fmt::format(" for {}", format_duration(double(status.progress.elapsed_ns)));
+  const std::string time = format_duration(static_cast<double>(status.progress.elapsed_ns));
+  if (status.state == RunState::running)
+    return fmt::format("{}: running for {}, process {}", status.model, time, status.process.number);
+  return fmt::format("{}: {} after {}", status.model, to_string(status.state), time);
 }
 
 std::string stage_line(std::size_t number, const StageStatus& stage) {
@@ -33,9 +32,8 @@ std::string way_on(const RunStatus& status, const std::string& folder) {
   return ended_early ? fmt::format("\n`millrace resume {}` goes on", folder) : "";
 }
 
-std::string text_of(const RunStatus& status, const std::string& folder) {
-  if (status.state == RunState::preparing && status.progress.step == 0)
-    return "preparing: no step was trained yet";
+std::string status_text(const RunStatus& status, const std::string& folder) {
+  if (status.state == RunState::preparing) return "preparing: the training has not begun";
   std::string text = headline(status) + "\n";
   text += progress_line(status.progress, rate_unit(status.model));
   if (status.accuracy) text += fmt::format("  accuracy {:.2f} %", 100 * *status.accuracy);
@@ -53,7 +51,7 @@ void add_status(CLI::App& program, Action& action) {
   verb.examples("  millrace status run\n  millrace status run --json | jq .remaining");
   verb.runs([folder](const SettingLayers&, const Presentation& presentation) {
     const RunStatus status = read_run_status(*folder);
-    print(presentation.json ? to_json(status) : text_of(status, *folder));
+    print(presentation.json ? to_json(status) : status_text(status, *folder));
     return 0;
   });
 }

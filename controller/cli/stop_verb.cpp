@@ -2,8 +2,9 @@
 #include <signal.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
-#include <nlohmann/json.hpp>
+#include <memory>
 #include <thread>
 
 #include "controller/cli/output.hpp"
@@ -29,10 +30,11 @@ void ask_to_stop(pid_t process) {
 RunStatus stopped(const std::string& folder) {
   RunStatus status = read_run_status(folder);
   if (status.state == RunState::preparing) {
-    throw ConfigError(kTag, fmt::format("the training in {} is being prepared and has nothing to "
-                                        "keep yet: end it where it was started, or try again when "
-                                        "`millrace status {}` says that it runs",
-                                        folder, folder));
+    throw ConfigError(kTag,
+                      fmt::format("the training in {} has not begun, so that it has nothing "
+                                  "new to keep: end it where it was started, or try again when "
+                                  "`millrace status {}` says that it runs",
+                                  folder, folder));
   }
   if (status.state != RunState::running) return status;
   ask_to_stop(status.process.number);
@@ -42,7 +44,7 @@ RunStatus stopped(const std::string& folder) {
   return read_run_status(folder);
 }
 
-std::string text_of(const RunStatus& status, const std::string& folder) {
+std::string stop_text(const RunStatus& status, const std::string& folder) {
   std::string text =
       fmt::format("{} after {} steps", to_string(status.state), status.progress.step);
   if (status.state != RunState::finished)
@@ -59,7 +61,7 @@ void add_stop(CLI::App& program, Action& action) {
   verb.examples("  millrace stop run && millrace resume run      later");
   verb.runs([folder](const SettingLayers&, const Presentation& presentation) {
     const RunStatus status = stopped(*folder);
-    print(presentation.json ? to_json(status) : text_of(status, *folder));
+    print(presentation.json ? to_json(status) : stop_text(status, *folder));
     return 0;
   });
 }

@@ -20,7 +20,8 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view c
 void replace_file(const std::filesystem::path& path, std::string_view content,
                   const std::string& tag);
 
-/// A file that appears under its name only when commit() has run; else it is removed.
+/// A file that appears under its name only when commit() or replace() has run; else it is
+/// removed.
 class AtomicFile {
  public:
   AtomicFile(std::filesystem::path path, std::string tag);

@@ -49,8 +49,8 @@ class LinearSlice final : public FeatureOpBase {
                Saved* saved) override {
     if (saved) *saved = save_input(x, key);
     const auto& slots = parameters();
-    multiply_forward(x, slots[0], slots.size() > 1 ? slots[1].value : at::Tensor(), false,
-                     rows_.of(y, 1));
+    multiply_forward(x, slots[0].value, slots[0].precision,
+                     slots.size() > 1 ? slots[1].value : at::Tensor(), false, rows_.of(y, 1));
   }
 
   void backward(const at::Tensor& dy, at::Tensor& dx, Saved& saved, bool input_gradient) override {

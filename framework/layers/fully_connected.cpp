@@ -28,11 +28,11 @@ at::Tensor workspace_of(const kernels::FullyConnectedSize& size) {
 
 }  // namespace
 
-void multiply_forward(const at::Tensor& x, const ParameterSlot& w, const at::Tensor& bias,
-                      bool relu, const at::Tensor& y) {
+void multiply_forward(const at::Tensor& x, const at::Tensor& w, kernels::Precision precision,
+                      const at::Tensor& bias, bool relu, const at::Tensor& y) {
   const kernels::FullyConnectedSize size = size_of(x, y);
   const at::Tensor workspace = workspace_of(size);
-  kernels::fully_connected_forward(size, w.precision, rows_in(x), rows_in(w.value),
+  kernels::fully_connected_forward(size, precision, rows_in(x), rows_in(w),
                                    bias.defined() ? bias.data_ptr<float>() : nullptr, relu,
                                    rows_out(y), workspace.data_ptr<float>());
 }

@@ -9,8 +9,8 @@ namespace millrace {
 
 /// y [n, out] = x [n, in] w^T + bias, clamped at 0 with `relu`; w [out, in], bias [out] or
 /// undefined. On the calling thread's OpenMP team.
-void multiply_forward(const at::Tensor& x, const ParameterSlot& w, const at::Tensor& bias,
-                      bool relu, const at::Tensor& y);
+void multiply_forward(const at::Tensor& x, const at::Tensor& w, kernels::Precision precision,
+                      const at::Tensor& bias, bool relu, const at::Tensor& y);
 
 /// dx [n, in] = dy [n, out] w.
 void multiply_backward(const at::Tensor& dy, const at::Tensor& w, kernels::Precision precision,

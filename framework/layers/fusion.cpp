@@ -7,8 +7,7 @@ namespace millrace {
 namespace {
 
 bool is_own_conv(const LayerFacts& layer, const std::string& implementation) {
-  return layer.type == "conv2d" && (implementation == kDirect || implementation == kWinograd ||
-                                    implementation == kWinogradBf16);
+  return layer.type == "conv2d" && (implementation == kDirect || is_winograd(implementation));
 }
 
 /// The graph around a layer, for those who read or are read by one layer alone.

@@ -126,10 +126,6 @@ at::MemoryFormat layout_of(const std::string& implementation) {
                                        : at::MemoryFormat::ChannelsLast;
 }
 
-kernels::Precision precision_of(const std::string& implementation) {
-  return implementation.ends_with("-bf16") ? kernels::Precision::bf16 : kernels::Precision::fp32;
-}
-
 bool is_own_linear(const std::string& implementation) {
   return implementation == kOwn || implementation == kOwnBf16;
 }
@@ -149,12 +145,15 @@ std::unique_ptr<LayerOp> make_layer_op(const Layer& layer, const LayerFacts& fac
   const std::string& name = implementation.empty() ? known.front() : implementation;
   if (std::find(known.begin(), known.end(), name) == known.end())
     throw ConfigError("layers",
-                      fmt::format("layer {} ({}) has no implementation \"{}\": choose of {}",
-                                  layer.name, facts.type, name, fmt::join(known, ", ")));
+                      fmt::format("layer {} ({}) has no implementation \"{}\"{}: choose of {}",
+                                  layer.name, facts.type, name,
+                                  is_bf16(name) ? " on a CPU that does not multiply bfloat16" : "",
+                                  fmt::join(known, ", ")));
   for (const Candidate& candidate : candidates_of(layer, facts)) {
     if (candidate.implementation != name) continue;
-    const OpRequest request{layer,  facts,   layer_index, layout_of(name), precision_of(name),
-                            fusion, replicas};
+    const auto precision = is_bf16(name) ? kernels::Precision::bf16 : kernels::Precision::fp32;
+    const OpRequest request{layer,     facts,  layer_index, layout_of(name),
+                            precision, fusion, replicas};
     if (auto op = candidate.make(request)) return op;
   }
   return make_module_op(layer);

@@ -50,8 +50,9 @@ struct ParameterSlot {
   /// The gradient of a weight [out, in] is left to the update (deferred_gradient.hpp): backward
   /// adds to `products`, and `gradient` stays undefined.
   bool deferred = false;
-  std::vector<GradientProduct> products;                    ///< since clear_gradients()
-  kernels::Precision precision = kernels::Precision::fp32;  ///< what these are formed with
+  std::vector<GradientProduct> products;  ///< since clear_gradients()
+  /// Of a deferred weight: of all its products, these among them.
+  kernels::Precision precision = kernels::Precision::fp32;
 };
 
 /// Whether the layer behind may write over an op's output.

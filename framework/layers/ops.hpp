@@ -8,24 +8,12 @@
 #include <string>
 #include <vector>
 
+#include "framework/layers/implementation_names.hpp"
 #include "framework/layers/layer_op.hpp"
 #include "kernels/matrix/precision.hpp"
 #include "millrace/model.hpp"
 
 namespace millrace {
-
-inline constexpr const char* kContiguous = "libtorch";
-inline constexpr const char* kChannelsLast = "libtorch-channels-last";
-// Our own kernels; images are channels-last.
-inline constexpr const char* kDirect = "direct";
-inline constexpr const char* kWinograd = "winograd";
-inline constexpr const char* kOwn = "millrace";
-// The same with products of bfloat16.
-inline constexpr const char* kWinogradBf16 = "winograd-bf16";
-inline constexpr const char* kOwnBf16 = "millrace-bf16";
-
-/// Of what an implementation's products are.
-kernels::Precision precision_of(const std::string& implementation);
 
 /// Whether a linear layer's implementation is kOwn in either precision.
 bool is_own_linear(const std::string& implementation);

@@ -26,7 +26,8 @@ class OwnLinearOp final : public SingleInputOp {
     if (saved) *saved = save_input(rows, key);
     const auto& slots = parameters();
     const at::Tensor y = at::empty({rows.size(0), slots[0].value.size(0)}, rows.options());
-    multiply_forward(rows, slots[0], slots.size() > 1 ? slots[1].value : at::Tensor(), relu_, y);
+    multiply_forward(rows, slots[0].value, slots[0].precision,
+                     slots.size() > 1 ? slots[1].value : at::Tensor(), relu_, y);
     shape.back() = y.size(1);
     return y.view(shape);
   }

@@ -4,6 +4,7 @@
 #include <limits>
 #include <utility>
 
+#include "framework/layers/implementation_names.hpp"
 #include "millrace/profiler.hpp"
 
 namespace millrace {
@@ -17,19 +18,24 @@ constexpr int kRepeats = 2;
 constexpr int kShortPassRepeats = 6;
 /// Comparing at a sample count takes about so many passes of the first chain.
 constexpr double kRounds = 9;
-/// A count is tried where a pass leaves so much: one that is foreseen may be far too long, since
-/// nothing tells what the first one has whatever the samples.
+/// Trying a count takes two passes, the first of which takes about twice as long.
 constexpr double kTrial = 3;
 
-/// The chain that uses `name` wherever it exists, else the layer's last: the later ones of a layer
-/// go with each other's layouts.
+/// `name` where the layer has it, else its last of the same precision: the later ones of a layer go
+/// with each other's layouts.
+std::string nearest(const std::vector<std::string>& layer, const std::string& name) {
+  if (std::find(layer.begin(), layer.end(), name) != layer.end()) return name;
+  const auto same = std::find_if(layer.rbegin(), layer.rend(), [&](const std::string& other) {
+    return is_bf16(other) == is_bf16(name);
+  });
+  return same == layer.rend() ? layer.back() : *same;
+}
+
+/// The chain that uses `name` wherever it exists.
 ChainChoice uniform_chain(const std::vector<std::vector<std::string>>& names,
                           const std::string& name) {
   ChainChoice chain;
-  for (const auto& layer : names) {
-    const bool has = std::find(layer.begin(), layer.end(), name) != layer.end();
-    chain.push_back(has ? name : layer.back());
-  }
+  for (const auto& layer : names) chain.push_back(nearest(layer, name));
   return chain;
 }
 
@@ -174,11 +180,11 @@ std::int64_t affordable_count(const ChainChoice& chain, const RunChain& run,
 }  // namespace
 
 bool is_allowed(const std::string& implementation, Algorithms algorithms) {
-  return algorithms == Algorithms::all || !implementation.starts_with("winograd");
+  return algorithms == Algorithms::all || !is_winograd(implementation);
 }
 
 bool is_allowed(const std::string& implementation, Precision precision) {
-  return precision == Precision::bf16 || !implementation.ends_with("-bf16");
+  return precision == Precision::bf16 || !is_bf16(implementation);
 }
 
 ChainChoice choose_implementations(const std::vector<std::vector<std::string>>& names,

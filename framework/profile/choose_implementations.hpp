@@ -21,7 +21,8 @@ using RunChain = std::function<PassTimes(const ChainChoice&, std::int64_t sample
 /// is clearly slower after its first pass gets no second. The default stays where nothing is faster
 /// by more than a percent. `shared[l]`: a neighbour's implementation may do the layer's work (a
 /// relu's), so layers beside it are compared together with it. Compared at the largest of `counts`
-/// (ascending) that fits into rules.budget_ns; nothing is measured where there is no choice.
+/// (ascending), at most rules.most_samples, that fits into rules.budget_ns; nothing is measured
+/// where there is no choice.
 ChainChoice choose_implementations(const std::vector<std::vector<std::string>>& names,
                                    const std::vector<bool>& shared, const RunChain& run,
                                    const std::vector<std::int64_t>& counts,

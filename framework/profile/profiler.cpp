@@ -79,14 +79,18 @@ void report_kinds(const Topology& before, const Topology& formed) {
 
 /// Who asks for bfloat16 is told where it does not pay.
 void report_bf16(const Profile& profile) {
-  int layers = 0;
-  for (const LayerCosts& layer : profile.layers)
-    for (const auto& [kind, name] : layer.implementation)
-      if (!is_allowed(name, Precision::fp32)) ++layers;
+  const auto layers =
+      std::count_if(profile.layers.begin(), profile.layers.end(), [](const LayerCosts& layer) {
+        return std::any_of(
+            layer.implementation.begin(), layer.implementation.end(),
+            [](const auto& of_kind) { return !is_allowed(of_kind.second, Precision::fp32); });
+      });
   log_info("profile", layers == 0
                           ? std::string("no layer is faster with products of bfloat16 on this "
                                         "machine: all compute in float32")
-                          : fmt::format("{} layers are faster with products of bfloat16", layers));
+                          : fmt::format("layers that compute with products of bfloat16, "
+                                        "which are faster: {}",
+                                        layers));
 }
 
 class Profiler {

@@ -15,9 +15,11 @@ constexpr Index kBlockTiles = 96;
 /// The block's tiles and products, all points: a share of a last-level cache.
 constexpr Index kBlockFloats = 2 << 20;
 
-/// Points across a tile; with products of bfloat16, and of a gradient that is mostly 0: with 7 the
-/// error is up to 17 times a direct convolution's, which then rounds little, or sums few numbers.
-constexpr Index kMostPoints = 7, kExactPoints = 6;
+/// Points across a tile.
+constexpr Index kMostPoints = 7;
+/// With products of bfloat16, or of a gradient that is mostly 0, 7 points would have up to 17 times
+/// the error of a direct convolution: its sums add no error to speak of then.
+constexpr Index kExactPoints = 6;
 
 /// The tile of the least multiplications with at most `most_points` across; none where a direct
 /// convolution has the least.
@@ -54,7 +56,7 @@ void add_bias_gradient(const PointMatrices& z, Index points_across, Index rows, 
     double sum = 0;
     for (Index row = 0; row < rows; ++row) {
       const float unit = column[row * z.panel];
-      sum += pairs ? low_of_pair(unit) + high_of_pair(unit) : unit;
+      sum += pairs ? double{low_of_pair(unit)} + high_of_pair(unit) : unit;
     }
     db[k] = static_cast<float>(sum * scale) + (add ? db[k] : 0.0F);
   }

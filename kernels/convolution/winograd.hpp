@@ -10,9 +10,9 @@
 //
 // Numerics: rms error against double at most 10x that of a direct convolution of the same
 // precision, of a gradient that is mostly 0 where make() is told of it (tests measure it). With
-// Precision::bf16 the products alone take bfloat16, the transforms are float32. Traffic: the
-// weights and their transform once a pass, each image once; tiles stay in the caches, a block at a
-// time.
+// Precision::bf16 the products alone, and the sums of db, take bfloat16; the transforms are
+// float32. Traffic: the weights and their transform once a pass, each image once; tiles stay in the
+// caches, a block at a time.
 //
 // Highway, one source for AVX2, AVX-512 and NEON, chosen at run time; runs on the calling thread's
 // OpenMP team.

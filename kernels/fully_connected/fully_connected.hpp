@@ -8,16 +8,15 @@
 // All matrices are row-major with a stride, so a slice of columns is a matrix too: W stays as
 // LibTorch has it, [out, in]. Any n, in, out >= 1. Nothing outside the matrices is read or written.
 //
-// Numerics: products of `precision` (at most kFewSamples samples: forward and input gradient are
-// float32), summed in float32 in blocks of the inner dimension; the error is that
-// of any such sum, at most about (inner dimension) x 2^-24 x sum |products|. An element's sum does
-// not depend on the threads, on the slice it is computed in, or on the other samples (forward and
-// input gradient of at most kFewSamples samples: on their being few).
-// Aliasing: no output may overlap an input or the workspace.
-// Traffic: W is read once from memory per pass for up to 128 samples, in the order of its rows;
-// samples are read a few times, from cache. Few samples: W is read at the speed of memory.
-// Threads: the calling thread's OpenMP team shares the work; calls with distinct outputs and
-// workspaces may run at the same time. Nothing is thrown.
+// Numerics: products of `precision` (forward and input gradient of at most kFewSamples samples: of
+// float32), summed in float32 in blocks of the inner dimension; the error is that of any such sum
+// of the rounded operands, at most about (inner dimension) x 2^-24 x sum |products|. An element's
+// sum does not depend on the threads, on the slice it is computed in, or on the other samples
+// (forward and input gradient of at most kFewSamples samples: on their being few). Aliasing: no
+// output may overlap an input or the workspace. Traffic: W is read once from memory per pass for up
+// to 128 samples, in the order of its rows; samples are read a few times, from cache. Few samples:
+// W is read at the speed of memory. Threads: the calling thread's OpenMP team shares the work;
+// calls with distinct outputs and workspaces may run at the same time. Nothing is thrown.
 
 #include <cstdint>
 #include <span>

@@ -185,5 +185,46 @@ TEST(SettlePlan, RefusesWhatTheAlgorithmsLeaveOut) {
   std::filesystem::remove(file);
 }
 
+TEST(SettlePlan, TakesThePrecisionOfThePlan) {
+  Plan plan = small_plan(8, 1);
+  plan.stages[0].implementations["a"] = {"winograd-bf16", "winograd-bf16", "winograd-bf16"};
+  const auto file = std::filesystem::path(testing::TempDir()) / "bf16-plan.json";
+  std::ofstream(file) << to_json(plan);
+  RunConfig config;
+  config.model = "small";
+  config.plan_file = file.string();
+  EXPECT_EQ(settle_plan(config).precision, Precision::bf16);
+  config.precision = Precision::fp32;
+  EXPECT_THAT([&] { settle_plan(config); },
+              ::testing::ThrowsMessage<ConfigError>(HasSubstr("--precision is fp32")));
+  std::filesystem::remove(file);
+}
+
+TEST(RequirePrecision, IsOfThisCpuUnlessAPlanIsGiven) {
+  RunConfig config;
+  EXPECT_NO_THROW(require_precision(config));
+  config.precision = Precision::bf16;
+  if (computes_bf16()) {
+    EXPECT_NO_THROW(require_precision(config));
+  } else {
+    EXPECT_THAT([&] { require_precision(config); },
+                ::testing::ThrowsMessage<ConfigError>(HasSubstr("does not multiply bfloat16")));
+  }
+  config.plan_file = "plan.json";
+  EXPECT_NO_THROW(require_precision(config));
+}
+
+TEST(RequireAllowed, CostsOfWhatIsLeftOutAreRefused) {
+  Profile costs;
+  costs.layers.resize(1);
+  costs.layers[0].name = "a";
+  costs.layers[0].implementation["core"] = "winograd";
+  RunConfig config;
+  EXPECT_NO_THROW(require_allowed(costs, "costs.json", config));
+  config.algorithms = Algorithms::direct;
+  EXPECT_THAT([&] { require_allowed(costs, "costs.json", config); },
+              ::testing::ThrowsMessage<ConfigError>(HasSubstr("--algorithms is direct")));
+}
+
 }  // namespace
 }  // namespace millrace::cli

@@ -42,6 +42,16 @@ TEST_F(RunFolderTest, IsMadeAndFilledWhenTheRunBegins) {
   EXPECT_EQ(read_file(folder.plan(), "test"), "{}");
 }
 
+TEST_F(RunFolderTest, SaysWhetherItIsTaken) {
+  EXPECT_THROW(RunFolder::is_taken(out_), ConfigError);
+  {
+    const RunFolder folder = RunFolder::create(out_, false);
+    EXPECT_TRUE(RunFolder::is_taken(out_));
+  }
+  EXPECT_FALSE(RunFolder::is_taken(out_));
+  EXPECT_NO_THROW(RunFolder::create(out_, false)) << "asking holds nothing";
+}
+
 TEST_F(RunFolderTest, AnEmptyFolderIsTakenAFullOneOnlyByForce) {
   fs::create_directories(out_);
   EXPECT_EQ(error_of_create(false), "");

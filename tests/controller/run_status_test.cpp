@@ -114,6 +114,18 @@ TEST_F(RunStatusFile, AFolderThatIsTakenIsPreparedForARun) {
   EXPECT_EQ(read_run_status(out_).state, RunState::preparing);
 }
 
+TEST_F(RunStatusFile, ARunThatEndsSaysSoBeforeItsProcessIsGone) {
+  const RunFolder folder = RunFolder::create(out_, false);
+  say(example(RunState::finished, *identity_of(::getpid())));
+  EXPECT_EQ(read_run_status(out_).state, RunState::finished);
+}
+
+TEST_F(RunStatusFile, ABrokenFileIsAsGoodAsNone) {
+  const RunFolder folder = RunFolder::create(out_, false);
+  replace_file(out_ / "status.json", "", "test");
+  EXPECT_EQ(read_run_status(out_).state, RunState::preparing);
+}
+
 TEST_F(RunStatusFile, AnEndedRunSaysHow) {
   say(example(RunState::failed, ended_process()));
   const RunStatus status = read_run_status(out_);
@@ -124,9 +136,10 @@ TEST_F(RunStatusFile, AnEndedRunSaysHow) {
 TEST_F(RunStatusFile, WhatIsNoRunIsRefused) {
   EXPECT_THAT([&] { read_run_status(out_); }, ThrowsMessage<ConfigError>(HasSubstr("cannot open")));
   fs::create_directories(out_);
-  EXPECT_THAT([&] { read_run_status(out_); }, ThrowsMessage<ConfigError>(HasSubstr("no status")));
-  replace_file(out_ / "status.json", "{\"format\": 3", "test");
-  EXPECT_THAT([&] { read_run_status(out_); }, ThrowsMessage<ConfigError>(HasSubstr("status.json")));
+  EXPECT_THAT([&] { read_run_status(out_); }, ThrowsMessage<ConfigError>(HasSubstr("no run")));
+  replace_file(out_ / "config.toml", "", "test");
+  EXPECT_THAT([&] { read_run_status(out_); },
+              ThrowsMessage<ConfigError>(HasSubstr("millrace resume")));
 }
 
 TEST_F(RunStatusFile, IsWrittenTwiceASecondAndNeverEndsARun) {

@@ -21,6 +21,7 @@ namespace millrace::cli {
 namespace {
 
 ProfileRequest profile_request(const RunConfig& config, bool reuse) {
+  require_precision(config);
   ProfileRequest request;
   request.batch = config.batch;
   request.algorithms = config.algorithms;

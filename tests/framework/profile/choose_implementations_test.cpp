@@ -75,6 +75,16 @@ TEST(ChooseImplementations, MixesWhereEachLayerHasItsOwnBest) {
   EXPECT_THAT(chain.choose(kTwoLayers), ElementsAre("fast", "plain"));
 }
 
+TEST(ChooseImplementations, ComparesChainsOfOnePrecision) {
+  FakeChain chain{{{{"libtorch", 100}, {"winograd", 60}, {"winograd-bf16", 200}},
+                   {{"libtorch", 100}, {"millrace", 60}, {"millrace-bf16", 200}}}};
+  EXPECT_THAT(chain.choose({{"libtorch", "winograd", "winograd-bf16"},
+                            {"libtorch", "millrace", "millrace-bf16"}}),
+              ElementsAre("winograd", "millrace"));
+  EXPECT_TRUE(chain.passes.contains({"winograd-bf16", "millrace-bf16"}));
+  EXPECT_FALSE(chain.passes.contains({"winograd", "millrace-bf16"}));
+}
+
 TEST(ChooseImplementations, DoesNotMixWhereConversionsEatTheGain) {
   FakeChain chain{{{{"plain", 100}, {"fast", 60}}, {{"plain", 70}, {"fast", 90}}}, 50};
   const ChainChoice chosen = chain.choose(kTwoLayers);
