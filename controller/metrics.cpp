@@ -15,14 +15,18 @@ namespace {
 using nlohmann::json;
 constexpr const char* kTag = "metrics";
 
-/// Bytes of the leading lines that are whole and belong to steps up to `step`.
-std::size_t kept_bytes(const std::string& content, std::int64_t step) {
+/// Bytes of the leading lines that are whole and belong to steps up to `step`, and the accuracies
+/// in them.
+std::size_t kept_bytes(const std::string& content, std::int64_t step,
+                       std::map<std::int64_t, double>& accuracies) {
   std::size_t begin = 0;
   for (std::size_t end; (end = content.find('\n', begin)) != std::string::npos; begin = end + 1) {
     const json line =
         json::parse(content.begin() + static_cast<std::ptrdiff_t>(begin),
                     content.begin() + static_cast<std::ptrdiff_t>(end), nullptr, false);
-    if (!line.is_object() || line.value("step", std::int64_t{0}) > step) break;
+    const std::int64_t at = line.is_object() ? line.value("step", std::int64_t{0}) : step + 1;
+    if (at > step) break;
+    if (line.value("kind", "") == "evaluation") accuracies[at] = line.value("accuracy", 0.0);
   }
   return begin;
 }
@@ -33,7 +37,7 @@ MetricsLog::MetricsLog(const std::filesystem::path& path, std::int64_t step) : p
   const bool continues = step > 0 && std::filesystem::exists(path);
   if (continues) {
     const std::string content = read_file(path, kTag);
-    write_file_atomically(path, content.substr(0, kept_bytes(content, step)), kTag);
+    write_file_atomically(path, content.substr(0, kept_bytes(content, step, accuracies_)), kTag);
   }
   errno = 0;
   stream_.open(path, continues ? std::ios::app : std::ios::trunc);

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <optional>
 
 #include "controller/session.hpp"
@@ -31,6 +32,9 @@ class MetricsLog {
   /// appends; 0 begins a new file. Throws ResourceError (tag "metrics").
   MetricsLog(const std::filesystem::path& path, std::int64_t step);
 
+  /// Of the evaluations that were kept, one for each step, in order.
+  const std::map<std::int64_t, double>& kept_accuracies() const { return accuracies_; }
+
   void add(const StepMetrics& metrics);
   void add(std::int64_t step, std::int64_t epoch, const Evaluation& evaluation);
 
@@ -39,6 +43,7 @@ class MetricsLog {
 
   std::filesystem::path path_;
   std::ofstream stream_;
+  std::map<std::int64_t, double> accuracies_;
 };
 
 }  // namespace millrace

@@ -9,6 +9,7 @@
 
 #include "controller/forecast.hpp"
 #include "controller/metrics.hpp"
+#include "controller/patience.hpp"
 #include "controller/recent_steps.hpp"
 #include "controller/run_status.hpp"
 #include "controller/signals.hpp"
@@ -58,6 +59,7 @@ class TrainingRun {
   // What happened before this process.
   CheckpointInfo restore();
   void require_space() const;
+  void require_evaluations() const;
 
   void train_step();
   void evaluate_if_due();
@@ -79,6 +81,7 @@ class TrainingRun {
   std::int64_t here_ns() const { return now_ns() - begin_ns_; }
   std::int64_t elapsed_ns() const { return restored_.trained_ns + here_ns(); }
   std::int64_t step() const { return restored_.step + recent_.count(); }
+  bool ended() const { return calendar_.ended(step(), elapsed_ns()) || patience_.exhausted(); }
   bool evaluates() const { return session_.validation_samples() > 0; }
 
   TrainingSession& session_;
@@ -91,6 +94,7 @@ class TrainingRun {
   CheckpointInfo restored_;
   std::int64_t begin_ns_;  // of this process's part of the run
   MetricsLog metrics_;
+  Patience patience_;
   StatusFile status_;
   Forecast forecast_;
 
@@ -116,12 +120,15 @@ TrainingRun::TrainingRun(TrainingSession& session, const RunFolder& folder,
       restored_(restore()),
       begin_ns_(now_ns()),
       metrics_(folder.metrics(), restored_.step),
+      patience_(settings.patience),
       status_(folder.status()),
       forecast_(session, calendar_,
                 {static_cast<double>(state_bytes(session)) * folder.write_ns_per_byte(),
                  settings.confidence},
                 restored_.step, restored_.trained_ns),
       metrics_step_(restored_.step) {
+  require_evaluations();
+  for (const auto& [at, accuracy] : metrics_.kept_accuracies()) patience_.observe(accuracy);
   if (restored_.step > 0) saved_step_ = restored_.step;
   saved_evaluated_ = restored_.accuracy.has_value();
   if (saved_evaluated_) {
@@ -161,6 +168,16 @@ void TrainingRun::require_space() const {
   folder_.require_free(files * state_bytes(session_));
 }
 
+void TrainingRun::require_evaluations() const {
+  if (settings_.patience == 0 || (evaluates() && settings_.evaluate_every_epochs > 0)) return;
+  throw ConfigError(kTag, fmt::format("patience is {}, but nothing is evaluated while the training "
+                                      "goes on ({} validation samples, an evaluation every {} "
+                                      "epochs): give validation data, set "
+                                      "train.evaluate_every_epochs, or leave --patience out",
+                                      settings_.patience, session_.validation_samples(),
+                                      settings_.evaluate_every_epochs));
+}
+
 TrainingResult TrainingRun::run() {
   stages_ = stage_status(session_.plan(), {});
   write_status(RunState::running);
@@ -169,7 +186,7 @@ TrainingResult TrainingRun::run() {
     evaluate_if_due();
     save_if_new();
   }
-  while (!calendar_.ended(step(), elapsed_ns()) && !stopped()) {
+  while (!ended() && !stopped()) {
     train_step();
     if (stopped()) break;
     evaluate_if_due();
@@ -225,9 +242,14 @@ void TrainingRun::evaluate() {
   evaluation_ = session_.evaluate();
   evaluation_->wall_ns = now_ns() - before_ns;
   evaluated_step_ = step();
+  if (!metrics_.kept_accuracies().contains(step())) patience_.observe(evaluation_->accuracy);
   forecast_.observe_evaluation(evaluation_->wall_ns);
   metrics_.add(step(), calendar_.epoch_of(step()), *evaluation_);
   observer_.evaluated(progress(), *evaluation_);
+  if (patience_.exhausted())
+    log_info(kTag, fmt::format("the last {} evaluations were no better than {:.2f} %: the training "
+                               "ends",
+                               settings_.patience, 100 * patience_.best()));
 }
 
 void TrainingRun::save_if_due() {
@@ -264,8 +286,7 @@ void TrainingRun::save() {
 }
 
 void TrainingRun::finish() {
-  const bool ended = calendar_.ended(step(), elapsed_ns());
-  if ((ended || !stopped()) && evaluated_step_ != step()) evaluate();
+  if ((ended() || !stopped()) && evaluated_step_ != step()) evaluate();
   save_if_new();
   write_trace();
 }
@@ -310,7 +331,7 @@ TrainingProgress TrainingRun::progress() const {
 TrainingResult TrainingRun::result() const {
   TrainingResult result;
   const StopRequest stop = signals_.stop_requested();
-  const bool finished = calendar_.ended(step(), elapsed_ns());
+  const bool finished = ended();
   if (!finished && stop == StopRequest::interrupt) result.outcome = TrainingOutcome::interrupted;
   if (!finished && stop == StopRequest::terminate) result.outcome = TrainingOutcome::terminated;
   result.steps = step();
@@ -321,7 +342,7 @@ TrainingResult TrainingRun::result() const {
   result.first_expected_ns = forecast_.first().run.expected_ns;
   result.first_latest_ns = forecast_.first().run.latest_ns;
   result.measured_ns = static_cast<double>(here_ns());
-  if (result.outcome == TrainingOutcome::finished && recent_.count() > 0) {
+  if (calendar_.ended(step(), elapsed_ns()) && recent_.count() > 0) {
     result.error_percent =
         100 * std::abs(result.first_expected_ns - result.measured_ns) / result.measured_ns;
   }

@@ -21,6 +21,7 @@ struct TrainingSettings {
   std::int64_t checkpoint_every_steps = 200;  ///< 0: at epochs' ends and at the end only
   std::int64_t checkpoint_keep = 2;           ///< newest ones, beside the best
   std::int64_t evaluate_every_epochs = 1;     ///< 0: at the end only
+  std::int64_t patience = 0;  ///< evaluations in a row without a better one; 0: the run goes on
   std::int64_t metrics_every_steps = 1;
   std::int64_t trace_steps = 3;  ///< how many of the last steps trace.json shows; 0: no trace
   double confidence = 0.99;      ///< of the latest time
@@ -51,10 +52,13 @@ struct TrainingResult {
 /// (every N steps, at the end, and at epochs' ends while checkpoints take at most a tenth of the
 /// time). A run that was stopped and resumed has the same state as one that never was.
 ///
+/// Ends before its time where settings.patience is exhausted, as finished.
+///
 ///   INT, TERM: ends after the step with a checkpoint. HUP: a checkpoint after the step.
 ///
 /// Whatever the session throws is passed on; the newest checkpoint stays. Throws ConfigError for a
-/// checkpoint of another training, ResourceError (disk full, …).
+/// checkpoint of another training and for patience without evaluations, ResourceError (disk full,
+/// …).
 TrainingResult run_training(TrainingSession& session, const RunFolder& folder,
                             const TrainingSettings& settings, TrainingObserver& observer);
 

@@ -275,6 +275,10 @@ std::vector<Setting> training_settings() {
       quantity_row(
           {"train.time", "--time", "TIME", "end after this time, such as 10m or 2h30m", ending},
           PLACE(time_ns), [](const string& t) { return parse_duration_ns(t); }, "ns"),
+      integer_row(
+          {"train.patience", "--patience", "N",
+           "end early when N evaluations in a row are no better than the best; 0: never", ending},
+          PLACE(patience), 0),
       make({"train.precision", "--precision", "fp32|bf16|auto",
             "bf16: products of bfloat16 too, where they are faster; auto: where the CPU has them",
             shared},

@@ -56,6 +56,48 @@ TEST_F(TrainingRunTest, EndsAfterTheEpochs) {
   EXPECT_EQ(run(settings).steps, 12);
 }
 
+/// Better until step 8, of four steps an epoch.
+double best_at_step_8(std::int64_t step) { return step <= 8 ? 0.01 * double(step) : 0.08; }
+
+TrainingSettings patient_settings(FakeSession& session) {
+  TrainingSettings settings = fake_settings(session, 0);
+  settings.end = {{}, 20, {}};
+  settings.patience = 2;
+  return settings;
+}
+
+TEST_F(TrainingRunTest, EndsWhenItsPatienceIs) {
+  session_.accuracy_at = best_at_step_8;
+  const TrainingResult result = run(patient_settings(session_));
+  EXPECT_EQ(result.outcome, TrainingOutcome::finished);
+  EXPECT_EQ(result.steps, 16);
+  EXPECT_THAT(session_.evaluations, ElementsAre(4, 8, 12, 16));
+  EXPECT_FALSE(result.error_percent) << "the estimate was of all epochs";
+  EXPECT_EQ(checkpoints().steps().back(), 16);
+}
+
+TEST_F(TrainingRunTest, PatienceCountsWhatWasEvaluatedBeforeAResume) {
+  session_.accuracy_at = best_at_step_8;
+  session_.before_step = [](std::int64_t step) {
+    if (step == 13) std::raise(SIGTERM);
+  };
+  EXPECT_EQ(run(patient_settings(session_)).outcome, TrainingOutcome::terminated);
+  FakeSession again{4};
+  again.accuracy_at = best_at_step_8;
+  TrainingSettings settings = patient_settings(again);
+  settings.resume = true;
+  EXPECT_EQ(run_training(again, folder_, settings, observer_).steps, 16);
+  EXPECT_EQ(run_training(again, folder_, settings, observer_).steps_here, 0) << "nothing is left";
+}
+
+TEST_F(TrainingRunTest, PatienceNeedsEvaluations) {
+  TrainingSettings settings = patient_settings(session_);
+  settings.evaluate_every_epochs = 0;
+  EXPECT_THROW(run(settings), ConfigError);
+  session_.validation = 0;
+  EXPECT_THROW(run(patient_settings(session_)), ConfigError);
+}
+
 TEST_F(TrainingRunTest, EndsWhenTheTimeIsOver) {
   TrainingSettings settings = fake_settings(session_, 0);
   session_.validation = 0;

@@ -113,6 +113,7 @@ TrainingSettings training_settings(const RunConfig& config, const TrainingData& 
   settings.checkpoint_every_steps = config.checkpoint_every_steps;
   settings.checkpoint_keep = config.checkpoint_keep;
   settings.evaluate_every_epochs = config.evaluate_every_epochs;
+  settings.patience = config.patience;
   settings.learning_rate = step.optimizer.learning_rate;
   settings.learning_rate_schedule = step.learning_rate;
   return settings;
