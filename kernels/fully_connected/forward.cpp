@@ -57,10 +57,10 @@ void pack_samples(const FullyConnectedSize& size, Precision precision, ConstMatr
   (precision == Precision::bf16 ? pack_pairs : pack_floats)(size, x, first, begin, end, panel);
 }
 
-/// Rows of W, `inputs` wide, as pairs [rows][kInputs / 2].
+/// Rows of W, `inputs` wide, as pairs [rows][kInputs / 2], the last one filled up with 0.
 void pair_rows(ConstMatrix w, std::int64_t rows, std::int64_t inputs, float* pairs) {
   for (std::int64_t r = 0; r < rows; ++r)
-    for (std::int64_t i = 0; i < inputs; i += kLanes)
+    for (std::int64_t i = 0; i < round_up(inputs, 2); i += kLanes)
       PairProducts::store_along(load_lanes(w.data + r * w.stride + i, inputs - i),
                                 pairs + r * kInputs / 2, i);
 }
