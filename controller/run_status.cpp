@@ -50,7 +50,7 @@ TrainingProgress progress_from(JsonReader& reader) {
   if (reader.any("last_step").is_number()) progress.last_step = reader.integer("last_step");
   progress.fraction = reader.number("fraction");
   progress.epoch = reader.integer("epoch");
-  progress.loss = optional_number(reader, "loss").value_or(0);
+  progress.loss = reader.number("loss");
   progress.images_per_second = reader.number("images_per_second");
   progress.elapsed_ns = reader.integer("elapsed_ns");
   JsonReader remaining = reader.child("remaining");
@@ -187,14 +187,13 @@ RunStatus run_status_from_json(const std::string& text, const std::string& origi
 }
 
 RunStatus read_run_status(const std::filesystem::path& folder) {
-  const std::optional<RunStatus> said_last = last_status(folder);
-  if (said_last && runs(said_last->process)) return *said_last;
+  std::optional<RunStatus> said = last_status(folder);
+  if (said && runs(said->process)) return *said;
   if (RunFolder::is_taken(folder)) {
     RunStatus status;
     status.state = RunState::preparing;
     return status;
   }
-  std::optional<RunStatus> said = said_last;
   if (!said) throw ConfigError(kTag, no_status(folder));
   if (said->state == RunState::running) said->state = RunState::killed;
   return *said;
