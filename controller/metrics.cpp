@@ -75,6 +75,15 @@ void MetricsLog::add(std::int64_t step, std::int64_t epoch, const Evaluation& ev
                .dump());
 }
 
+void MetricsLog::add(const PlanChange& change) {
+  add_line(json{{"kind", "plan"},
+                {"step", change.step},
+                {"reason", change.reason},
+                {"step_ns", change.step_ns > 0 ? json(change.step_ns) : json()},
+                {"expected_step_ns", change.expected_step_ns}}
+               .dump());
+}
+
 void MetricsLog::add_line(const std::string& line) {
   errno = 0;
   stream_ << line << '\n' << std::flush;

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <map>
 #include <optional>
+#include <string>
 
 #include "controller/session.hpp"
 #include "millrace/estimate.hpp"
@@ -24,8 +25,16 @@ struct StepMetrics {
   TimeEstimate remaining;
 };
 
-/// Lines {"kind": "step", …} and {"kind": "evaluation", …}; each is in the file when the call
-/// returns. Not thread-safe.
+/// Another plan, taken between two steps.
+struct PlanChange {
+  std::int64_t step = 0;        ///< trained under the plan before
+  std::string reason;           ///< which cores became faster or slower
+  double step_ns = 0;           ///< as the last steps took under the plan before; 0: not known
+  double expected_step_ns = 0;  ///< under the new one
+};
+
+/// Lines {"kind": "step", …}, {"kind": "evaluation", …} and {"kind": "plan", …}; each is in the
+/// file when the call returns. Not thread-safe.
 class MetricsLog {
  public:
   /// Keeps the lines of steps up to `step` (a line that was cut short ends what is kept) and
@@ -37,6 +46,7 @@ class MetricsLog {
 
   void add(const StepMetrics& metrics);
   void add(std::int64_t step, std::int64_t epoch, const Evaluation& evaluation);
+  void add(const PlanChange& change);
 
  private:
   void add_line(const std::string& line);

@@ -1,6 +1,6 @@
 #pragma once
-// The output folder of one training: config.toml, plan.json, metrics.jsonl, status.json,
-// trace.json, checkpoints/.
+// The output folder of one training: config.toml, plan.json, costs.json, plans/, metrics.jsonl,
+// status.json, trace.json, checkpoints/.
 
 #include <cstdint>
 #include <filesystem>
@@ -35,6 +35,8 @@ class RunFolder {
   std::filesystem::path config() const { return path_ / "config.toml"; }
   std::filesystem::path plan() const { return path_ / "plan.json"; }
   std::filesystem::path costs() const { return path_ / "costs.json"; }
+  /// Of the plans that followed the first one.
+  std::filesystem::path plans() const { return path_ / "plans"; }
   std::filesystem::path metrics() const { return path_ / "metrics.jsonl"; }
   std::filesystem::path status() const { return status_in(path_); }
   /// Of a run that another process may hold.

@@ -3,6 +3,7 @@
 // is tested on fakes. The program's implementation lives in cli/.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -43,6 +44,9 @@ class TrainingSession {
 
   virtual const Plan& plan() const = 0;
   virtual const Profile& profile() const = 0;
+  /// As TrainStep has them: the plan for the cores as fast as they are now, and going on under it.
+  virtual std::optional<PlanOffer> offer_plan() = 0;
+  virtual void take_plan(const Plan& plan, const Profile& costs) = 0;
 
   virtual std::int64_t steps_per_epoch() const = 0;
   virtual std::int64_t training_samples() const = 0;    ///< per epoch

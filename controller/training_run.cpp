@@ -7,6 +7,7 @@
 #include <cmath>
 #include <deque>
 
+#include "controller/adaptation.hpp"
 #include "controller/forecast.hpp"
 #include "controller/metrics.hpp"
 #include "controller/patience.hpp"
@@ -62,6 +63,8 @@ class TrainingRun {
   void require_evaluations() const;
 
   void train_step();
+  void adapt(const StepReport& report, std::int64_t wall_ns);
+  Forecast new_forecast() const;
   void evaluate_if_due();
   void save_if_due();
   void save_if_new();
@@ -96,14 +99,17 @@ class TrainingRun {
   MetricsLog metrics_;
   Patience patience_;
   StatusFile status_;
-  Forecast forecast_;
-
   RecentSteps recent_;
+  std::optional<Forecast> forecast_;  // of the plan in force
+  Adaptation adaptation_;
+  const Estimate first_;
+
   std::int64_t metrics_step_ = 0;     // of the last line
   std::int64_t saved_step_ = -1;      // of the newest checkpoint
   bool saved_evaluated_ = false;      // it holds the evaluation of its step
   std::int64_t evaluated_step_ = -1;  // of evaluation_
   std::int64_t saving_ns_ = 0;        // in this process
+  std::int64_t plan_changes_ = 0;
   std::optional<Evaluation> evaluation_;
   std::deque<StepReport> traced_;
   std::vector<StageStatus> stages_;
@@ -122,10 +128,9 @@ TrainingRun::TrainingRun(TrainingSession& session, const RunFolder& folder,
       metrics_(folder.metrics(), restored_.step),
       patience_(settings.patience),
       status_(folder.status()),
-      forecast_(session, calendar_,
-                {static_cast<double>(state_bytes(session)) * folder.write_ns_per_byte(),
-                 settings.confidence},
-                restored_.step, restored_.trained_ns),
+      forecast_(new_forecast()),
+      adaptation_(session, folder, settings.replans, restored_.step),
+      first_(forecast_->first()),
       metrics_step_(restored_.step) {
   require_evaluations();
   for (const auto& [at, accuracy] : metrics_.kept_accuracies()) patience_.observe(accuracy);
@@ -181,7 +186,7 @@ void TrainingRun::require_evaluations() const {
 TrainingResult TrainingRun::run() {
   stages_ = stage_status(session_.plan(), {});
   write_status(RunState::running);
-  observer_.started(progress(), forecast_.first());
+  observer_.started(progress(), first_);
   if (step() > 0) {  // a run that was stopped at an epoch's end skipped its evaluation
     evaluate_if_due();
     save_if_new();
@@ -219,7 +224,8 @@ void TrainingRun::train_step() {
                                             settings_.learning_rate_schedule.factor(step())));
   }
   recent_.add(report, wall_ns);
-  forecast_.observe_step(report.samples, wall_ns);
+  forecast_->observe_step(report.samples, wall_ns);
+  adapt(report, wall_ns);
   if (recent_.count() == 1 || status_.is_due(now_ns())) {
     stages_ = stage_status(session_.plan(), report);
     write_status(RunState::running);
@@ -230,6 +236,21 @@ void TrainingRun::train_step() {
   }
   if (step() % settings_.metrics_every_steps == 0) write_metrics();
   observer_.stepped(progress());
+}
+
+void TrainingRun::adapt(const StepReport& report, std::int64_t wall_ns) {
+  const double left_ns = forecast_->remaining(step(), elapsed_ns()).expected_ns;
+  const auto change = adaptation_.stepped(report, wall_ns, now_ns(), step(), left_ns);
+  if (!change) return;
+  ++plan_changes_;
+  forecast_.emplace(new_forecast());
+  metrics_.add(*change);
+}
+
+Forecast TrainingRun::new_forecast() const {
+  const double checkpoint_ns =
+      static_cast<double>(state_bytes(session_)) * folder_.write_ns_per_byte();
+  return {session_, calendar_, {checkpoint_ns, settings_.confidence}, step(), elapsed_ns()};
 }
 
 void TrainingRun::evaluate_if_due() {
@@ -243,7 +264,7 @@ void TrainingRun::evaluate() {
   evaluation_->wall_ns = now_ns() - before_ns;
   evaluated_step_ = step();
   if (!metrics_.kept_accuracies().contains(step())) patience_.observe(evaluation_->accuracy);
-  forecast_.observe_evaluation(evaluation_->wall_ns);
+  forecast_->observe_evaluation(evaluation_->wall_ns);
   metrics_.add(step(), calendar_.epoch_of(step()), *evaluation_);
   observer_.evaluated(progress(), *evaluation_);
   if (patience_.exhausted())
@@ -280,7 +301,7 @@ void TrainingRun::save() {
   saved_step_ = step();
   const std::int64_t wall_ns = now_ns() - before_ns;
   saving_ns_ += wall_ns;
-  forecast_.observe_checkpoint(wall_ns);
+  forecast_->observe_checkpoint(wall_ns);
   observer_.saved(progress(), checkpoints_.path_of(step()));
   log_info(kTag, fmt::format("checkpoint of step {} saved", step()));
 }
@@ -324,7 +345,7 @@ TrainingProgress TrainingRun::progress() const {
   now.epoch = calendar_.epoch_of(step());
   now.loss = recent_.loss(kShownSteps);
   now.images_per_second = recent_.images_per_second(kShownSteps);
-  now.remaining = forecast_.remaining(step(), now.elapsed_ns);
+  now.remaining = forecast_->remaining(step(), now.elapsed_ns);
   return now;
 }
 
@@ -339,13 +360,14 @@ TrainingResult TrainingRun::result() const {
   result.images_per_second = recent_.images_per_second_of_all();
   if (recent_.count() > 0) result.loss = recent_.loss(kShownSteps);
   result.evaluation = evaluation_;
-  result.first_expected_ns = forecast_.first().run.expected_ns;
-  result.first_latest_ns = forecast_.first().run.latest_ns;
+  result.first_expected_ns = first_.run.expected_ns;
+  result.first_latest_ns = first_.run.latest_ns;
   result.measured_ns = static_cast<double>(here_ns());
   if (calendar_.ended(step(), elapsed_ns()) && recent_.count() > 0) {
     result.error_percent =
         100 * std::abs(result.first_expected_ns - result.measured_ns) / result.measured_ns;
   }
+  result.plan_changes = plan_changes_;
   result.loader = session_.loader_waits();
   result.skipped_images = session_.skipped_images();
   return result;

@@ -22,6 +22,7 @@ struct TrainingSettings {
   std::int64_t checkpoint_keep = 2;           ///< newest ones, beside the best
   std::int64_t evaluate_every_epochs = 1;     ///< 0: at the end only
   std::int64_t patience = 0;  ///< evaluations in a row without a better one; 0: the run goes on
+  bool replans = true;        ///< takes another plan where the machine has changed
   std::int64_t metrics_every_steps = 1;
   std::int64_t trace_steps = 3;  ///< how many of the last steps trace.json shows; 0: no trace
   double confidence = 0.99;      ///< of the latest time
@@ -43,6 +44,7 @@ struct TrainingResult {
   double first_latest_ns = 0;
   double measured_ns = 0;               ///< from then to the end
   std::optional<double> error_percent;  ///< |expected - measured| / measured; absent: ended early
+  std::int64_t plan_changes = 0;        ///< plans that were taken on the way
   LoaderWaits loader;
   std::int64_t skipped_images = 0;  ///< broken ones that were left out
 };
@@ -51,6 +53,9 @@ struct TrainingResult {
 /// what is due: the metrics line, the evaluation (at epochs' ends and at the end), a checkpoint
 /// (every N steps, at the end, and at epochs' ends while checkpoints take at most a tenth of the
 /// time). A run that was stopped and resumed has the same state as one that never was.
+///
+/// Where the machine becomes faster or slower, the run goes on under another plan if that pays
+/// (controller/adaptation.hpp); its result is the same to round-off.
 ///
 /// Ends before its time where settings.patience is exhausted, as finished.
 ///

@@ -95,6 +95,12 @@ PlanRequest machine_request(const MeasuredProfile& measured, const TrainSettings
   return request;
 }
 
+ProfileRequest profile_request(const TrainSettings& settings) {
+  ProfileRequest request = settings.profile;
+  request.batch = settings.plan.batch;
+  return request;
+}
+
 }  // namespace
 
 void check_batching(const Model& model, const PlanRequest& request) {
@@ -107,12 +113,17 @@ MeasuredProfile chosen_profile(const Model& model, const TrainSettings& settings
   const Topology machine = select_cores(discover_topology(settings.machine), settings.cores);
   require_room(machine, settings);
   if (settings.given_plan && settings.given_costs)
-    return {*settings.given_costs, machine, true, ""};
-  ProfileRequest request = settings.profile;
-  request.batch = settings.plan.batch;
-  MeasuredProfile measured = profile_model(model, machine, request);
+    return {*settings.given_costs, machine, true, "", {}};
+  MeasuredProfile measured = profile_model(model, machine, profile_request(settings));
   fit_to_optimizer(measured.profile, settings.optimizer);
   return measured;
+}
+
+std::optional<MeasuredProfile> kept_costs(const Model& model, const TrainSettings& settings) {
+  const Topology machine = select_cores(discover_topology(settings.machine), settings.cores);
+  auto kept = kept_profile(model, machine, profile_request(settings));
+  if (kept) fit_to_optimizer(kept->profile, settings.optimizer);
+  return kept;
 }
 
 Plan chosen_plan(const MeasuredProfile& measured, const TrainSettings& settings) {

@@ -2,6 +2,7 @@
 // What lies between the steps of the flow: the settings as each step takes them.
 
 #include <map>
+#include <optional>
 #include <vector>
 
 #include "framework/execute/executor.hpp"
@@ -14,6 +15,9 @@ void check_batching(const Model& model, const PlanRequest& request);
 
 /// settings.given_costs as they are, else what `model` costs on the cores of settings.cores.
 MeasuredProfile chosen_profile(const Model& model, const TrainSettings& settings);
+
+/// What is kept of `model`'s costs on those cores, without measuring; empty where nothing is.
+std::optional<MeasuredProfile> kept_costs(const Model& model, const TrainSettings& settings);
 
 /// settings.given_plan after its check, else the searched one. Throws NoPlanError where none is
 /// feasible, with the reason and the nearest request that would be.

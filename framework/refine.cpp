@@ -80,7 +80,7 @@ RefinedPlan refine(const Model& model, const MeasuredProfile& measured,
   TrainSettings taken = settings;
   taken.given_plan = best.plan;
   taken.given_costs = refined.costs;
-  refined.plan = chosen_plan({refined.costs, measured.topology, true, ""}, taken);
+  refined.plan = chosen_plan({refined.costs, measured.topology, true, "", {}}, taken);
   return refined;
 }
 

@@ -1,20 +1,25 @@
 #include "millrace/train_step.hpp"
 
 #include "framework/execute/executor.hpp"
+#include "framework/layers/caching_allocator.hpp"
+#include "framework/plan_offer.hpp"
 #include "framework/planning.hpp"
+#include "framework/profile/probe.hpp"
 #include "framework/stages/build_stages.hpp"
 
 namespace millrace {
 
 // The spine: the steps of the flow, in order. Members are made in the order in which they stand.
 struct TrainStep::Parts {
-  Parts(const Model& model, const TrainSettings& settings)
-      : facts(check_model(model)),
+  Parts(const Model& trained, const TrainSettings& asked, const OptimizerState& kept)
+      : model(trained),
+        settings(asked),
+        facts(check_model(model)),
         measured(chosen_profile(model, settings)),
         plan(chosen_plan(measured, settings)),
         schedules(plan),
         stages(build_stages(model, facts, plan, settings.optimizer, settings.learning_rate,
-                            settings.seed)),
+                            settings.seed, kept)),
         executor(stages.runners(), lanes_of(plan), worker_places(plan)) {}
 
   /// Runs what the stages were begun with.
@@ -31,6 +36,8 @@ struct TrainStep::Parts {
     return report;
   }
 
+  const Model model;
+  const TrainSettings settings;
   std::vector<LayerFacts> facts;
   MeasuredProfile measured;
   Plan plan;
@@ -38,10 +45,11 @@ struct TrainStep::Parts {
   StageSet stages;
   Executor executor;
   std::int64_t next_step = 0;
+  std::optional<MeasuredProfile> base;  // of offers; absent: not looked for yet, or not known
 };
 
 TrainStep TrainStep::prepare(const Model& model, const TrainSettings& settings) {
-  return TrainStep(std::make_unique<Parts>(model, settings));
+  return TrainStep(std::make_unique<Parts>(model, settings, OptimizerState()));
 }
 
 StepReport TrainStep::step(const Batch& batch) {
@@ -60,6 +68,31 @@ torch::Tensor TrainStep::predict(const torch::Tensor& inputs) {
   parts_->stages.begin_prediction(inputs);
   parts_->run(parts_->schedules.forward_only(inputs.size(0)));
   return parts_->stages.outputs();
+}
+
+std::optional<PlanOffer> TrainStep::offer_plan() {
+  const TrainSettings& settings = parts_->settings;
+  std::optional<MeasuredProfile>& base = parts_->base;
+  if (!base && !parts_->measured.rates.empty()) base = parts_->measured;
+  if (!base) base = kept_costs(parts_->model, settings);
+  if (!base) return std::nullopt;
+  const Topology machine = discover_topology(settings.machine);
+  return millrace::offer_plan(*base, settings, present_rates(present_cpus(*base, machine)));
+}
+
+void TrainStep::take_plan(const Plan& plan, const Profile& costs) {
+  const Model model = parts_->model;
+  TrainSettings settings = parts_->settings;
+  settings.given_plan = plan;
+  settings.given_costs = costs;
+  const std::int64_t next_step = parts_->next_step;
+  std::optional<MeasuredProfile> base = std::move(parts_->base);
+  const OptimizerState kept = parts_->stages.optimizer_state();
+  parts_.reset();  // its workers' memory is the next ones'
+  trim_allocator();
+  parts_ = std::make_unique<Parts>(model, settings, kept);
+  parts_->next_step = next_step;
+  parts_->base = std::move(base);
 }
 
 TrainStep::TrainStep(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}

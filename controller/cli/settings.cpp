@@ -279,6 +279,11 @@ std::vector<Setting> training_settings() {
           {"train.patience", "--patience", "N",
            "end early when N evaluations in a row are no better than the best; 0: never", ending},
           PLACE(patience), 0),
+      choice_row({"train.replan", "--replan", "auto|never",
+                  "auto: another plan is taken where cores become slower or faster; with --plan it "
+                  "is never",
+                  ending},
+                 PLACE(replan), {{"auto", true}, {"never", false}}),
       make({"train.precision", "--precision", "fp32|bf16|auto",
             "bf16: products of bfloat16 too, where they are faster; auto: where the CPU has them",
             shared},

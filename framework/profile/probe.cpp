@@ -51,6 +51,15 @@ CoreRates probe_cores(const std::vector<int>& cpus) {
   return by_cpu;
 }
 
+CoreRates present_rates(const std::vector<int>& cpus) {
+  std::map<int, std::vector<double>> probed;
+  for (int i = 0; i < 3; ++i)
+    for (const auto& [cpu, rate] : probe_cores(cpus)) probed[cpu].push_back(rate);
+  CoreRates rates;
+  for (auto& [cpu, all] : probed) rates[cpu] = median(std::move(all));
+  return rates;
+}
+
 CoreRates settled_rates(const std::function<CoreRates()>& probe,
                         const std::function<int(const CoreRates&)>& needed) {
   CoreRates best = probe();

@@ -56,11 +56,13 @@ MeasuredProfile reuse(KeptProfile kept, const Topology& topology, const RateChan
   MeasuredProfile result{std::move(kept.profile), topology, true, file};
   result.topology.kinds = std::move(kept.kinds);
   set_memory_budget(result.profile, topology);
+  result.rates = std::move(kept.rates);
   if (change.verdict == Verdict::uniform) {
     log_info("profile", fmt::format("all cores run at {:.0f} % of the speed that the kept profile "
                                     "was measured at: costs are scaled",
                                     100 * change.factor));
     result.profile = at_speed(std::move(result.profile), change.factor);
+    for (auto& [cpu, rate] : result.rates) rate *= change.factor;
   }
   return result;
 }
@@ -93,6 +95,11 @@ void report_bf16(const Profile& profile) {
                                         layers));
 }
 
+std::filesystem::path folder_of(const ProfileRequest& request) {
+  if (!request.cache_folder.empty()) return request.cache_folder;
+  return std::filesystem::path(default_cache_folder()) / "profiles";
+}
+
 class Profiler {
  public:
   Profiler(const Model& model, const Topology& topology, const ProfileRequest& request,
@@ -104,9 +111,7 @@ class Profiler {
         begin_ns_(steady_ns()),
         facts_(check_model(model)),
         identity_(profile_identity(model, facts_, topology, request)),
-        folder_(request.cache_folder.empty()
-                    ? std::filesystem::path(default_cache_folder()) / "profiles"
-                    : std::filesystem::path(request.cache_folder)) {}
+        folder_(folder_of(request)) {}
 
   MeasuredProfile run() {
     std::optional<KeptProfile> kept;
@@ -159,6 +164,7 @@ class Profiler {
     check_profile(result.profile, "the measured profile");
     result.file = keep_profile(folder_, {identity_, result.topology.kinds, rates, result.profile});
     set_memory_budget(result.profile, topology_);
+    result.rates = rates;
     if (request_.progress) request_.progress(1, "done");
     return result;
   }
@@ -210,6 +216,15 @@ MeasuredProfile profile_model(const Model& model, const Topology& topology,
   MeasuredProfile measured = Profiler(model, topology, request, probe).run();
   if (request.precision == Precision::bf16) report_bf16(measured.profile);
   return measured;
+}
+
+std::optional<MeasuredProfile> kept_profile(const Model& model, const Topology& topology,
+                                            const ProfileRequest& request) {
+  const std::string identity = profile_identity(model, check_model(model), topology, request);
+  auto kept = find_kept_profile(folder_of(request), identity);
+  if (!kept) return std::nullopt;
+  const std::string file = kept_profile_path(folder_of(request), identity).string();
+  return reuse(std::move(*kept), topology, {}, file);
 }
 
 }  // namespace millrace

@@ -359,9 +359,15 @@ std::vector<StateTensor> StageSet::state() {
   return result;
 }
 
+OptimizerState StageSet::optimizer_state() const {
+  OptimizerState result;
+  for (const auto& stage : parts_->stages) result.merge(stage->parameters().optimizer_tensors());
+  return result;
+}
+
 StageSet build_stages(const Model& model, const std::vector<LayerFacts>& facts, const Plan& plan,
                       const OptimizerSettings& optimizer, const LearningRateSchedule& learning_rate,
-                      std::uint64_t seed) {
+                      std::uint64_t seed, const OptimizerState& kept) {
   check(optimizer);
   check(learning_rate);
   check_model_fits(model, facts);
@@ -372,7 +378,7 @@ StageSet build_stages(const Model& model, const std::vector<LayerFacts>& facts, 
   Cutter cutter(parts->model, parts->facts, plan);
   for (const PlanStage& stage : plan.stages) {
     parts->stages.push_back(
-        std::make_unique<TorchStage>(cutter.cut(stage), optimizer, parts->context));
+        std::make_unique<TorchStage>(cutter.cut(stage), optimizer, kept, parts->context));
     parts->stages.back()->measure_norm(optimizer.clip_norm > 0);
   }
   cutter.check_all_used();

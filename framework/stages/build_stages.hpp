@@ -8,6 +8,7 @@
 #include <memory>
 #include <vector>
 
+#include "framework/stages/stage_parameters.hpp"
 #include "millrace/model.hpp"
 #include "millrace/optimizer.hpp"
 #include "millrace/plan.hpp"
@@ -65,20 +66,24 @@ class StageSet {
   /// "optimizer.exp_avg_sq.NAME" (AdamW), in layer order: the same under every plan.
   std::vector<StateTensor> state();
 
+  /// What the optimizer keeps, for stages of the same model that take over.
+  OptimizerState optimizer_state() const;
+
  private:
   struct Parts;
   friend StageSet build_stages(const Model&, const std::vector<LayerFacts>&, const Plan&,
-                               const OptimizerSettings&, const LearningRateSchedule&,
-                               std::uint64_t);
+                               const OptimizerSettings&, const LearningRateSchedule&, std::uint64_t,
+                               const OptimizerState&);
   explicit StageSet(std::unique_ptr<Parts> parts);
   std::unique_ptr<Parts> parts_;
 };
 
-/// Cuts `model` by `plan`; `facts` are check_model's. `seed` is of the random layers' masks. The
-/// weights stay the model's own tensors, updated in place. Throws ConfigError for settings out of
+/// Cuts `model` by `plan`; `facts` are check_model's. `seed` is of the random layers' masks, `kept`
+/// of earlier stages of the same model, which must be gone. The weights stay the model's own
+/// tensors, updated in place. Throws ConfigError for settings out of
 /// range, a plan whose layers are not the model's, or an unknown implementation.
 StageSet build_stages(const Model& model, const std::vector<LayerFacts>& facts, const Plan& plan,
                       const OptimizerSettings& optimizer, const LearningRateSchedule& learning_rate,
-                      std::uint64_t seed);
+                      std::uint64_t seed, const OptimizerState& kept = {});
 
 }  // namespace millrace

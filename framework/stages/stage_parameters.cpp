@@ -60,7 +60,7 @@ std::vector<double> equal_shares(int workers) {
 
 StageParameters::StageParameters(std::vector<StageParameter> parameters,
                                  const std::vector<double>& shares,
-                                 const OptimizerSettings& settings)
+                                 const OptimizerSettings& settings, const OptimizerState& kept)
     : borders_(shares.size() + 1, 0), settings_(settings) {
   std::partial_sum(shares.begin(), shares.end(), borders_.begin() + 1);
   borders_.back() = 1;  // whatever the round-off
@@ -71,7 +71,9 @@ StageParameters::StageParameters(std::vector<StageParameter> parameters,
     weights_.tensors.push_back(parameter.value);
     float* state[2] = {nullptr, nullptr};
     for (std::size_t i = 0; i < states_.size(); ++i) {
-      states_[i].tensors.push_back(at::zeros_like(parameter.value));
+      const auto found = kept.find(states_[i].prefix + parameter.name);
+      states_[i].tensors.push_back(found == kept.end() ? at::zeros_like(parameter.value)
+                                                       : found->second);
       state[i] = states_[i].tensors.back().data_ptr<float>();
     }
     add_segments(parameter, state[0], state[1]);
@@ -198,6 +200,14 @@ std::vector<StateTensor> StageParameters::optimizer_state() const {
     const std::vector<StateTensor> tensors = views(state);
     result.insert(result.end(), tensors.begin(), tensors.end());
   }
+  return result;
+}
+
+OptimizerState StageParameters::optimizer_tensors() const {
+  OptimizerState result;
+  for (const Named& state : states_)
+    for (std::size_t i = 0; i < names_.size(); ++i)
+      result.emplace(state.prefix + names_[i], state.tensors[i]);
   return result;
 }
 

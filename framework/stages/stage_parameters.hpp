@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -24,6 +25,9 @@ struct StageParameter {
   std::vector<const ParameterSlot*> slots;
 };
 
+/// What an optimizer keeps of each weight: name as StageSet::state() has it -> tensor.
+using OptimizerState = std::map<std::string, at::Tensor>;
+
 /// Equal parts of a whole, 1.
 std::vector<double> equal_shares(int workers);
 
@@ -35,10 +39,11 @@ std::vector<double> equal_shares(int workers);
 /// torch::optim. Distinct workers may call at the same time, once all backward passes are done.
 class StageParameters {
  public:
-  /// `shares`: part of the elements by worker, sum 1. The slots outlive this. Throws ConfigError
-  /// (tag "model") for a parameter that is not dense float32.
+  /// `shares`: part of the elements by worker, sum 1. The slots outlive this. `kept`: of these
+  /// parameters, from which it goes on; zeros where there is none. Throws ConfigError (tag "model")
+  /// for a parameter that is not dense float32.
   StageParameters(std::vector<StageParameter> parameters, const std::vector<double>& shares,
-                  const OptimizerSettings& settings);
+                  const OptimizerSettings& settings, const OptimizerState& kept = {});
 
   /// Sum of the squared gradients of the worker's elements.
   double squared_norm(int worker) const;
@@ -46,6 +51,8 @@ class StageParameters {
 
   std::vector<StateTensor> weights() const;
   std::vector<StateTensor> optimizer_state() const;
+  /// The tensors themselves, for stages that go on from them.
+  OptimizerState optimizer_tensors() const;
 
  private:
   /// Elements that one set of gradients covers.

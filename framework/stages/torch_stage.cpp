@@ -36,7 +36,7 @@ std::vector<StageParameter> collect_parameters(const std::vector<WorkerChain*>& 
 }  // namespace
 
 TorchStage::TorchStage(StageDesign design, const OptimizerSettings& optimizer,
-                       const StepContext& context)
+                       const OptimizerState& kept, const StepContext& context)
     : plan_(std::move(design.plan)),
       first_(design.first),
       loss_(std::move(design.loss)),
@@ -55,7 +55,8 @@ TorchStage::TorchStage(StageDesign design, const OptimizerSettings& optimizer,
             for (Worker& worker : workers_) chains.push_back(&worker.chain);
             return collect_parameters(chains);
           }(),
-          plan_.update_shares.empty() ? equal_shares(workers()) : plan_.update_shares, optimizer) {}
+          plan_.update_shares.empty() ? equal_shares(workers()) : plan_.update_shares, optimizer,
+          kept) {}
 
 void TorchStage::begin_step() {
   const std::int64_t micro_batches = micro_batches_of(context_->samples, context_->micro_batch);

@@ -36,7 +36,8 @@ struct StageDesign {
 class TorchStage final : public StageRunner {
  public:
   /// `context` outlives the stage.
-  TorchStage(StageDesign design, const OptimizerSettings& optimizer, const StepContext& context);
+  TorchStage(StageDesign design, const OptimizerSettings& optimizer, const OptimizerState& kept,
+             const StepContext& context);
 
   /// Before each step: no call is running.
   void begin_step();

@@ -102,6 +102,31 @@ TEST_F(Interruption, AResumeMayUseOtherCoresAndReadTheDataElsewhere) {
   EXPECT_EQ(nlohmann::json::parse(result.out).at("steps"), 1500);
 }
 
+TEST_F(Interruption, AResumeTakesThePlansThatTheRunTook) {
+  namespace fs = std::filesystem;
+  const std::string out = folder_ / "replanned", taken = folder_ / "taken.json";
+  const auto with_end = [&](const char* steps) {
+    return training(out, {"--steps", steps, "--set", "checkpoint.every_steps=10", "--plan",
+                          whole() + "/plan.json", "--costs", whole() + "/costs.json"});
+  };
+  ASSERT_EQ(run(with_end("10")).exit_code, 0);
+  const ProgramResult planned = run({"plan", "--costs", whole() + "/costs.json", "--batch", "20",
+                                     "--micro-batch", "4", "-o", taken});
+  ASSERT_EQ(planned.exit_code, 0) << planned.err;
+  fs::create_directory(fs::path(out) / "plans");
+  fs::copy(taken, fs::path(out) / "plans/15.json");
+  fs::copy(whole() + "/costs.json", fs::path(out) / "plans/15-costs.json");
+
+  const ProgramResult later = run({"resume", out, "--steps", "20", "--json"});
+  EXPECT_EQ(later.exit_code, 0) << later.err;
+  EXPECT_THAT(later.err, HasSubstr("step 15: the plan that the run took here"));
+  EXPECT_EQ(nlohmann::json::parse(later.out).at("plan_changes"), 1);
+  const ProgramResult in_force = run({"resume", out, "--steps", "25", "-v"});
+  EXPECT_EQ(in_force.exit_code, 0) << in_force.err;
+  EXPECT_THAT(in_force.err, HasSubstr("5 micro-batches of 4"));
+  EXPECT_THAT(file_text(fs::path(out) / "metrics.jsonl"), HasSubstr(R"("kind":"plan")"));
+}
+
 TEST_F(Interruption, AResumeKeepsModelBatchAndSeed) {
   const ProgramResult result = run({"resume", whole(), "--batch", "10"});
   EXPECT_EQ(result.exit_code, 2);

@@ -18,8 +18,8 @@ Environment TrainingTest::environment() { return {{"MILLRACE_CACHE", shared() / 
 
 std::vector<std::string> TrainingTest::training(const std::string& out,
                                                 const std::vector<std::string>& more) {
-  std::vector<std::string> arguments = {"train",   "lenet5", "--data", data(),
-                                        "--batch", "20",     "--out",  out};
+  std::vector<std::string> arguments = {"train", "lenet5", "--data", data(),     "--batch",
+                                        "20",    "--out",  out,      "--replan", "never"};
   arguments.insert(arguments.end(), more.begin(), more.end());
   return arguments;
 }

@@ -14,7 +14,8 @@ class TrainingTest : public ::testing::Test {
   static void SetUpTestSuite();
   static void TearDownTestSuite();
 
-  /// Flags that every training of these tests has, then `more`.
+  /// Flags that every training of these tests has, then `more`. One plan: others may be at work on
+  /// the machine.
   static std::vector<std::string> training(const std::string& out,
                                            const std::vector<std::string>& more);
   /// Runs the program with the tests' own cache.

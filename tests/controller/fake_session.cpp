@@ -38,11 +38,24 @@ StepReport FakeSession::train_next() {
   report.samples = (step_ + 1) % steps_per_epoch_ == 0 ? last_samples_ : kBatch;
   report.loss = step_ == diverges_at ? NAN : 2.0 / static_cast<double>(step_ + 1);
   report.begin_ns = clock_ns;
-  clock_ns += kStep_ns;
+  clock_ns += std::llround(static_cast<double>(step_ns_) * (slowness ? slowness(step_) : 1));
   report.end_ns = clock_ns;
   report.tasks = {{{0, ActionKind::forward, 0}, 0, 0, report.begin_ns, report.end_ns}};
   ++step_;
   return report;
+}
+
+void FakeSession::scale(std::int64_t factor) {
+  step_ns_ *= factor;
+  profile_ = longer(profile_, static_cast<double>(factor));
+}
+
+std::optional<PlanOffer> FakeSession::offer_plan() { return offers ? offers() : std::nullopt; }
+
+void FakeSession::take_plan(const Plan& plan, const Profile& costs) {
+  taken.emplace_back(step_, plan);
+  plan_ = plan;
+  profile_ = costs;
 }
 
 Evaluation FakeSession::evaluate() {
@@ -57,6 +70,16 @@ std::vector<SessionTensor> FakeSession::state() {
   if (on_state) on_state();
   return {{float_view("layer.weight", weights_), weights_.data()},
           {float_view("optimizer.momentum.layer.weight", momentum_), momentum_.data()}};
+}
+
+Profile longer(Profile profile, double factor) {
+  for (LayerCosts& layer : profile.layers) {
+    for (PerKind* costs : {&layer.forward_ns, &layer.backward_ns})
+      for (auto& [kind, curve] : *costs)
+        for (double& ns : curve) ns *= factor;
+    for (auto& [kind, ns] : layer.update_ns) ns *= factor;
+  }
+  return profile;
 }
 
 void RecordingObserver::started(const TrainingProgress& at, const Estimate& estimate) {

@@ -23,6 +23,9 @@ class FakeSession : public TrainingSession {
   /// Epochs of `steps_per_epoch` steps, the last of which has `last_samples` (16: full).
   explicit FakeSession(std::int64_t steps_per_epoch = 4, std::int64_t last_samples = kBatch);
 
+  /// Steps, and the costs that foretell them, are `factor` times as long.
+  void scale(std::int64_t factor);
+
   std::function<void(std::int64_t step)> before_step;    ///< step trained next; may throw
   std::function<double(std::int64_t step)> accuracy_at;  ///< empty: rises with the step
   std::function<void()> on_state;                        ///< whenever the state is asked for
@@ -34,6 +37,8 @@ class FakeSession : public TrainingSession {
   Evaluation evaluate() override;
   const Plan& plan() const override { return plan_; }
   const Profile& profile() const override { return profile_; }
+  std::optional<PlanOffer> offer_plan() override;
+  void take_plan(const Plan& plan, const Profile& costs) override;
   std::int64_t steps_per_epoch() const override { return steps_per_epoch_; }
   std::int64_t training_samples() const override {
     return (steps_per_epoch_ - 1) * kBatch + last_samples_;
@@ -47,15 +52,21 @@ class FakeSession : public TrainingSession {
   std::int64_t trained() const { return step_; }  ///< steps
   const std::vector<float>& weights() const { return weights_; }
   const std::vector<float>& momentum() const { return momentum_; }
-  std::vector<std::int64_t> evaluations;  ///< steps at which evaluate() was called
+  std::function<std::optional<PlanOffer>()> offers;   ///< empty: nothing is known of the cores
+  std::function<double(std::int64_t step)> slowness;  ///< by which a step is longer; empty: 1
+  std::vector<std::pair<std::int64_t, Plan>> taken;   ///< plans, with the steps before them
+  std::vector<std::int64_t> evaluations;              ///< steps at which evaluate() was called
 
  private:
   const std::int64_t steps_per_epoch_, last_samples_;
-  const Plan plan_;
-  const Profile profile_;
-  std::int64_t step_ = 0;
+  Plan plan_;
+  Profile profile_;
+  std::int64_t step_ = 0, step_ns_ = kStep_ns;
   std::vector<float> weights_, momentum_;
 };
+
+/// All times `factor` times as long.
+Profile longer(Profile profile, double factor);
 
 /// Notes what it is told.
 struct RecordingObserver : TrainingObserver {

@@ -6,7 +6,7 @@
 namespace millrace::cli {
 namespace {
 
-Profile with_decoding(Profile profile, double ns_per_sample) {
+Profile with_decoding(Profile profile, std::optional<double> ns_per_sample) {
   profile.loader_ns_per_sample = ns_per_sample;
   return profile;
 }
@@ -19,9 +19,30 @@ ModelSession::ModelSession(const Model& model, const TrainSettings& settings, Tr
       config_(config),
       step_(TrainStep::prepare(model, settings)),
       profile_(with_decoding(step_.profile(), ns_per_sample(*data_.train, config_.seed))),
-      loader_(data_.train, training_loader(config_, step_)) {}
+      loader_(std::in_place, data_.train, training_loader(config_, step_)) {}
 
-StepReport ModelSession::train_next() { return step_.step(*loader_.next()); }
+StepReport ModelSession::train_next() { return step_.step(*loader_->next()); }
+
+std::optional<PlanOffer> ModelSession::offer_plan() {
+  auto offer = step_.offer_plan();
+  if (offer) offer->costs.loader_ns_per_sample = profile_.loader_ns_per_sample;
+  return offer;
+}
+
+void ModelSession::take_plan(const Plan& plan, const Profile& costs) {
+  step_.take_plan(plan, costs);
+  profile_ = with_decoding(step_.profile(), profile_.loader_ns_per_sample);
+  waits_before_ = loader_waits();
+  skipped_before_ = skipped_images();
+  loader_.emplace(data_.train, training_loader(config_, step_));
+  loader_->seek(step_.next_step());
+}
+
+LoaderWaits ModelSession::loader_waits() const {
+  const DiskWaits disk = loader_->disk_waits();
+  return {waits_before_.waits + loader_->waits(), waits_before_.wait_ns + loader_->wait_ns(),
+          waits_before_.disk_waits + disk.count, waits_before_.disk_wait_ns + disk.ns};
+}
 
 Evaluation ModelSession::evaluate() { return evaluate_all(step_, data_, config_); }
 
@@ -31,7 +52,7 @@ std::int64_t ModelSession::validation_samples() const {
 
 void ModelSession::seek(std::int64_t step) {
   step_.set_next_step(step);
-  loader_.seek(step);
+  loader_->seek(step);
 }
 
 std::vector<SessionTensor> ModelSession::state() {

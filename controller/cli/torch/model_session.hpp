@@ -22,18 +22,17 @@ class ModelSession : public TrainingSession {
 
   const Plan& plan() const override { return step_.plan(); }
   const Profile& profile() const override { return profile_; }
+  std::optional<PlanOffer> offer_plan() override;
+  void take_plan(const Plan& plan, const Profile& costs) override;
 
-  std::int64_t steps_per_epoch() const override { return loader_.steps_per_epoch(); }
+  std::int64_t steps_per_epoch() const override { return loader_->steps_per_epoch(); }
   std::int64_t training_samples() const override { return data_.train->size(); }
   std::int64_t validation_samples() const override;
   void seek(std::int64_t step) override;
 
   std::vector<SessionTensor> state() override;
-  LoaderWaits loader_waits() const override {
-    const DiskWaits disk = loader_.disk_waits();
-    return {loader_.waits(), loader_.wait_ns(), disk.count, disk.ns};
-  }
-  std::int64_t skipped_images() const override { return loader_.skipped(); }
+  LoaderWaits loader_waits() const override;
+  std::int64_t skipped_images() const override { return skipped_before_ + loader_->skipped(); }
 
   TrainStep& step() { return step_; }
 
@@ -42,7 +41,9 @@ class ModelSession : public TrainingSession {
   RunConfig config_;
   TrainStep step_;
   Profile profile_;
-  Loader loader_;
+  std::optional<Loader> loader_;  ///< decodes where the plan leaves room
+  LoaderWaits waits_before_;      ///< of the loaders of earlier plans
+  std::int64_t skipped_before_ = 0;
 };
 
 /// Loss and accuracy over the whole validation set; samples = 0 where there is none.

@@ -13,6 +13,7 @@
 #include "controller/cli/torch/trained_model.hpp"
 #include "controller/cli/torch/verbs.hpp"
 #include "controller/progress.hpp"
+#include "controller/taken_plans.hpp"
 #include "controller/training_run.hpp"
 #include "millrace/log.hpp"
 #include "millrace/units.hpp"
@@ -68,6 +69,7 @@ std::string json_of(const TrainingResult& result, const fs::path& folder) {
                     {"images_per_second", result.images_per_second},
                     {"loss", or_null(result.loss)},
                     {"accuracy", or_null(accuracy_of(result))},
+                    {"plan_changes", result.plan_changes},
                     {"estimate",
                      {{"first_expected_ns", result.first_expected_ns},
                       {"first_latest_ns", result.first_latest_ns},
@@ -89,6 +91,10 @@ std::string text_of(const TrainingResult& result, const std::string& model,
   if (result.loss) text += fmt::format(", loss {:.4f}", *result.loss);
   if (const auto accuracy = accuracy_of(result)) {
     text += fmt::format(", accuracy {:.1f} %", 100 * *accuracy);
+  }
+  if (result.plan_changes > 0) {
+    text += fmt::format("\nthe plan was changed {} time{} as the machine changed",
+                        result.plan_changes, result.plan_changes == 1 ? "" : "s");
   }
   if (result.skipped_images > 0) {
     text += fmt::format("\n{} broken images were left out", result.skipped_images);
@@ -114,6 +120,7 @@ TrainingSettings training_settings(const RunConfig& config, const TrainingData& 
   settings.checkpoint_keep = config.checkpoint_keep;
   settings.evaluate_every_epochs = config.evaluate_every_epochs;
   settings.patience = config.patience;
+  settings.replans = config.replan;
   settings.learning_rate = step.optimizer.learning_rate;
   settings.learning_rate_schedule = step.learning_rate;
   return settings;
@@ -144,19 +151,34 @@ int train_in(const RunFolder& folder, const RunConfig& config, bool resume,
   return 0;
 }
 
+/// The plan in force at `step`, and those taken later, are the run's; another plan that was asked
+/// for ends that.
+void settle_taken_plans(const TakenPlans& taken, std::int64_t step, RunConfig& config) {
+  if (config.plan_file.empty()) return taken.remove_after(step);
+  const auto files = taken.in_force(step);
+  if (!files) return;
+  config.plan_file = files->plan.string();
+  config.costs_file = files->costs.string();
+}
+
 }  // namespace
 
 int run_train(const TrainCommand& command, const Presentation& presentation) {
-  return train_in(RunFolder::create(command.out, command.force), command.config, false,
-                  presentation);
+  RunConfig config = command.config;
+  config.replan = config.replan && config.plan_file.empty();  // who names a plan means it
+  return train_in(RunFolder::create(command.out, command.force), config, false, presentation);
 }
 
 int run_resume(const ResumeCommand& command, const Presentation& presentation) {
   const RunFolder folder = RunFolder::open(command.folder);
   RunConfig config = config_of_run(command.folder, command.layers);
   const CheckpointFolder checkpoints(fs::path(command.folder) / "checkpoints");
+  const TakenPlans taken(folder.plans());
+  const bool matters = !config.weights.empty() || !taken.steps().empty();  // it is read to its end
+  const auto last = matters ? checkpoints.open_last() : std::nullopt;
   // The run goes on from its own; where none is whole it starts again from the file's.
-  if (!config.weights.empty() && checkpoints.open_last()) config.weights.clear();
+  if (last) config.weights.clear();
+  settle_taken_plans(taken, last ? last->info.step : 0, config);
   return train_in(folder, config, true, presentation);
 }
 

@@ -93,6 +93,13 @@ struct Plan {
   bool operator==(const Plan&) const = default;
 };
 
+/// A plan for cores that have become faster or slower.
+struct PlanOffer {
+  Plan plan;
+  Profile costs;                 ///< at the cores' speed now: what `plan` was made for
+  std::map<int, double> speeds;  ///< CPU -> its rate now over the one at which costs were measured
+};
+
 /// By stage: its lane (schedule.hpp), numbered from 0 in the order of their first stage. Stages of
 /// the same devices are on the same one.
 std::vector<int> lanes_of(const Plan& plan);

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
+#include <optional>
 #include <string>
 
 #include "millrace/profile.hpp"
@@ -49,6 +51,8 @@ struct MeasuredProfile {
   Topology topology;    ///< with the kinds that measuring found and their measured relative speed
   bool reused = false;  ///< taken from the cache
   std::string file;     ///< where it is kept; empty where it could not be
+  /// CPU -> rounds per second of the probe, for cores as fast as the costs say; empty: not probed.
+  std::map<int, double> rates;
 };
 
 /// Times every layer of `model` on one core of each kind of `topology`, pinned: forward, backward,
@@ -67,5 +71,10 @@ struct MeasuredProfile {
 /// written to is warned about. Not thread-safe: measure one model at a time, on a quiet machine.
 MeasuredProfile profile_model(const Model& model, const Topology& topology,
                               const ProfileRequest& request);
+
+/// What profile_model() has kept, as it was measured; nothing is probed or measured. Empty where
+/// nothing is kept.
+std::optional<MeasuredProfile> kept_profile(const Model& model, const Topology& topology,
+                                            const ProfileRequest& request);
 
 }  // namespace millrace

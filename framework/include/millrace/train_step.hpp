@@ -64,6 +64,14 @@ class TrainStep {
   /// Outputs [N, classes] of a batch, random layers off.
   torch::Tensor predict(const torch::Tensor& inputs);
 
+  /// What the search finds for the cores as fast as they are now, which takes 0.3 s of probing. No
+  /// step may run. Empty where nothing is known of how fast they were: a given plan, whose costs
+  /// this machine has not kept. Throws NoPlanError where no plan fits.
+  std::optional<PlanOffer> offer_plan();
+  /// Goes on under another plan: weights, optimizer state and the number of the next step stay.
+  /// Throws as prepare() does for a given plan; no step can then be trained any more.
+  void take_plan(const Plan& plan, const Profile& costs);
+
   const Topology& topology() const;
   const Profile& profile() const;
   const Plan& plan() const;

@@ -1,0 +1,48 @@
+#pragma once
+// Keeps a run on the plan that is best for the machine as it is: another process, a thermal limit,
+// a core that is slowed or goes off line, and their end.
+
+#include <cstdint>
+#include <deque>
+#include <string>
+
+#include "controller/drift.hpp"
+#include "controller/metrics.hpp"
+#include "controller/run_folder.hpp"
+#include "controller/session.hpp"
+#include "controller/taken_plans.hpp"
+
+namespace millrace {
+
+/// Where the steps' time drifts, the cores are probed, and the best plan for their speed is taken
+/// where it earns back what that costs. Each plan taken is in the folder before it is in force; a
+/// resumed run first takes those again that it took before it was stopped. Not thread-safe.
+class Adaptation {
+ public:
+  /// `adapts`: false takes no plan but those that the folder has after `step`.
+  Adaptation(TrainingSession& session, const RunFolder& folder, bool adapts, std::int64_t step);
+
+  /// After a step, with what the run has left. What was changed, where another plan is in force.
+  /// Throws what TrainingSession::take_plan throws.
+  std::optional<PlanChange> stepped(const StepReport& report, std::int64_t wall_ns,
+                                    std::int64_t now_ns, std::int64_t step, double left_ns);
+
+ private:
+  bool is_due(std::int64_t now_ns) const;
+  bool leaves_cores_idle() const;
+  std::optional<PlanOffer> offer();
+  std::optional<PlanChange> take_if_it_pays(const PlanOffer& offer, std::int64_t step,
+                                            double left_ns);
+  PlanChange take_again(std::int64_t step);
+  void take(const Plan& plan, const Profile& costs);
+
+  TrainingSession& session_;
+  const TakenPlans taken_;
+  bool adapts_;
+  std::deque<std::int64_t> again_;  // steps at which the run took a plan before it was stopped
+  DriftWatch watch_;
+  double predicted_ns_;  // a step of the plan in force
+  std::int64_t tried_ns_ = 0, wait_ns_ = 0;
+};
+
+}  // namespace millrace

@@ -1,0 +1,19 @@
+#pragma once
+// Another plan for cores that have become faster or slower since their costs were measured.
+
+#include <map>
+#include <vector>
+
+#include "millrace/train_step.hpp"
+
+namespace millrace {
+
+/// The cores of `base` that this process may use now, one CPU each.
+std::vector<int> present_cpus(const MeasuredProfile& base, const Topology& machine);
+
+/// The best plan for the cores in `rates`, as fast as these say. Throws NoPlanError where none
+/// fits.
+PlanOffer offer_plan(const MeasuredProfile& base, const TrainSettings& settings,
+                     const std::map<int, double>& rates);
+
+}  // namespace millrace

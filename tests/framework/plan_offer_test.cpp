@@ -1,0 +1,142 @@
+// Another plan for cores of another speed, and a training that goes on under it.
+
+#include "framework/plan_offer.hpp"
+
+#include <ATen/ATen.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <torch/nn/modules/activation.h>
+#include <torch/nn/modules/linear.h>
+
+#include "framework/planning.hpp"
+#include "millrace/errors.hpp"
+
+namespace millrace {
+namespace {
+
+using ::testing::ElementsAre;
+
+Model small_network() {
+  Model model{.name = "small", .sample_shape = {6}, .classes = 4};
+  model.add("fc1", torch::nn::Linear(6, 12)).add("relu", torch::nn::ReLU());
+  model.add("fc2", torch::nn::Linear(12, 4));
+  initialise(model, 3);
+  return model;
+}
+
+/// Two cores that are alike; the whole model takes 300 ns a sample forward, and as much backward.
+MeasuredProfile two_cores(const Model& model) {
+  MeasuredProfile measured;
+  measured.topology.kinds = {{"core", {0, 1}, 1.0, ""}};
+  measured.topology.cores = {{0}, {1}};
+  measured.topology.limits.allowed_cpus = {0, 1};
+  measured.rates = {{0, 10}, {1, 10}};
+  Profile& profile = measured.profile;
+  profile.model = model.name;
+  profile.samples = {1, 8};
+  profile.kinds = {{"core", 2}};
+  for (const Layer& made : model.layers) {
+    LayerCosts layer;
+    layer.name = made.name;
+    layer.splits = {"samples"};
+    layer.forward_ns = layer.backward_ns = {{"core", {100, 800}}};
+    if (!profile.layers.empty())
+      profile.tensors.push_back({profile.layers.back().name, {layer.name}, 4});
+    profile.layers.push_back(layer);
+  }
+  return measured;
+}
+
+TrainSettings batch_of_7() {
+  TrainSettings settings;
+  settings.plan.batch = 7;
+  settings.plan.micro_batch = 7;
+  settings.plan.max_stages = 1;
+  return settings;
+}
+
+TEST(PlanOffer, GivesASlowCoreLess) {
+  const PlanOffer offer = offer_plan(two_cores(small_network()), batch_of_7(), {{0, 10}, {1, 4}});
+  EXPECT_DOUBLE_EQ(offer.speeds.at(1), 0.4);
+  ASSERT_EQ(offer.plan.stages.size(), 1u);
+  EXPECT_THAT(offer.plan.stages[0].devices,
+              ElementsAre(PlannedDevice{"big", 0}, PlannedDevice{"little", 1}));
+  EXPECT_THAT(offer.plan.stages[0].shares, ElementsAre(5, 2));
+  EXPECT_EQ(check_plan(offer.plan, offer.costs, batch_of_7().plan).value_ns, offer.plan.value_ns);
+}
+
+TEST(PlanOffer, LeavesOutACoreThatIsGone) {
+  const MeasuredProfile base = two_cores(small_network());
+  Topology machine = base.topology;
+  machine.kinds.front().cpus = {1, 5};
+  EXPECT_THAT(present_cpus(base, machine), ElementsAre(1));
+  const PlanOffer offer = offer_plan(base, batch_of_7(), {{1, 10}});
+  EXPECT_THAT(offer.plan.stages[0].devices, ElementsAre(PlannedDevice{"core", 1}));
+}
+
+TEST(PlanOffer, SaysWhereNoPlanFits) {
+  MeasuredProfile base = two_cores(small_network());
+  base.profile.shared_memory_bytes = 1;
+  base.profile.layers.front().weights_bytes = 100;
+  EXPECT_THROW(offer_plan(base, batch_of_7(), {{0, 10}, {1, 4}}), NoPlanError);
+}
+
+/// Micro-batches of `micro_batch` on one core of this machine.
+std::pair<Plan, Profile> on_one_core(const Model& model, std::int64_t micro_batch) {
+  MeasuredProfile measured = two_cores(model);
+  measured.topology = discover_topology({.list_gpus = false});
+  CoreKind& kind = measured.topology.kinds.front();
+  kind.name = "core";
+  kind.cpus.resize(1);
+  measured.topology.kinds.resize(1);
+  measured.profile.kinds.front().count = 1;
+  TrainSettings settings = batch_of_7();
+  settings.plan.micro_batch = micro_batch;
+  return {chosen_plans(measured, settings, 1).front(), measured.profile};
+}
+
+/// Weights and momentum after four steps, `meanwhile` after two of them.
+std::vector<std::pair<std::string, at::Tensor>> trained(
+    const std::function<void(TrainStep&, const Model&)>& meanwhile) {
+  const Model model = small_network();
+  TrainSettings settings = batch_of_7();
+  std::tie(settings.given_plan, settings.given_costs) = on_one_core(model, 7);
+  TrainStep step = TrainStep::prepare(model, settings);
+  at::manual_seed(5);
+  for (int i = 0; i < 4; ++i) {
+    if (i == 2) meanwhile(step, model);
+    step.step({at::rand({7, 6}), at::randint(4, {7}, at::kLong)});
+  }
+  EXPECT_EQ(step.next_step(), 4);
+  std::vector<std::pair<std::string, at::Tensor>> state;
+  for (const StateTensor& tensor : step.state())
+    state.emplace_back(tensor.name, at::from_blob(tensor.data, tensor.shape).clone());
+  return state;
+}
+
+TEST(TakePlan, TheTrainingGoesOnAsUnderOnePlan) {
+  const auto plain = trained([](TrainStep&, const Model&) {});
+  const auto changed = trained([](TrainStep& step, const Model& model) {
+    const auto [plan, costs] = on_one_core(model, 3);
+    step.take_plan(plan, costs);
+    EXPECT_EQ(step.plan().micro_batch, 3);
+    EXPECT_EQ(step.next_step(), 2);
+  });
+  ASSERT_EQ(plain.size(), 8u) << "weights, biases and their momentum";
+  for (std::size_t i = 0; i < plain.size(); ++i) {
+    EXPECT_EQ(plain[i].first, changed[i].first);
+    EXPECT_GT(plain[i].second.abs().max().item<float>(), 0) << plain[i].first;
+    EXPECT_TRUE(at::allclose(plain[i].second, changed[i].second, 1e-5, 1e-6)) << plain[i].first;
+  }
+}
+
+TEST(TakePlan, OffersNothingForCostsThatThisMachineHasNotKept) {
+  const Model model = small_network();
+  TrainSettings settings = batch_of_7();
+  settings.profile.cache_folder = ::testing::TempDir() + "millrace-no-profiles";
+  std::tie(settings.given_plan, settings.given_costs) = on_one_core(model, 7);
+  EXPECT_FALSE(TrainStep::prepare(model, settings).offer_plan());
+}
+
+}  // namespace
+}  // namespace millrace
