@@ -4,6 +4,9 @@
 #include <algorithm>
 
 #include "controller/cli/bench/entries.hpp"
+#include "controller/cli/bench/estimates.hpp"
+#include "controller/cli/bench/kills.hpp"
+#include "controller/cli/bench/soak.hpp"
 #include "controller/cli/output.hpp"
 #include "controller/cli/planning.hpp"
 #include "controller/cli/verbs.hpp"
@@ -12,6 +15,7 @@
 #include "millrace/errors.hpp"
 #include "millrace/log.hpp"
 #include "millrace/topology.hpp"
+#include "millrace/units.hpp"
 #include "models/zoo/list.hpp"
 
 namespace millrace::cli {
@@ -24,8 +28,13 @@ struct BenchCommand {
   int rounds = 5;
   std::optional<int> steps;
   std::vector<std::string> only;
-  bool layers = false;
+  bool layers = false, estimates = false;
+  std::optional<int> kills;
+  std::string soak;  ///< a time; "": none
 };
+
+constexpr int kKilledSteps = 200;
+constexpr double kEstimatedSeconds = 20;
 
 /// A folder that goes when the benchmark ends.
 class TemporaryFolder {
@@ -164,6 +173,12 @@ void measure_round(const BenchSetup& setup, BenchReport& report) {
   }
 }
 
+template <typename Report>
+int present(const Report& report, const Presentation& presentation) {
+  print(presentation.json ? to_json(report) : to_table(report));
+  return 0;
+}
+
 int run_layers(const RunConfig& config, const Presentation& presentation) {
   const TemporaryFolder folder;
   BenchSetup setup = setup_of(config, folder.path());
@@ -177,11 +192,27 @@ int run_layers(const RunConfig& config, const Presentation& presentation) {
                       {}};
   report.passes = pass_figures(profile, work.layers, kind.name, static_cast<int>(setup.cpus.size()),
                                setup.batch);
-  print(presentation.json ? to_json(report) : to_table(report));
-  return 0;
+  return present(report, presentation);
+}
+
+/// What is said of whole trainings instead of the entries; empty where none is asked for.
+std::optional<int> run_trainings(const BenchCommand& command, const Presentation& presentation) {
+  if (!command.kills && command.soak.empty() && !command.estimates) return std::nullopt;
+  const RunConfig& config = command.config;
+  const TemporaryFolder folder;
+  const Trainings trainings(config, folder.path());
+  if (command.kills)
+    return present(
+        measure_kills(trainings, config, command.steps.value_or(kKilledSteps), *command.kills),
+        presentation);
+  if (!command.soak.empty())
+    return present(measure_soak(trainings, config, parse_duration_ns(command.soak)), presentation);
+  const std::string first_cpu = std::to_string(setup_of(config, folder.path()).first_cpu);
+  return present(measure_estimates(trainings, config, first_cpu, kEstimatedSeconds), presentation);
 }
 
 int run_bench(const BenchCommand& command, const Presentation& presentation) {
+  if (const auto code = run_trainings(command, presentation)) return *code;
   if (command.layers) return run_layers(command.config, presentation);
   const auto entries = wanted_entries(command.only);
   const TemporaryFolder folder;
@@ -190,15 +221,15 @@ int run_bench(const BenchCommand& command, const Presentation& presentation) {
   BenchReport report{setup.model, setup.batch, setup.cpus, flops_per_image, {}, {}};
   for (const std::string& name : entries) report.entries.push_back(empty_entry(setup, name));
   for (int round = 0; round < command.rounds; ++round) measure_round(setup, report);
-  print(presentation.json ? to_json(report) : to_table(report));
-  return 0;
+  return present(report, presentation);
 }
 
 const char* const kExamples =
     "  millrace bench\n"
     "  millrace bench alexnet-32 --batch 128 --rounds 3 --json\n"
     "  millrace bench alexnet --only plan,libtorch --plan plan.json\n"
-    "  millrace bench alexnet --layers\n\n"
+    "  millrace bench alexnet --layers\n"
+    "  millrace bench lenet5 --kills 200\n\n"
     "Entries, each a process of its own, in turn in every round; the same batch, steps and SGD, "
     "on\n"
     "random images of as many classes as the model has, or the set of --data:\n"
@@ -208,6 +239,29 @@ const char* const kExamples =
     "  libtorch tuned      the same with tcmalloc preloaded and OpenBLAS's OpenMP build\n"
     "  even data parallel  Millrace, one replica on each core, equal shares\n"
     "  plan                Millrace through the searched plan, or that of --plan";
+
+/// Flags that measure something else than the entries: one at a time, without the entries' flags.
+void add_other_subjects(CLI::App& app, BenchCommand& command,
+                        const std::vector<CLI::Option*>& of_entries, CLI::Option* steps) {
+  std::vector<CLI::Option*> subjects = {
+      app.add_flag("--layers", command.layers,
+                   "instead: every layer and pass beside the matrix rate, with its bytes"),
+      app.add_option("--kills", command.kills,
+                     "instead: so many trainings of --steps steps (200), each killed at a random "
+                     "moment and resumed: are the weights those of one that was not?")
+          ->check(CLI::Range(1, 100'000)),
+      app.add_option("--soak", command.soak,
+                     "instead: one training of this time, such as 10m: do its memory, threads or "
+                     "descriptors grow?")
+          ->type_name("TIME"),
+      app.add_flag("--estimates", command.estimates,
+                   "instead: trainings of 20 s under ten plans, foretold and measured")};
+  for (std::size_t i = 0; i < subjects.size(); ++i) {
+    for (CLI::Option* option : of_entries) subjects[i]->excludes(option);
+    for (std::size_t j = 0; j < i; ++j) subjects[i]->excludes(subjects[j]);
+    if (subjects[i]->get_name() != "--kills") subjects[i]->excludes(steps);
+  }
+}
 
 }  // namespace
 
@@ -223,12 +277,7 @@ void add_bench(CLI::App& program, Action& action) {
   steps->check(CLI::Range(1, 1'000'000));
   auto* const only = verb.app().add_option("--only", command->only, "these entries alone");
   only->delimiter(',')->type_name("ENTRY,...")->allow_extra_args(false);
-  verb.app()
-      .add_flag("--layers", command->layers,
-                "instead: every layer and pass beside the matrix rate, with its bytes")
-      ->excludes(only)
-      ->excludes(rounds)
-      ->excludes(steps);
+  add_other_subjects(verb.app(), *command, {only, rounds}, steps);
   verb.examples(kExamples);
   verb.runs([command](const SettingLayers& layers, const Presentation& presentation) {
     RunConfig base;

@@ -5,6 +5,8 @@
 
 namespace millrace::cli {
 
+/// The program that runs.
+std::filesystem::path this_program();
 /// Modules: lib/millrace beside bin.
 std::filesystem::path module_folder();
 /// Programs that only `millrace` starts: libexec/millrace beside bin.

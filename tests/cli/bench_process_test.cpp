@@ -15,7 +15,7 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
-ProcessSpec shell(const std::string& script) { return {{"/bin/sh", "-c", script}, {}, {}}; }
+ProcessSpec shell(const std::string& script) { return {{"/bin/sh", "-c", script}, {}, {}, {}}; }
 
 int first_allowed_cpu() {
   cpu_set_t mask;

@@ -2,7 +2,9 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -10,6 +12,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 
 #include "millrace/errors.hpp"
@@ -51,21 +54,26 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
 
 /// In the child: only calls that are safe after fork.
 [[noreturn]] void become(char* const* command, char* const* environment, const cpu_set_t* mask,
-                         int output) {
+                         int output, const char* errors) {
   if (mask != nullptr && sched_setaffinity(0, sizeof(*mask), mask) != 0) _exit(126);
   if (dup2(output, STDOUT_FILENO) < 0) _exit(126);
+  if (errors != nullptr) {
+    const int file = ::open(errors, O_WRONLY | O_CREAT | O_APPEND, 0666);
+    if (file < 0 || dup2(file, STDERR_FILENO) < 0) _exit(126);
+  }
   execve(command[0], command, environment);
   _exit(127);
 }
 
-std::string read_all(int descriptor) {
-  std::string text;
+/// Appends what there is to read; false at the end.
+bool read_some(int descriptor, std::string& text) {
   std::array<char, 4096> buffer{};
   for (;;) {
     const ssize_t count = ::read(descriptor, buffer.data(), buffer.size());
     if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) return text;
+    if (count <= 0) return false;
     text.append(buffer.data(), static_cast<std::size_t>(count));
+    return true;
   }
 }
 
@@ -107,7 +115,7 @@ std::map<std::string, std::string> clean_environment() {
   return result;
 }
 
-ProcessResult run_process(const ProcessSpec& spec) {
+Process::Process(const ProcessSpec& spec) : program_(spec.command.front()) {
   std::vector<std::string> command = spec.command, variables;
   auto environment = clean_environment();
   for (const auto& [name, value] : spec.environment) environment[name] = value;
@@ -119,23 +127,60 @@ ProcessResult run_process(const ProcessSpec& spec) {
 
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) fail("cannot make a pipe");
-  const Descriptor reading(ends[0]);
-  Descriptor writing(ends[1]);
-  const pid_t child = fork();
-  if (child < 0) fail("cannot start " + command.front());
-  if (child == 0) {
-    become(arguments.data(), settings.data(), spec.cpus.empty() ? nullptr : &mask, writing.get());
+  const Descriptor writing(ends[1]);
+  reading_ = ends[0];
+  child_ = fork();
+  if (child_ == 0) {
+    become(arguments.data(), settings.data(), spec.cpus.empty() ? nullptr : &mask, writing.get(),
+           spec.errors.empty() ? nullptr : spec.errors.c_str());
   }
-  writing.close();
-  ProcessResult result{read_all(reading.get()), 0};
+  if (child_ < 0) {
+    ::close(reading_);
+    fail("cannot start " + program_);
+  }
+}
+
+Process::~Process() {
+  if (child_ > 0) {
+    ::kill(child_, SIGKILL);
+    ::waitpid(child_, nullptr, 0);
+  }
+  ::close(reading_);
+}
+
+/// Its output ends with it; what comes until then is read, so that it never waits for us.
+bool Process::ends_within(int milliseconds) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(milliseconds);
+  for (;;) {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+        deadline - std::chrono::steady_clock::now());
+    pollfd ready{reading_, POLLIN, 0};
+    const int found = ::poll(&ready, 1, std::max(0, static_cast<int>(left.count())));
+    if (found == 0) return false;
+    if (found > 0 && !read_some(reading_, output_)) return true;
+    if (found < 0 && errno != EINTR) fail("cannot wait for " + program_);
+  }
+}
+
+void Process::kill() {
+  ::kill(child_, SIGKILL);
+  killed_ = true;
+}
+
+ProcessResult Process::finish() {
+  while (read_some(reading_, output_)) {
+  }
   int status = 0;
   rusage usage{};
-  while (wait4(child, &status, 0, &usage) < 0) {
-    if (errno != EINTR) fail("cannot wait for " + command.front());
+  while (wait4(child_, &status, 0, &usage) < 0) {
+    if (errno != EINTR) fail("cannot wait for " + program_);
   }
-  if (status != 0) report_failure(command.front(), status);
-  result.peak_rss_bytes = static_cast<std::int64_t>(usage.ru_maxrss) * 1024;
-  return result;
+  child_ = -1;
+  const bool as_asked = killed_ && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+  if (status != 0 && !as_asked) report_failure(program_, status);
+  return {std::move(output_), static_cast<std::int64_t>(usage.ru_maxrss) * 1024};
 }
+
+ProcessResult run_process(const ProcessSpec& spec) { return Process(spec).finish(); }
 
 }  // namespace millrace::cli

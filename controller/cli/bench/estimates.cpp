@@ -1,0 +1,141 @@
+#include "controller/cli/bench/estimates.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "controller/cli/output.hpp"
+#include "millrace/errors.hpp"
+#include "millrace/log.hpp"
+#include "millrace/units.hpp"
+
+namespace millrace::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+/// What is asked of the search: a name and flags.
+struct Request {
+  std::string name;
+  std::vector<std::string> flags;
+};
+
+std::vector<Request> requests(std::int64_t batch, const std::string& first_cpu) {
+  const std::string quarter = std::to_string((batch + 3) / 4);
+  return {{"the best", {}},
+          {"one core", {"--cores", first_cpu}},
+          {"no replicas", {"--max-replicas", "1"}},
+          {"four micro-batches", {"--micro-batch", quarter}},
+          {"recomputed", {"--recompute", "all"}}};
+}
+
+std::vector<std::string> joined(std::vector<std::string> flags, std::vector<std::string> more) {
+  flags.insert(flags.end(), more.begin(), more.end());
+  return flags;
+}
+
+EstimateRow measure(const Trainings& trainings, const Request& request, std::int64_t batch,
+                    double seconds) {
+  EstimateRow row{batch, request.name};
+  const auto flags = joined({"--batch", std::to_string(batch)}, request.flags);
+  const Json foretold = trainings.json_of(trainings.estimate(joined(flags, {"--steps", "1"})));
+  const double step_ns = foretold.at("step").at("expected_ns");
+  row.steps = std::max<std::int64_t>(5, std::llround(seconds * 1e9 / step_ns));
+  const Json trained = trainings.json_of(trainings.train(
+      "run", joined(flags, {"--steps", std::to_string(row.steps), "--replan", "never", "--set",
+                            "checkpoint.every_steps=0", "--force"})));
+  const Json& estimate = trained.at("estimate");
+  row.expected_ns = estimate.at("first_expected_ns");
+  row.latest_ns = estimate.at("first_latest_ns");
+  row.measured_ns = estimate.at("measured_ns");
+  return row;
+}
+
+Json json_of(const EstimateRow& row) {
+  Json json = {{"batch", row.batch}, {"plan", row.plan}};
+  if (!row.note.empty()) {
+    json["note"] = row.note;
+    return json;
+  }
+  json.update({{"steps", row.steps},
+               {"expected_ns", row.expected_ns},
+               {"latest_ns", row.latest_ns},
+               {"measured_ns", row.measured_ns},
+               {"error_percent", row.error_percent()},
+               {"kept", row.kept()}});
+  return json;
+}
+
+std::string text_of(const EstimateRow& row) {
+  const std::string what = fmt::format("{:>6}  {:<18}", row.batch, row.plan);
+  if (!row.note.empty()) return fmt::format("{}  {}\n", what, row.note);
+  return fmt::format("{} {:>7} {:>10} {:>10} {:>10} {:>7.1f} %  {}\n", what, row.steps,
+                     format_duration(row.expected_ns), format_duration(row.latest_ns),
+                     format_duration(row.measured_ns), row.error_percent(),
+                     row.kept() ? "kept" : "later");
+}
+
+}  // namespace
+
+double EstimateRow::error_percent() const {
+  return 100 * std::abs(expected_ns - measured_ns) / measured_ns;
+}
+
+EstimatesSummary summary_of(const EstimatesReport& report) {
+  EstimatesSummary summary;
+  for (const EstimateRow& row : report.rows) {
+    if (!row.note.empty()) continue;
+    ++summary.trained;
+    summary.kept += row.kept() ? 1 : 0;
+    summary.mean_error_percent += row.error_percent();
+    summary.largest_error_percent = std::max(summary.largest_error_percent, row.error_percent());
+  }
+  if (summary.trained > 0) summary.mean_error_percent /= summary.trained;
+  return summary;
+}
+
+EstimatesReport measure_estimates(const Trainings& trainings, const RunConfig& config,
+                                  const std::string& first_cpu, double seconds) {
+  EstimatesReport report{config.model, {}};
+  for (const std::int64_t batch : {config.batch, std::max<std::int64_t>(1, config.batch / 2)}) {
+    for (const Request& request : requests(batch, first_cpu)) {
+      try {
+        report.rows.push_back(measure(trainings, request, batch, seconds));
+      } catch (const Error& refused) {
+        if (refused.code() != ExitCode::user && refused.code() != ExitCode::no_plan) throw;
+        report.rows.push_back({batch, request.name, "not possible, see above"});
+      }
+      log_info("bench", text_of(report.rows.back()));
+    }
+  }
+  return report;
+}
+
+std::string to_json(const EstimatesReport& report) {
+  const EstimatesSummary summary = summary_of(report);
+  Json json = {{"model", report.model},
+               {"trained", summary.trained},
+               {"kept", summary.kept},
+               {"mean_error_percent", summary.mean_error_percent},
+               {"largest_error_percent", summary.largest_error_percent},
+               {"trainings", Json::array()}};
+  for (const EstimateRow& row : report.rows) json["trainings"].push_back(json_of(row));
+  return json_text(json);
+}
+
+std::string to_table(const EstimatesReport& report) {
+  std::string text =
+      fmt::format("{}\n\n{:>6}  {:<18} {:>7} {:>10} {:>10} {:>10} {:>9}\n", report.model, "batch",
+                  "plan", "steps", "expected", "latest", "measured", "error");
+  for (const EstimateRow& row : report.rows) text += text_of(row);
+  const EstimatesSummary summary = summary_of(report);
+  return text + fmt::format(
+                    "\nmean error {:.1f} %, largest {:.1f} %; the latest time was kept by {} "
+                    "of {}\n",
+                    summary.mean_error_percent, summary.largest_error_percent, summary.kept,
+                    summary.trained);
+}
+
+}  // namespace millrace::cli

@@ -1,0 +1,43 @@
+#pragma once
+// `bench --estimates`: many short trainings under different plans, foretold and measured.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "controller/cli/bench/trainings.hpp"
+
+namespace millrace::cli {
+
+struct EstimateRow {
+  std::int64_t batch = 0;
+  std::string plan;  ///< what was asked of the search
+  std::string note;  ///< why it could not be trained; "": it was
+  std::int64_t steps = 0;
+  double expected_ns = 0, latest_ns = 0, measured_ns = 0;
+
+  double error_percent() const;
+  bool kept() const { return measured_ns <= latest_ns; }
+};
+
+struct EstimatesReport {
+  std::string model;
+  std::vector<EstimateRow> rows;
+};
+
+/// Over the rows that were trained.
+struct EstimatesSummary {
+  int trained = 0, kept = 0;
+  double mean_error_percent = 0, largest_error_percent = 0;
+};
+EstimatesSummary summary_of(const EstimatesReport& report);
+
+/// Five plans for the configured batch and half of it, each trained for about `seconds`. Throws as
+/// Trainings::json_of(); a plan that is not possible becomes a note.
+EstimatesReport measure_estimates(const Trainings& trainings, const RunConfig& config,
+                                  const std::string& first_cpu, double seconds);
+
+std::string to_json(const EstimatesReport& report);
+std::string to_table(const EstimatesReport& report);
+
+}  // namespace millrace::cli

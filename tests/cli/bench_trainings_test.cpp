@@ -1,0 +1,93 @@
+// What benchmarks of whole trainings say, from values.
+
+#include <gmock/gmock.h>
+
+#include <chrono>
+#include <nlohmann/json.hpp>
+
+#include "controller/checkpoint.hpp"
+#include "controller/cli/bench/estimates.hpp"
+#include "controller/cli/bench/kills.hpp"
+#include "controller/cli/bench/soak.hpp"
+#include "millrace/errors.hpp"
+#include "tests/controller/scratch_folder.hpp"
+
+namespace millrace::cli {
+namespace {
+
+using ::testing::HasSubstr;
+
+ProcessSpec script(const std::string& text) { return {{"/bin/sh", "-c", text}, {}, {}, {}}; }
+
+TEST(Process, IsKilledAndKeepsWhatItSaid) {
+  Process process(script("echo begun; exec sleep 60"));
+  EXPECT_FALSE(process.ends_within(200));
+  process.kill();
+  EXPECT_TRUE(process.ends_within(10'000));
+  EXPECT_EQ(process.finish().output, "begun\n");
+}
+
+TEST(Process, EndsByItself) {
+  Process process(script("echo done"));
+  EXPECT_TRUE(process.ends_within(10'000));
+  EXPECT_EQ(process.finish().output, "done\n");
+}
+
+TEST(Process, AKillByOthersIsAnError) {
+  Process process(script("kill -9 $$"));
+  EXPECT_TRUE(process.ends_within(10'000));
+  EXPECT_THROW(process.finish(), InternalError);
+}
+
+class SameState : public ScratchFolder {
+ protected:
+  void save(const std::string& run, std::int64_t step, std::vector<float> values) const {
+    CheckpointInfo info;
+    info.step = step;
+    const CheckpointFolder folder(scratch_ / run / "checkpoints");
+    folder.prepare();
+    folder.save(info, {{{"w", "F32", {2}, values.data(), 8}, values.data()}});
+  }
+};
+
+TEST_F(SameState, NeedsTheSameStepAndBits) {
+  save("a", 3, {1, 2});
+  save("same", 3, {1, 2});
+  save("bits", 3, {1, 2.0000002F});
+  save("step", 4, {1, 2});
+  EXPECT_TRUE(same_state(scratch_ / "a", scratch_ / "same"));
+  EXPECT_FALSE(same_state(scratch_ / "a", scratch_ / "bits"));
+  EXPECT_FALSE(same_state(scratch_ / "a", scratch_ / "step"));
+}
+
+TEST(Soak, ComparesTheSecondTenthWithTheLast) {
+  std::vector<Footprint> samples(20, {100, 4, 9});
+  samples[0] = {10, 1, 3};  // it starts
+  samples[5] = {500, 9, 20};
+  samples[18] = samples[19] = {110, 5, 10};
+  SoakReport report;
+  summarise(samples, report);
+  EXPECT_EQ(report.early, (Footprint{100, 4, 9}));
+  EXPECT_EQ(report.late, (Footprint{110, 5, 10}));
+  EXPECT_EQ(report.most, (Footprint{500, 9, 20}));
+  EXPECT_THAT(to_table(report), HasSubstr("memory grew by 10.0 %"));
+}
+
+TEST(Estimates, SumUpWhatWasTrained) {
+  EstimatesReport report{"lenet5",
+                         {{64, "the best", "", 10, 90, 95, 100},
+                          {64, "recomputed", "not possible, see above"},
+                          {32, "one core", "", 10, 102, 110, 100}}};
+  const EstimatesSummary summary = summary_of(report);
+  EXPECT_EQ(summary.trained, 2);
+  EXPECT_EQ(summary.kept, 1);
+  EXPECT_DOUBLE_EQ(summary.mean_error_percent, 6);
+  EXPECT_DOUBLE_EQ(summary.largest_error_percent, 10);
+  const auto json = nlohmann::json::parse(to_json(report));
+  EXPECT_EQ(json.at("trainings").size(), 3);
+  EXPECT_EQ(json.at("trainings")[1].at("note"), "not possible, see above");
+  EXPECT_EQ(json.at("trainings")[2].at("kept"), true);
+}
+
+}  // namespace
+}  // namespace millrace::cli
