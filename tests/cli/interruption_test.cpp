@@ -127,6 +127,30 @@ TEST_F(Interruption, AResumeTakesThePlansThatTheRunTook) {
   EXPECT_THAT(file_text(fs::path(out) / "metrics.jsonl"), HasSubstr(R"("kind":"plan")"));
 }
 
+TEST_F(Interruption, ASecondTrainingIsToldWhoHasTheCores) {
+  const std::string out = folder_ / "first";
+  Environment one_machine = environment();
+  one_machine["MILLRACE_LOCKS"] = folder_.path().string();
+  Program first(again(out), one_machine);
+  ASSERT_TRUE(first.wait_for("checkpoint")) << first.finish().err;
+  const auto second = [&](std::vector<std::string> more) {
+    more.insert(more.end(), {"--steps", "2", "--force"});
+    return run_millrace(training(folder_ / "second", more), one_machine);
+  };
+  const ProgramResult refused = second({});
+  EXPECT_EQ(refused.exit_code, 4);
+  EXPECT_THAT(refused.err, HasSubstr("by the training in " + out));
+  EXPECT_THAT(refused.err, HasSubstr("millrace stop"));
+  const auto machine = nlohmann::json::parse(run({"topology", "--json"}).out);
+  const auto cpu = machine.at("kinds").at(0).at("cpus").at(0).dump();
+  const ProgramResult shared = second({"--cores", cpu});
+  EXPECT_EQ(shared.exit_code, 0) << shared.err;
+  EXPECT_THAT(shared.err, HasSubstr("shared with another training"));
+  first.send(SIGTERM);
+  EXPECT_EQ(first.finish().exit_code, 0);
+  EXPECT_EQ(second({}).exit_code, 0);
+}
+
 TEST_F(Interruption, AResumeKeepsModelBatchAndSeed) {
   const ProgramResult result = run({"resume", whole(), "--batch", "10"});
   EXPECT_EQ(result.exit_code, 2);

@@ -12,9 +12,11 @@
 #include "controller/cli/torch/preparation.hpp"
 #include "controller/cli/torch/trained_model.hpp"
 #include "controller/cli/torch/verbs.hpp"
+#include "controller/core_claims.hpp"
 #include "controller/progress.hpp"
 #include "controller/taken_plans.hpp"
 #include "controller/training_run.hpp"
+#include "millrace/errors.hpp"
 #include "millrace/log.hpp"
 #include "millrace/units.hpp"
 #include "models/onnx/kept_files.hpp"
@@ -26,8 +28,9 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-/// Paths that `resume` finds from another folder.
-RunConfig lasting(RunConfig config, const TrainingData& data) {
+/// With paths that `resume` finds from another folder, and the cores that were asked for.
+RunConfig lasting(RunConfig config, const TrainingData& data, const std::string& cores) {
+  config.cores = cores;
   config.model = kept_name(config.model);
   config.data = fs::absolute(data.folder).string();
   if (!config.weights.empty()) config.weights = fs::absolute(config.weights).string();
@@ -126,9 +129,37 @@ TrainingSettings training_settings(const RunConfig& config, const TrainingData& 
   return settings;
 }
 
+/// --cores without those that other trainings have; who names CPUs by number may share them. Throws
+/// ResourceError where none, or not those of a given plan, are left.
+std::string free_cores(CoreClaims& claims, const RunConfig& config) {
+  const std::vector<int> wanted = allowed_machine(config).cpus();
+  const auto holders = claims.take(wanted);
+  if (holders.empty()) return config.cores;
+  const bool by_number = config.cores != "all" && config.cores != "big" && config.cores != "little";
+  std::vector<int> left = wanted;
+  std::erase_if(left, [&](int cpu) { return holders.contains(cpu); });
+  const std::string who = describe(holders);
+  if (by_number) {
+    log_warning("cores", fmt::format("shared with another training, which slows both: {}", who));
+    return config.cores;
+  }
+  if (left.empty() || !config.plan_file.empty())
+    throw ResourceError(
+        "cores",
+        fmt::format("in use are {}: wait for its end, stop it by `millrace stop DIR`, or {}", who,
+                    left.empty() ? "share cores by naming them, --cores " + format_cpu_list(wanted)
+                                 : "take others, --cores " + format_cpu_list(left)));
+  log_warning("cores",
+              fmt::format("in use are {}: this training takes {}", who, format_cpu_list(left)));
+  return format_cpu_list(left);
+}
+
 /// What train and resume share, once the configuration and the plan's file are settled.
-int train_in(const RunFolder& folder, const RunConfig& config, bool resume,
+int train_in(const RunFolder& folder, RunConfig config, bool resume,
              const Presentation& presentation) {
+  const std::string asked = config.cores;
+  CoreClaims claims(folder.path(), default_lock_folder());
+  config.cores = free_cores(claims, config);
   TrainingData data = open_training_data(config);
   const auto files = model_files(config, resume);
   const Model model = prepare_model(config, static_cast<std::int64_t>(data.classes.size()));
@@ -142,7 +173,7 @@ int train_in(const RunFolder& folder, const RunConfig& config, bool resume,
     if (files) files->write((to / kept_name(config.model)).string());
   };
   if (!resume)
-    folder.begin(to_toml(lasting(config, data)), to_json(session.plan()),
+    folder.begin(to_toml(lasting(config, data, asked)), to_json(session.plan()),
                  to_json(session.profile()), keep_model);
   ProgressDisplay display(ProgressDisplay::standard_error(), rate_unit(config.model));
   const TrainingResult result = run_training(session, folder, settings, display);
