@@ -6,6 +6,7 @@
 
 #include <functional>
 
+#include "millrace/topology.hpp"
 #include "tests/transparency/comparison.hpp"
 
 namespace millrace::test {
@@ -206,6 +207,17 @@ TEST(Transparency, every_implementation) {
                                                        {"direct", "libtorch-channels-last"}};
   for (const auto& mix : mixes)
     for (const Shape& shape : handful_of(mix)) comparison.expect_equal(shape);
+}
+
+/// Every product is of factors that were rounded to 8 bits, under every plan alike.
+TEST(Transparency, bfloat16_differs_by_its_rounding) {
+  if (!computes_bf16()) GTEST_SKIP() << "this CPU does not multiply bfloat16 (AVX512-BF16)";
+  const Comparison comparison(narrow_alexnet, {kBatch, kBatch, kBatch}, sgd());
+  for (const Shape& shape : handful_of({"winograd-bf16", "direct", "millrace-bf16"})) {
+    const Difference difference = compare(comparison.expected(), comparison.run(shape));
+    EXPECT_LE(difference.value, 1.0 / 256) << difference.name << " under " << shape.text();
+    EXPECT_GT(difference.value, 10 * kTolerance) << "nothing was rounded under " << shape.text();
+  }
 }
 
 TEST(Transparency, a_loss_of_the_models_own) {
