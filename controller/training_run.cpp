@@ -7,6 +7,7 @@
 #include <cmath>
 #include <deque>
 
+#include "controller/deadline.hpp"
 #include "controller/forecast.hpp"
 #include "controller/metrics.hpp"
 #include "controller/patience.hpp"
@@ -81,7 +82,13 @@ class TrainingRun {
   std::int64_t here_ns() const { return now_ns() - begin_ns_; }
   std::int64_t elapsed_ns() const { return restored_.trained_ns + here_ns(); }
   std::int64_t step() const { return restored_.step + recent_.count(); }
-  bool ended() const { return calendar_.ended(step(), elapsed_ns()) || patience_.exhausted(); }
+  bool ended() const { return done() || deadline_.reached(); }
+  void watch_deadline() {
+    const std::int64_t elapsed = elapsed_ns();
+    if (!done())
+      deadline_.observe(elapsed, forecast_.remaining(step(), elapsed), forecast_.last_step_ns());
+  }
+  bool done() const { return calendar_.ended(step(), elapsed_ns()) || patience_.exhausted(); }
   bool evaluates() const { return session_.validation_samples() > 0; }
 
   TrainingSession& session_;
@@ -95,6 +102,7 @@ class TrainingRun {
   std::int64_t begin_ns_;  // of this process's part of the run
   MetricsLog metrics_;
   Patience patience_;
+  DeadlineWatch deadline_;
   StatusFile status_;
   Forecast forecast_;
 
@@ -121,8 +129,9 @@ TrainingRun::TrainingRun(TrainingSession& session, const RunFolder& folder,
       begin_ns_(now_ns()),
       metrics_(folder.metrics(), restored_.step),
       patience_(settings.patience),
+      deadline_(settings.end.deadline_ns),
       status_(folder.status()),
-      forecast_(session, calendar_,
+      forecast_(outline_of(session), calendar_,
                 {static_cast<double>(state_bytes(session)) * folder.write_ns_per_byte(),
                  settings.confidence},
                 restored_.step, restored_.trained_ns),
@@ -186,7 +195,7 @@ TrainingResult TrainingRun::run() {
     evaluate_if_due();
     save_if_new();
   }
-  while (!ended() && !stopped()) {
+  for (watch_deadline(); !ended() && !stopped(); watch_deadline()) {
     train_step();
     if (stopped()) break;
     evaluate_if_due();
@@ -318,9 +327,10 @@ TrainingProgress TrainingRun::progress() const {
   now.step = step();
   now.last_step = calendar_.last_step();
   now.elapsed_ns = elapsed_ns();
-  now.fraction = now.last_step ? static_cast<double>(now.step) / static_cast<double>(*now.last_step)
-                               : static_cast<double>(now.elapsed_ns) /
-                                     static_cast<double>(*calendar_.time_ns());
+  now.deadline_ns = calendar_.deadline_ns();
+  now.fraction =
+      now.last_step ? static_cast<double>(now.step) / static_cast<double>(*now.last_step)
+                    : static_cast<double>(now.elapsed_ns) / static_cast<double>(calendar_.end_ns());
   now.epoch = calendar_.epoch_of(step());
   now.loss = recent_.loss(kShownSteps);
   now.images_per_second = recent_.images_per_second(kShownSteps);
@@ -342,6 +352,7 @@ TrainingResult TrainingRun::result() const {
   result.first_expected_ns = forecast_.first().run.expected_ns;
   result.first_latest_ns = forecast_.first().run.latest_ns;
   result.measured_ns = static_cast<double>(here_ns());
+  result.reached_deadline = deadline_.reached();
   if (calendar_.ended(step(), elapsed_ns()) && recent_.count() > 0) {
     result.error_percent =
         100 * std::abs(result.first_expected_ns - result.measured_ns) / result.measured_ns;

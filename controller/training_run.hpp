@@ -45,6 +45,7 @@ struct TrainingResult {
   std::optional<double> error_percent;  ///< |expected - measured| / measured; absent: ended early
   LoaderWaits loader;
   std::int64_t skipped_images = 0;  ///< broken ones that were left out
+  bool reached_deadline = false;    ///< and ended for it, whatever else was asked for
 };
 
 /// Trains `session` in `folder` (config.toml and plan.json are the caller's). After each step comes
@@ -52,7 +53,9 @@ struct TrainingResult {
 /// (every N steps, at the end, and at epochs' ends while checkpoints take at most a tenth of the
 /// time). A run that was stopped and resumed has the same state as one that never was.
 ///
-/// Ends before its time where settings.patience is exhausted, as finished.
+/// Ends before its time, as finished, where settings.patience is exhausted and where another step
+/// with the evaluation and the checkpoint behind it may not be done by settings.end.deadline_ns. A
+/// deadline that may be missed is warned of, once more where it is expected to be.
 ///
 ///   INT, TERM: ends after the step with a checkpoint. HUP: a checkpoint after the step.
 ///
