@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <ctime>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -12,8 +13,11 @@
 #include "controller/cli/torch/preparation.hpp"
 #include "controller/cli/torch/trained_model.hpp"
 #include "controller/cli/torch/verbs.hpp"
+#include "controller/cli/torch/what_if.hpp"
+#include "controller/deadline.hpp"
 #include "controller/progress.hpp"
 #include "controller/training_run.hpp"
+#include "framework/planning.hpp"
 #include "millrace/log.hpp"
 #include "millrace/units.hpp"
 #include "models/onnx/kept_files.hpp"
@@ -78,7 +82,8 @@ std::string json_of(const TrainingResult& result, const fs::path& folder) {
                       {"wait_ns", result.loader.wait_ns},
                       {"disk_waits", result.loader.disk_waits},
                       {"disk_wait_ns", result.loader.disk_wait_ns}}},
-                    {"skipped_images", result.skipped_images}});
+                    {"skipped_images", result.skipped_images},
+                    {"reached_deadline", result.reached_deadline}});
 }
 
 std::string text_of(const TrainingResult& result, const std::string& model,
@@ -101,6 +106,9 @@ std::string text_of(const TrainingResult& result, const std::string& model,
   }
   if (result.outcome != TrainingOutcome::finished) {
     text += fmt::format("\n`millrace resume {}` goes on", folder.string());
+  } else if (result.reached_deadline) {
+    text += fmt::format("\nended for its deadline; `millrace resume {} --deadline TIME` goes on",
+                        folder.string());
   }
   return text;
 }
@@ -119,14 +127,48 @@ TrainingSettings training_settings(const RunConfig& config, const TrainingData& 
   return settings;
 }
 
+/// Where a run that goes on does: step and time of its newest checkpoint, 0 for a new one.
+struct Progress {
+  std::int64_t step = 0, trained_ns = 0;
+};
+
+Progress progress_of(const RunFolder& folder, bool resume) {
+  const auto checkpoint =
+      resume ? CheckpointFolder(folder.checkpoints()).open_last() : std::nullopt;
+  return checkpoint ? Progress{checkpoint->info.step, checkpoint->info.trained_ns} : Progress{};
+}
+
+/// The settings with the plan that is to be tried, or that a deadline needs. A deadline alone, and
+/// one beside --time, needs all the cores there are.
+TrainSettings planned(const Model& model, TrainSettings settings, const RunConfig& config,
+                      const TrainingData& data, const RunFolder& folder, std::int64_t step) {
+  if (!config.deadline || (!config.epochs && !config.steps))
+    return refined(model, std::move(settings), config);
+  if (settings.given_plan) {
+    settings.cores = cores_of(*settings.given_plan);
+    return settings;
+  }
+  RunQuestion run{config, std::move(settings), {}};
+  run.measured = chosen_profile(model, run.settings);
+  run.measured.profile.loader_ns_per_sample = ns_per_sample(*data.train, config.seed);
+  run.training_samples = data.train->size();
+  run.validation_samples = data.validation ? data.validation->size() : 0;
+  run.write_ns_per_byte = folder.write_ns_per_byte();
+  run.trained_steps = step;
+  const std::int64_t left_ns = time_left_ns(*config.deadline, std::time(nullptr));
+  return settings_in_time(run, static_cast<double>(left_ns));
+}
+
 /// What train and resume share, once the configuration and the plan's file are settled.
 int train_in(const RunFolder& folder, const RunConfig& config, bool resume,
              const Presentation& presentation) {
   TrainingData data = open_training_data(config);
   const auto files = model_files(config, resume);
   const Model model = prepare_model(config, static_cast<std::int64_t>(data.classes.size()));
+  const Progress before = config.deadline ? progress_of(folder, resume) : Progress{};
   const TrainSettings step =
-      refined(model, train_settings(config, run_steps(config, data.train->size())), config);
+      planned(model, train_settings(config, run_steps(config, data.train->size())), config, data,
+              folder, before.step);
   TrainingSettings settings = training_settings(config, data, step);
   settings.resume = resume;
   ModelSession session(model, step, data, config);
@@ -137,6 +179,9 @@ int train_in(const RunFolder& folder, const RunConfig& config, bool resume,
   if (!resume)
     folder.begin(to_toml(lasting(config, data)), to_json(session.plan()),
                  to_json(session.profile()), keep_model);
+  if (config.deadline)
+    settings.end.deadline_ns =
+        before.trained_ns + time_left_ns(*config.deadline, std::time(nullptr));
   ProgressDisplay display(ProgressDisplay::standard_error(), rate_unit(config.model));
   const TrainingResult result = run_training(session, folder, settings, display);
   print(presentation.json ? json_of(result, folder.path())
@@ -154,6 +199,7 @@ int run_train(const TrainCommand& command, const Presentation& presentation) {
 int run_resume(const ResumeCommand& command, const Presentation& presentation) {
   const RunFolder folder = RunFolder::open(command.folder);
   RunConfig config = config_of_run(command.folder, command.layers);
+  check_deadline(config);
   const CheckpointFolder checkpoints(fs::path(command.folder) / "checkpoints");
   // The run goes on from its own; where none is whole it starts again from the file's.
   if (!config.weights.empty() && checkpoints.open_last()) config.weights.clear();
