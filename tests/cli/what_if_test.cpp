@@ -100,6 +100,18 @@ TEST_F(WhatIf, ACostFileAnswersForOneRun) {
   EXPECT_NEAR(json::parse(result.out).at("step").at("expected_ns").get<double>(), 3e9, 1e6);
 }
 
+TEST_F(WhatIf, AGivenPlanIsEstimatedByItsCosts) {
+  const std::string costs = folder_.write("costs.json", slow_costs("lenet5"));
+  const std::string plan = folder_ / "plan.json";
+  const ProgramResult made = run({"plan", "--costs", costs, "--batch", "20", "--max-stages", "1",
+                                  "--max-replicas", "1", "-o", plan});
+  ASSERT_EQ(made.exit_code, 0) << made.err;
+  const ProgramResult result = estimate({"--plan", plan, "--steps", "10", "--json"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_NEAR(json::parse(result.out).at("step").at("expected_ns").get<double>(), 12e9, 1e6);
+  expect_refused({"--plan", plan, "--steps", "10", "--deadline", "1h"}, 2, {"--deadline", plan});
+}
+
 TEST_F(WhatIf, PrintsATable) {
   const ProgramResult result =
       estimate({"--batch", "20", "--epochs", "100", "--core-counts", "1,4", "--deadline", "10d"});
@@ -129,9 +141,8 @@ TEST_F(WhatIf, ADeadlineThatNobodyMeetsIsNoPlan) {
 }
 
 TEST_F(WhatIf, WrongFlagsAreRefused) {
-  const std::vector<std::string> run = {"--epochs", "2"};
-  const auto with = [&](std::vector<std::string> more) {
-    more.insert(more.end(), run.begin(), run.end());
+  const auto with = [](std::vector<std::string> more) {
+    more.insert(more.end(), {"--epochs", "2"});
     return more;
   };
   for (const char* counts : {"0..3", "4..2", "abc"})
@@ -146,11 +157,23 @@ TEST_F(WhatIf, WrongFlagsAreRefused) {
   expect_refused(with({"--core-counts", "1,2", "--refine", "2"}), 2,
                  {"--core-counts", "--refine 2"});
   expect_refused({"--core-counts", "1,2"}, 2, {"--epochs N or --steps N"});
-  const ProgramResult other =
-      millrace::cli::TrainingTest::run({"estimate", "lenet5", "--data", data(), "--epochs", "1",
-                                        "--costs", folder_.write("mlp.json", slow_costs("mlp"))});
-  EXPECT_EQ(other.exit_code, 2);
-  EXPECT_THAT(other.err, AllOf(HasSubstr("costs of mlp"), HasSubstr("lenet5")));
+}
+
+TEST_F(WhatIf, MoreCoresThanThereAreAreRefusedBeforeAnythingIsMeasured) {
+  const auto refused = [&](const std::vector<std::string>& more, const std::string& message) {
+    std::vector<std::string> arguments = {"estimate", "lenet5", "--data", data(), "--epochs", "1"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const ProgramResult result = TrainingTest::run(arguments);
+    EXPECT_EQ(result.exit_code, 2);
+    EXPECT_THAT(result.err, AllOf(HasSubstr(message), Not(HasSubstr("[profile]"))));
+  };
+  refused({"--board", "rk3588", "--core-counts", "9"}, "asks for 9 cores, rk3588 has 8");
+  refused({"--board", "rk3588", "--cores", "big", "--core-counts", "1..5"},
+          "rk3588 has 4 with --cores big");
+  refused({"--board", "no-such-board", "--core-counts", "1"}, "no-such-board");
+  refused({"--core-counts", "4096"}, "asks for 4096 cores, this machine has");
+  refused({"--costs", folder_.write("mlp.json", slow_costs("mlp"))},
+          "the costs of mlp, this is lenet5");
 }
 
 TEST_F(WhatIf, HelpNamesTheFlags) {
