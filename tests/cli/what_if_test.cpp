@@ -79,6 +79,32 @@ TEST_F(WhatIf, ComparesNumbersOfCores) {
   EXPECT_GT(rows[0].at("run").at("expected_ns"), 30 * 12e9);
 }
 
+TEST_F(WhatIf, TheFastestKindsComeFirst) {
+  json costs = json::parse(slow_costs("lenet5"));
+  costs["kinds"][0]["name"] = "big";
+  costs["kinds"][0]["count"] = 1;
+  costs["kinds"].push_back(costs["kinds"][0]);
+  costs["kinds"][1]["name"] = "little";
+  for (json& layer : costs["layers"]) {
+    layer["forward_ns"] = {{"big", {1e8}}, {"little", {3e8}}};
+    layer["backward_ns"] = {{"big", {2e8}}, {"little", {6e8}}};
+    layer["update_ns"] = {{"big", 1000}, {"little", 3000}};
+  }
+  const std::string file = folder_.write("kinds.json", costs.dump());
+  const ProgramResult result =
+      run({"estimate", "lenet5", "--data", data(), "--costs", file, "--batch", "20", "--steps", "5",
+           "--core-counts", "1..2", "--json"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const json rows = json::parse(result.out).at("rows");
+  EXPECT_NEAR(rows[0].at("step").at("expected_ns").get<double>(), 12e9, 1e6);
+  EXPECT_NEAR(rows[1].at("step").at("expected_ns").get<double>(), 9e9, 1e6) << "15 and 5 samples";
+  EXPECT_NEAR(rows[1].at("efficiency_percent").get<double>(), 100 * 12 / (2 * 9.0), 0.1);
+  EXPECT_THAT(run({"estimate", "lenet5", "--data", data(), "--costs", file, "--steps", "5",
+                   "--cores", "little", "--core-counts", "2"})
+                  .err,
+              HasSubstr("has 1 with --cores little"));
+}
+
 TEST_F(WhatIf, ComparesBatchesAndBothAtOnce) {
   const json batches = rows_of({"--batch", "40,20,40", "--epochs", "1", "--json"});
   ASSERT_EQ(batches.size(), 2u);
