@@ -20,10 +20,11 @@ void check_end(const TrainingEnd& end) {
       throw ConfigError(kTag, fmt::format("the run's end is {}, more than 0 is needed", *value));
     }
   }
+  if (given == 0 && end.deadline_ns) return;
   if (given != 1) {
     throw ConfigError(kTag,
                       fmt::format("{} ends are given, exactly one is needed: --steps, --epochs "
-                                  "or --time",
+                                  "or --time, or --deadline alone",
                                   given));
   }
 }
@@ -45,7 +46,8 @@ Calendar::Calendar(const Rules& rules) : rules_(rules) {
 }
 
 bool Calendar::ended(std::int64_t step, std::int64_t elapsed_ns) const {
-  return last_step_ ? step >= *last_step_ : elapsed_ns >= *rules_.end.time_ns;
+  if (last_step_) return step >= *last_step_;
+  return time_ns() && elapsed_ns >= *time_ns();
 }
 
 std::int64_t Calendar::epoch_of(std::int64_t step) const {

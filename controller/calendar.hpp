@@ -6,11 +6,13 @@
 
 namespace millrace {
 
-/// When a run ends: exactly one is set.
+/// When a run ends: exactly one of the first three is set, or the deadline alone.
 struct TrainingEnd {
   std::optional<std::int64_t> steps;
   std::optional<std::int64_t> epochs;
   std::optional<std::int64_t> time_ns;  ///< of the run, over all its processes
+  /// Of the same time: by then the run is over, its last evaluation and checkpoint included.
+  std::optional<std::int64_t> deadline_ns;
 };
 
 class Calendar {
@@ -26,9 +28,13 @@ class Calendar {
   /// negative intervals.
   explicit Calendar(const Rules& rules);
 
-  /// Absent for a run that ends by time.
+  /// Absent for a run that ends by time or deadline.
   std::optional<std::int64_t> last_step() const { return last_step_; }
   std::optional<std::int64_t> time_ns() const { return rules_.end.time_ns; }
+  std::optional<std::int64_t> deadline_ns() const { return rules_.end.deadline_ns; }
+  /// When a run without last_step() ends: its time, or a deadline that stands alone.
+  std::int64_t end_ns() const { return time_ns() ? *time_ns() : *deadline_ns(); }
+  /// Whether all that was asked for is done; a deadline asks for nothing.
   bool ended(std::int64_t step, std::int64_t elapsed_ns) const;
   /// 0-based epoch that the step before `step` belongs to; 0 at the start.
   std::int64_t epoch_of(std::int64_t step) const;

@@ -7,6 +7,7 @@
 
 #include "controller/checkpoint_metadata.hpp"
 #include "framework/base/hash.hpp"
+#include "framework/base/safetensors_copy.hpp"
 #include "millrace/errors.hpp"
 #include "millrace/log.hpp"
 
@@ -124,17 +125,22 @@ std::string some_of(const std::vector<std::string>& names) {
                      more);
 }
 
-}  // namespace
-
-void write_checkpoint(const fs::path& path, const CheckpointInfo& info,
-                      const std::vector<SessionTensor>& state) {
+std::unique_ptr<AtomicFile> copy_checkpoint(const fs::path& path, const CheckpointInfo& info,
+                                            const std::vector<SessionTensor>& state) {
   std::vector<TensorView> tensors;
   for (const SessionTensor& tensor : state) tensors.push_back(tensor.view);
   std::sort(tensors.begin(), tensors.end(),
             [](const TensorView& a, const TensorView& b) { return a.name < b.name; });
   auto metadata = to_metadata(info);
   metadata[kChecksumKey] = checksum_of(metadata, tensors);
-  write_safetensors(path, std::move(tensors), metadata);
+  return copy_safetensors(path, std::move(tensors), metadata);
+}
+
+}  // namespace
+
+void write_checkpoint(const fs::path& path, const CheckpointInfo& info,
+                      const std::vector<SessionTensor>& state) {
+  copy_checkpoint(path, info, state)->commit();
 }
 
 Checkpoint open_checkpoint(const fs::path& path) {
@@ -187,7 +193,16 @@ void CheckpointFolder::prepare() const {
 
 void CheckpointFolder::save(const CheckpointInfo& info,
                             const std::vector<SessionTensor>& state) const {
-  write_checkpoint(path_of(info.step), info, state);
+  complete(*copy(info, state));
+}
+
+std::unique_ptr<AtomicFile> CheckpointFolder::copy(const CheckpointInfo& info,
+                                                   const std::vector<SessionTensor>& state) const {
+  return copy_checkpoint(path_of(info.step), info, state);
+}
+
+void CheckpointFolder::complete(AtomicFile& file) const {
+  file.commit();
   remove_old();
 }
 

@@ -3,11 +3,13 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "controller/session.hpp"
+#include "framework/base/file.hpp"
 #include "millrace/safetensors.hpp"
 
 namespace millrace {
@@ -62,8 +64,13 @@ class CheckpointFolder {
   /// REQUIRES: no other process writes into it.
   void prepare() const;
 
-  /// Writes the file of info.step, then removes those that are not kept.
+  /// Writes the file of info.step, then removes those that are not kept: copy(), then complete().
   void save(const CheckpointInfo& info, const std::vector<SessionTensor>& state) const;
+  /// Writes the file, which has its name and is safe on the disk once complete() has run, on any
+  /// thread.
+  std::unique_ptr<AtomicFile> copy(const CheckpointInfo& info,
+                                   const std::vector<SessionTensor>& state) const;
+  void complete(AtomicFile& file) const;
 
   /// `which`: "last" (the newest that is whole; damaged ones are warned of and passed over), "best"
   /// (the best accuracy, the later one of equals; the newest where none was evaluated) or a step.

@@ -61,10 +61,16 @@ std::map<int, CoreHolder> CoreClaims::take(const std::vector<int>& cpus) {
     if (::flock(**lock, LOCK_EX | LOCK_NB) != 0) {
       holders[cpu] = read_holder(file);
     } else if (write_holder(**lock, run_)) {
-      held_.push_back(*lock);
+      held_[cpu] = *lock;
     }
   }
   return holders;
+}
+
+void CoreClaims::keep(const std::vector<int>& cpus) {
+  std::erase_if(held_, [&](const auto& entry) {
+    return std::find(cpus.begin(), cpus.end(), entry.first) == cpus.end();
+  });
 }
 
 fs::path default_lock_folder() {

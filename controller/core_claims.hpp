@@ -29,10 +29,12 @@ class CoreClaims {
   /// Takes those of `cpus` that nobody has and returns who has the others. A folder that cannot be
   /// used counts as one in which nobody has anything.
   std::map<int, CoreHolder> take(const std::vector<int>& cpus);
+  /// Gives back those that are not in `cpus`.
+  void keep(const std::vector<int>& cpus);
 
  private:
   std::filesystem::path run_, locks_;
-  std::vector<std::shared_ptr<const int>> held_;  // open files
+  std::map<int, std::shared_ptr<const int>> held_;  // open files by CPU
 };
 
 /// $MILLRACE_LOCKS, else /run/lock, else the system's folder for temporary files: one for all

@@ -7,58 +7,74 @@ namespace millrace {
 namespace {
 
 /// Samples of an epoch's last step where it is smaller than the others, else 0.
-std::int64_t short_samples_of(const TrainingSession& session) {
-  const std::int64_t batch = session.plan().batch;
-  const std::int64_t rest = session.training_samples() - (session.steps_per_epoch() - 1) * batch;
+std::int64_t short_samples_of(const RunOutline& run) {
+  const std::int64_t batch = run.plan.batch;
+  const std::int64_t rest = run.training_samples - (run.steps_per_epoch() - 1) * batch;
   return rest > 0 && rest < batch ? rest : 0;
 }
 
-double evaluation_ns_of(const TrainingSession& session, double confidence) {
-  if (session.validation_samples() == 0) return 0;
+double evaluation_ns_of(const RunOutline& run, double confidence) {
+  if (run.validation_samples == 0) return 0;
   RunShape shape;
-  shape.evaluated_samples = session.validation_samples();
-  return estimate_run(session.profile(), session.plan(), shape, confidence).run.expected_ns;
+  shape.evaluated_samples = run.validation_samples;
+  return estimate_run(run.profile, run.plan, shape, confidence).run.expected_ns;
 }
 
 }  // namespace
 
-Forecast::Forecast(const TrainingSession& session, const Calendar& calendar, const Costs& costs,
+std::int64_t RunOutline::steps_per_epoch() const {
+  return (training_samples + plan.batch - 1) / plan.batch;
+}
+
+RunOutline outline_of(const TrainingSession& session) {
+  return {session.plan(), session.profile(), session.training_samples(),
+          session.validation_samples()};
+}
+
+Forecast::Forecast(const RunOutline& run, const Calendar& calendar, const Costs& costs,
                    std::int64_t step, std::int64_t elapsed_ns)
     : calendar_(calendar),
-      batch_(session.plan().batch),
-      short_samples_(short_samples_of(session)),
+      batch_(run.plan.batch),
+      short_samples_(short_samples_of(run)),
       confidence_(costs.confidence),
-      evaluation_ns_(evaluation_ns_of(session, costs.confidence)),
+      evaluation_ns_(evaluation_ns_of(run, costs.confidence)),
       checkpoint_ns_(costs.checkpoint_ns),
-      first_(calendar.last_step() ? estimate_by_steps(session, step)
-                                  : estimate_by_time(session, elapsed_ns)),
+      first_(calendar.last_step() ? estimate_by_steps(run, step)
+                                  : estimate_by_time(run, elapsed_ns)),
       left_(first_, costs.confidence) {}
 
-Estimate Forecast::estimate_by_steps(const TrainingSession& session, std::int64_t step) const {
+Estimate Forecast::estimate_by_steps(const RunOutline& run, std::int64_t step) const {
   const std::int64_t last = *calendar_.last_step();
   RunShape shape;
   shape.steps = std::max<std::int64_t>(0, last - step);
   shape.last_step_samples = short_samples_;
   shape.short_steps = short_samples_ > 0 ? calendar_.epoch_ends(step, last) : 0;
-  if (session.validation_samples() > 0) {
-    shape.evaluated_samples = calendar_.evaluations(step, last) * session.validation_samples();
+  if (run.validation_samples > 0) {
+    shape.evaluated_samples = calendar_.evaluations(step, last) * run.validation_samples;
   }
-  const Estimate steps = estimate_run(session.profile(), session.plan(), shape, confidence_);
+  const Estimate steps = estimate_run(run.profile, run.plan, shape, confidence_);
   // How many of the epochs' checkpoints are written depends on the time of the steps.
   shape.checkpoints = 1;
   shape.checkpoint_ns = checkpoints_ns(step, last, steps.run.expected_ns);
-  return estimate_run(session.profile(), session.plan(), shape, confidence_);
+  return estimate_run(run.profile, run.plan, shape, confidence_);
 }
 
-Estimate Forecast::estimate_by_time(const TrainingSession& session, std::int64_t elapsed_ns) const {
+Estimate Forecast::estimate_by_time(const RunOutline& run, std::int64_t elapsed_ns) const {
   RunShape shape;
   shape.steps = 1;
-  Estimate estimate = estimate_run(session.profile(), session.plan(), shape, confidence_);
-  const auto left = static_cast<double>(*calendar_.time_ns() - elapsed_ns);
-  const double fixed = std::max(0.0, left) + closing_ns();
-  // The last step begins before the time is over, anywhere within its length.
-  estimate.run = {fixed + estimate.step.expected_ns / 2, fixed + estimate.step.latest_ns};
+  Estimate estimate = estimate_run(run.profile, run.plan, shape, confidence_);
+  estimate.run = until_the_end(elapsed_ns, estimate.step);
   return estimate;
+}
+
+TimeEstimate Forecast::until_the_end(std::int64_t elapsed_ns, const TimeEstimate& step) const {
+  const auto left = [&](std::int64_t end_ns) {
+    return std::max(0.0, static_cast<double>(end_ns - elapsed_ns));
+  };
+  if (!calendar_.time_ns()) return {left(*calendar_.deadline_ns()), left(*calendar_.deadline_ns())};
+  // The last step begins before the time is over, anywhere within its length.
+  const double fixed = left(*calendar_.time_ns()) + closing_ns();
+  return {fixed + step.expected_ns / 2, fixed + step.latest_ns};
 }
 
 void Forecast::observe_step(std::int64_t samples, std::int64_t wall_ns) {
@@ -66,11 +82,7 @@ void Forecast::observe_step(std::int64_t samples, std::int64_t wall_ns) {
 }
 
 TimeEstimate Forecast::remaining(std::int64_t step, std::int64_t elapsed_ns) const {
-  if (!calendar_.last_step()) {
-    const auto left = std::max(0.0, static_cast<double>(*calendar_.time_ns() - elapsed_ns));
-    const TimeEstimate one = left_.remaining(1, 0);
-    return {left + closing_ns() + one.expected_ns / 2, left + closing_ns() + one.latest_ns};
-  }
+  if (!calendar_.last_step()) return until_the_end(elapsed_ns, left_.remaining(1, 0));
   const std::int64_t last = std::max(step, *calendar_.last_step());
   const std::int64_t shorts = short_samples_ > 0 ? calendar_.epoch_ends(step, last) : 0;
   const auto short_as_full =

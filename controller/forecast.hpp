@@ -12,6 +12,17 @@ namespace millrace {
 /// Epoch checkpoints are left out while checkpoints have taken more than this part of the run.
 inline constexpr double kCheckpointShare = 0.1;
 
+/// What is known of a run before it is prepared. The plan and the costs are the caller's.
+struct RunOutline {
+  const Plan& plan;
+  const Profile& profile;
+  std::int64_t training_samples = 0;    ///< per epoch
+  std::int64_t validation_samples = 0;  ///< per evaluation
+
+  std::int64_t steps_per_epoch() const;
+};
+RunOutline outline_of(const TrainingSession& session);
+
 /// Not thread-safe.
 class Forecast {
  public:
@@ -22,8 +33,8 @@ class Forecast {
   };
 
   /// For the part of the run after `step` steps and `elapsed_ns`.
-  Forecast(const TrainingSession& session, const Calendar& calendar, const Costs& costs,
-           std::int64_t step, std::int64_t elapsed_ns);
+  Forecast(const RunOutline& run, const Calendar& calendar, const Costs& costs, std::int64_t step,
+           std::int64_t elapsed_ns);
 
   const Estimate& first() const { return first_; }
 
@@ -32,14 +43,18 @@ class Forecast {
   void observe_checkpoint(std::int64_t wall_ns) { checkpoint_ns_ = static_cast<double>(wall_ns); }
 
   TimeEstimate remaining(std::int64_t step, std::int64_t elapsed_ns) const;
+  /// The latest time of one more step and of what closes the run behind it.
+  double last_step_ns() const { return left_.remaining(1, closing_ns()).latest_ns; }
 
  private:
-  Estimate estimate_by_steps(const TrainingSession& session, std::int64_t step) const;
-  Estimate estimate_by_time(const TrainingSession& session, std::int64_t elapsed_ns) const;
+  Estimate estimate_by_steps(const RunOutline& run, std::int64_t step) const;
+  Estimate estimate_by_time(const RunOutline& run, std::int64_t elapsed_ns) const;
+  /// Of a run that ends by time or deadline, whose steps take `step`.
+  TimeEstimate until_the_end(std::int64_t elapsed_ns, const TimeEstimate& step) const;
   /// Evaluations and checkpoints in (from, to], where the steps between take `steps_ns`.
   double evaluations_ns(std::int64_t from, std::int64_t to) const;
   double checkpoints_ns(std::int64_t from, std::int64_t to, double steps_ns) const;
-  /// Of what comes after the last step of a run that ends by time.
+  /// Of what comes after the last step of a run that ends by time or deadline.
   double closing_ns() const { return evaluation_ns_ + checkpoint_ns_; }
 
   const Calendar& calendar_;

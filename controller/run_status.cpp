@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "controller/deadline.hpp"
 #include "controller/run_folder.hpp"
 #include "framework/base/file.hpp"
 #include "framework/base/json_reader.hpp"
@@ -53,6 +54,8 @@ TrainingProgress progress_from(JsonReader& reader) {
   progress.loss = reader.number("loss");
   progress.images_per_second = reader.number("images_per_second");
   progress.elapsed_ns = reader.integer("elapsed_ns");
+  if (reader.has("deadline_ns") && reader.any("deadline_ns").is_number())
+    progress.deadline_ns = reader.integer("deadline_ns");
   JsonReader remaining = reader.child("remaining");
   progress.remaining = {remaining.number("expected_ns"), remaining.number("latest_ns")};
   return progress;
@@ -64,6 +67,12 @@ StageStatus stage_from(JsonReader reader) {
     stage.cpus.push_back(static_cast<int>(cpu));
   stage.busy_percent = reader.number("busy_percent");
   return stage;
+}
+
+std::optional<std::string> deadline_outlook(const TrainingProgress& now) {
+  if (!now.deadline_ns) return std::nullopt;
+  return to_string(
+      outlook_of(static_cast<double>(*now.deadline_ns - now.elapsed_ns), now.remaining));
 }
 
 bool runs(const ProcessIdentity& process) { return identity_of(process.number) == process; }
@@ -166,6 +175,8 @@ std::string to_json(const RunStatus& status) {
       {"elapsed_ns", now.elapsed_ns},
       {"remaining",
        {{"expected_ns", now.remaining.expected_ns}, {"latest_ns", now.remaining.latest_ns}}},
+      {"deadline_ns", or_null(now.deadline_ns)},
+      {"deadline_outlook", or_null(deadline_outlook(now))},
       {"stages", stages}};
   return document.dump(2) + "\n";
 }

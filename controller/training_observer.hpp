@@ -13,13 +13,14 @@ namespace millrace {
 /// After a step. Loss and speed are means over the last few steps.
 struct TrainingProgress {
   std::int64_t step = 0;                  ///< steps trained, over the whole run
-  std::optional<std::int64_t> last_step;  ///< absent: the run ends by time
+  std::optional<std::int64_t> last_step;  ///< absent: the run ends by time or deadline
   double fraction = 0;                    ///< of the run, 0..1
   std::int64_t epoch = 0;                 ///< 0-based
   double loss = 0;
   double images_per_second = 0;
   TimeEstimate remaining;
-  std::int64_t elapsed_ns = 0;  ///< of the run, over all its processes
+  std::int64_t elapsed_ns = 0;              ///< of the run, over all its processes
+  std::optional<std::int64_t> deadline_ns;  ///< in the same time
 };
 
 /// Called by the run's thread, between steps.

@@ -5,17 +5,17 @@
 
 #include <chrono>
 #include <cmath>
-#include <deque>
 
 #include "controller/adaptation.hpp"
+#include "controller/deadline.hpp"
 #include "controller/forecast.hpp"
 #include "controller/metrics.hpp"
 #include "controller/patience.hpp"
 #include "controller/recent_steps.hpp"
+#include "controller/recent_trace.hpp"
+#include "controller/run_checkpoints.hpp"
 #include "controller/run_status.hpp"
 #include "controller/signals.hpp"
-#include "framework/base/file.hpp"
-#include "framework/execute/executor.hpp"
 #include "millrace/errors.hpp"
 #include "millrace/log.hpp"
 
@@ -73,9 +73,9 @@ class TrainingRun {
 
   void evaluate();
   void save();
+  void report_saved();
   void write_metrics();
   void write_status(RunState state);
-  void write_trace() const;
   TrainingResult result() const;
   TrainingProgress progress() const;
 
@@ -84,7 +84,13 @@ class TrainingRun {
   std::int64_t here_ns() const { return now_ns() - begin_ns_; }
   std::int64_t elapsed_ns() const { return restored_.trained_ns + here_ns(); }
   std::int64_t step() const { return restored_.step + recent_.count(); }
-  bool ended() const { return calendar_.ended(step(), elapsed_ns()) || patience_.exhausted(); }
+  bool ended() const { return done() || deadline_.reached(); }
+  void watch_deadline() {
+    const std::int64_t elapsed = elapsed_ns();
+    if (!done())
+      deadline_.observe(elapsed, forecast_->remaining(step(), elapsed), forecast_->last_step_ns());
+  }
+  bool done() const { return calendar_.ended(step(), elapsed_ns()) || patience_.exhausted(); }
   bool evaluates() const { return session_.validation_samples() > 0; }
 
   TrainingSession& session_;
@@ -93,11 +99,12 @@ class TrainingRun {
   TrainingObserver& observer_;
   SignalWatch signals_;
   Calendar calendar_;
-  CheckpointFolder checkpoints_;
+  RunCheckpoints checkpoints_;
   CheckpointInfo restored_;
   std::int64_t begin_ns_;  // of this process's part of the run
   MetricsLog metrics_;
   Patience patience_;
+  DeadlineWatch deadline_;
   StatusFile status_;
   RecentSteps recent_;
   std::optional<Forecast> forecast_;  // of the plan in force
@@ -105,13 +112,11 @@ class TrainingRun {
   const Estimate first_;
 
   std::int64_t metrics_step_ = 0;     // of the last line
-  std::int64_t saved_step_ = -1;      // of the newest checkpoint
-  bool saved_evaluated_ = false;      // it holds the evaluation of its step
   std::int64_t evaluated_step_ = -1;  // of evaluation_
   std::int64_t saving_ns_ = 0;        // in this process
   std::int64_t plan_changes_ = 0;
   std::optional<Evaluation> evaluation_;
-  std::deque<StepReport> traced_;
+  RecentTrace trace_;
   std::vector<StageStatus> stages_;
 };
 
@@ -122,21 +127,23 @@ TrainingRun::TrainingRun(TrainingSession& session, const RunFolder& folder,
       settings_(settings),
       observer_(observer),
       calendar_(calendar_of(session, settings)),
-      checkpoints_(folder.checkpoints(), static_cast<int>(settings.checkpoint_keep)),
+      checkpoints_(
+          CheckpointFolder(folder.checkpoints(), static_cast<int>(settings.checkpoint_keep))),
       restored_(restore()),
       begin_ns_(now_ns()),
       metrics_(folder.metrics(), restored_.step),
       patience_(settings.patience),
+      deadline_(settings.end.deadline_ns),
       status_(folder.status()),
       forecast_(new_forecast()),
       adaptation_(session, folder, settings.replans, restored_.step),
       first_(forecast_->first()),
-      metrics_step_(restored_.step) {
+      metrics_step_(restored_.step),
+      trace_(settings.trace_steps) {
   require_evaluations();
   for (const auto& [at, accuracy] : metrics_.kept_accuracies()) patience_.observe(accuracy);
-  if (restored_.step > 0) saved_step_ = restored_.step;
-  saved_evaluated_ = restored_.accuracy.has_value();
-  if (saved_evaluated_) {
+  if (restored_.step > 0) checkpoints_.resumed(restored_);
+  if (restored_.accuracy) {
     evaluation_ = Evaluation{session.validation_samples(), restored_.evaluation_loss.value_or(NAN),
                              *restored_.accuracy, 0};
     evaluated_step_ = restored_.step;
@@ -144,11 +151,11 @@ TrainingRun::TrainingRun(TrainingSession& session, const RunFolder& folder,
 }
 
 CheckpointInfo TrainingRun::restore() {
-  checkpoints_.prepare();
+  checkpoints_.folder().prepare();
   require_space();
   CheckpointInfo start;
   if (!settings_.resume) return start;
-  const auto checkpoint = checkpoints_.open_last();
+  const auto checkpoint = checkpoints_.folder().open_last();
   if (!checkpoint) {
     log_warning(kTag, fmt::format("{} holds no whole checkpoint: the training starts again",
                                   folder_.path().string()));
@@ -162,14 +169,14 @@ CheckpointInfo TrainingRun::restore() {
                                         checkpoint->info.step, *last, folder_.config().string()));
   }
   restore_checkpoint(*checkpoint, settings_.facts, session_.state());
-  checkpoints_.remove_after(checkpoint->info.step);
+  checkpoints_.folder().remove_after(checkpoint->info.step);
   session_.seek(checkpoint->info.step);
   return checkpoint->info;
 }
 
 /// A new checkpoint is written beside an old one.
 void TrainingRun::require_space() const {
-  const std::int64_t files = checkpoints_.steps().empty() ? 2 : 1;
+  const std::int64_t files = checkpoints_.folder().steps().empty() ? 2 : 1;
   folder_.require_free(files * state_bytes(session_));
 }
 
@@ -191,11 +198,12 @@ TrainingResult TrainingRun::run() {
     evaluate_if_due();
     save_if_new();
   }
-  while (!ended() && !stopped()) {
+  for (watch_deadline(); !ended() && !stopped(); watch_deadline()) {
     train_step();
     if (stopped()) break;
     evaluate_if_due();
     save_if_due();
+    report_saved();
   }
   finish();
   const TrainingResult ended = result();
@@ -205,7 +213,8 @@ TrainingResult TrainingRun::run() {
 
 std::string TrainingRun::give_up() {
   write_status(RunState::failed);
-  const auto steps = checkpoints_.steps();
+  checkpoints_.settle();
+  const auto steps = checkpoints_.folder().steps();
   return steps.empty()
              ? fmt::format("stopped after step {}, before the first checkpoint", step())
              : fmt::format("stopped after step {}; `millrace resume {}` goes on at step {}", step(),
@@ -230,10 +239,7 @@ void TrainingRun::train_step() {
     stages_ = stage_status(session_.plan(), report);
     write_status(RunState::running);
   }
-  if (settings_.trace_steps > 0) {
-    traced_.push_back(std::move(report));
-    if (traced_.size() > static_cast<std::size_t>(settings_.trace_steps)) traced_.pop_front();
-  }
+  trace_.add(std::move(report));
   if (step() % settings_.metrics_every_steps == 0) write_metrics();
   observer_.stepped(progress());
 }
@@ -250,7 +256,8 @@ void TrainingRun::adapt(const StepReport& report, std::int64_t wall_ns) {
 Forecast TrainingRun::new_forecast() const {
   const double checkpoint_ns =
       static_cast<double>(state_bytes(session_)) * folder_.write_ns_per_byte();
-  return {session_, calendar_, {checkpoint_ns, settings_.confidence}, step(), elapsed_ns()};
+  return {
+      outline_of(session_), calendar_, {checkpoint_ns, settings_.confidence}, step(), elapsed_ns()};
 }
 
 void TrainingRun::evaluate_if_due() {
@@ -281,8 +288,7 @@ void TrainingRun::save_if_due() {
 
 /// Where the newest checkpoint lacks a step or the evaluation of this one.
 void TrainingRun::save_if_new() {
-  const bool evaluated = evaluated_step_ == step();
-  if (saved_step_ != step() || saved_evaluated_ != evaluated) save();
+  if (!checkpoints_.holds(step(), evaluated_step_ == step())) save();
 }
 
 bool TrainingRun::epoch_checkpoint_fits() const {
@@ -292,24 +298,30 @@ bool TrainingRun::epoch_checkpoint_fits() const {
 void TrainingRun::save() {
   const std::int64_t before_ns = now_ns();
   CheckpointInfo info{settings_.facts, step(), elapsed_ns(), std::nullopt, std::nullopt};
-  saved_evaluated_ = evaluated_step_ == step();
-  if (saved_evaluated_) {
+  if (evaluated_step_ == step()) {
     info.accuracy = evaluation_->accuracy;
     info.evaluation_loss = evaluation_->loss;
   }
   checkpoints_.save(info, session_.state());
-  saved_step_ = step();
   const std::int64_t wall_ns = now_ns() - before_ns;
   saving_ns_ += wall_ns;
   forecast_->observe_checkpoint(wall_ns);
-  observer_.saved(progress(), checkpoints_.path_of(step()));
-  log_info(kTag, fmt::format("checkpoint of step {} saved", step()));
+  report_saved();
+}
+
+void TrainingRun::report_saved() {
+  for (const std::int64_t saved : checkpoints_.take_completed()) {
+    observer_.saved(progress(), checkpoints_.folder().path_of(saved));
+    log_info(kTag, fmt::format("checkpoint of step {} saved", saved));
+  }
 }
 
 void TrainingRun::finish() {
   if ((ended() || !stopped()) && evaluated_step_ != step()) evaluate();
   save_if_new();
-  write_trace();
+  trace_.write(folder_.trace());
+  checkpoints_.finish();
+  report_saved();
 }
 
 void TrainingRun::write_metrics() {
@@ -328,20 +340,15 @@ void TrainingRun::write_status(RunState state) {
                 now_ns());
 }
 
-void TrainingRun::write_trace() const {
-  if (traced_.empty()) return;
-  write_file_atomically(folder_.trace(), to_chrome_trace({traced_.begin(), traced_.end()}),
-                        "trace");
-}
-
 TrainingProgress TrainingRun::progress() const {
   TrainingProgress now;
   now.step = step();
   now.last_step = calendar_.last_step();
   now.elapsed_ns = elapsed_ns();
-  now.fraction = now.last_step ? static_cast<double>(now.step) / static_cast<double>(*now.last_step)
-                               : static_cast<double>(now.elapsed_ns) /
-                                     static_cast<double>(*calendar_.time_ns());
+  now.deadline_ns = calendar_.deadline_ns();
+  now.fraction =
+      now.last_step ? static_cast<double>(now.step) / static_cast<double>(*now.last_step)
+                    : static_cast<double>(now.elapsed_ns) / static_cast<double>(calendar_.end_ns());
   now.epoch = calendar_.epoch_of(step());
   now.loss = recent_.loss(kShownSteps);
   now.images_per_second = recent_.images_per_second(kShownSteps);
@@ -363,6 +370,7 @@ TrainingResult TrainingRun::result() const {
   result.first_expected_ns = first_.run.expected_ns;
   result.first_latest_ns = first_.run.latest_ns;
   result.measured_ns = static_cast<double>(here_ns());
+  result.reached_deadline = deadline_.reached();
   if (calendar_.ended(step(), elapsed_ns()) && recent_.count() > 0) {
     result.error_percent =
         100 * std::abs(result.first_expected_ns - result.measured_ns) / result.measured_ns;

@@ -47,6 +47,7 @@ struct TrainingResult {
   std::int64_t plan_changes = 0;        ///< plans that were taken on the way
   LoaderWaits loader;
   std::int64_t skipped_images = 0;  ///< broken ones that were left out
+  bool reached_deadline = false;    ///< and ended for it, whatever else was asked for
 };
 
 /// Trains `session` in `folder` (config.toml and plan.json are the caller's). After each step comes
@@ -57,7 +58,9 @@ struct TrainingResult {
 /// Where the machine becomes faster or slower, the run goes on under another plan if that pays
 /// (controller/adaptation.hpp); its result is the same to round-off.
 ///
-/// Ends before its time where settings.patience is exhausted, as finished.
+/// Ends before its time, as finished, where settings.patience is exhausted and where another step
+/// with the evaluation and the checkpoint behind it may not be done by settings.end.deadline_ns. A
+/// deadline that may be missed is warned of, once more where it is expected to be.
 ///
 ///   INT, TERM: ends after the step with a checkpoint. HUP: a checkpoint after the step.
 ///

@@ -33,7 +33,14 @@ struct PlanCommand {
 };
 
 struct EstimateCommand {
-  RunConfig config;
+  RunConfig config;                   ///< with the largest of `batches`
+  std::vector<std::int64_t> batches;  ///< ascending; several are compared
+  std::vector<int> core_counts;       ///< ascending; compared; empty: the cores there are
+  std::string costs;                  ///< a cost file instead of measuring; "": none
+  std::string board;                  ///< what it might take there; "": here
+
+  /// Whether plans are compared, not one run estimated.
+  bool compares() const { return batches.size() > 1 || !core_counts.empty() || config.deadline; }
 };
 
 struct TrainCommand {

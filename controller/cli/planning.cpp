@@ -3,7 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <ctime>
 
+#include "controller/deadline.hpp"
+#include "controller/estimate/what_if.hpp"
 #include "framework/base/file.hpp"
 #include "framework/clock.hpp"
 #include "millrace/errors.hpp"
@@ -17,11 +20,6 @@ namespace {
 
 std::optional<int> as_int(const std::optional<std::int64_t>& value) {
   return value ? std::optional<int>(static_cast<int>(*value)) : std::nullopt;
-}
-
-template <typename Costs>
-void keep_only(std::map<std::string, Costs>& costs, const std::string& kind) {
-  std::erase_if(costs, [&](const auto& entry) { return entry.first != kind; });
 }
 
 /// Calls body(layer, implementation) for all that the plan names.
@@ -190,6 +188,17 @@ void require_precision(const RunConfig& config) {
                     "use --precision fp32, or auto for whatever the CPU has");
 }
 
+void check_deadline(const RunConfig& config) {
+  if (!config.deadline) return;
+  time_left_ns(*config.deadline, std::time(nullptr));
+  if (config.refine > 1 && (config.epochs || config.steps)) {
+    throw ConfigError("usage",
+                      fmt::format("--refine {} tries plans for all cores, --deadline takes "
+                                  "the fewest cores that are enough: leave one of them out",
+                                  config.refine));
+  }
+}
+
 Plan even_plan(const Profile& profile, const PlanRequest& request) {
   Plan plan;
   plan.model = profile.model;
@@ -213,23 +222,10 @@ Profile select_kinds(Profile profile, const std::string& cores) {
                                            "numbers; use all, big or little",
                                            cores));
   }
-  const DeviceKind kind = cores == "big" ? profile.kinds.front() : profile.kinds.back();
-  profile.kinds = {kind};
-  for (LayerCosts& layer : profile.layers) {
-    keep_only(layer.forward_ns, kind.name);
-    keep_only(layer.backward_ns, kind.name);
-    keep_only(layer.input_gradient_ns, kind.name);
-    keep_only(layer.weight_gradient_ns, kind.name);
-    keep_only(layer.update_ns, kind.name);
-    keep_only(layer.loaded, kind.name);
-    keep_only(layer.implementation, kind.name);
-    for (auto* widths : {&layer.threads_ns, &layer.features_ns}) {
-      if (!*widths) continue;
-      for (auto* pass : {&(*widths)->forward, &(*widths)->backward, &(*widths)->input_gradient,
-                         &(*widths)->weight_gradient})
-        keep_only(*pass, kind.name);
-    }
-  }
+  std::vector<int> counts(profile.kinds.size(), 0);
+  const std::size_t kept = cores == "big" ? 0 : counts.size() - 1;
+  counts[kept] = profile.kinds[kept].count;
+  profile = limited_to(std::move(profile), counts);
   check_profile(profile, "--cores " + cores);
   return profile;
 }
@@ -242,6 +238,15 @@ std::string cores_text(const Plan& plan, std::size_t s) {
       "{}{} core{}",
       first < static_cast<std::ptrdiff_t>(s) ? fmt::format("stage {}'s ", first) : "", count,
       count == 1 ? "" : "s");
+}
+
+std::string form_of(const Plan& plan) {
+  std::string text = fmt::format("{} x {} samples", plan.micro_batches, plan.micro_batch);
+  if (plan.stages.size() > 1) text += ", " + plan.schedule;
+  for (std::size_t s = 0; s < plan.stages.size(); ++s)
+    text += fmt::format("{}{} by {}", s == 0 ? ": " : " -> ", cores_text(plan, s),
+                        to_string(plan.stages[s].split));
+  return text;
 }
 
 std::string present_plan(const Plan& plan, const Profile& profile, bool json, bool explained) {

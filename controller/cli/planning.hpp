@@ -33,6 +33,9 @@ void require_allowed(const Profile& costs, const std::string& file, const RunCon
 /// measures here.
 void require_precision(const RunConfig& config);
 
+/// Throws ConfigError where the deadline has passed, or stands beside what it excludes.
+void check_deadline(const RunConfig& config);
+
 /// Data parallel over every core of request.cpus, equal shares, the whole batch at once.
 Plan even_plan(const Profile& profile, const PlanRequest& request);
 
@@ -42,6 +45,10 @@ Profile select_kinds(Profile profile, const std::string& cores);
 
 /// Those of stage s: "2 cores", or "stage 0's 2 cores" where an earlier stage has the same.
 std::string cores_text(const Plan& plan, std::size_t s);
+
+/// In a line, what sets a plan apart from those of other forms: "2 x 32 samples, 1f1b: 1 core by
+/// samples -> 2 cores by features".
+std::string form_of(const Plan& plan);
 
 /// JSON, a drawing, or two lines, as asked.
 std::string present_plan(const Plan& plan, const Profile& profile, bool json, bool explained);

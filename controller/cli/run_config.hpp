@@ -41,6 +41,8 @@ struct RunConfig {
   bool skip_bad_images = false;
 
   std::optional<std::int64_t> epochs, steps, time_ns;  ///< at most one: when the run ends
+  /// Seconds since 1970; the run is over by then. It ends the run where none of the above does.
+  std::optional<std::int64_t> deadline;
   bool replan = true;         ///< another plan where the machine has changed
   std::int64_t patience = 0;  ///< evaluations without a better one; 0: the run goes on
   std::uint64_t seed = 1;

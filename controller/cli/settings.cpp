@@ -4,9 +4,11 @@
 
 #include <charconv>
 #include <cmath>
+#include <ctime>
 #include <limits>
 #include <map>
 
+#include "controller/deadline.hpp"
 #include "framework/base/closest.hpp"
 #include "millrace/errors.hpp"
 #include "millrace/schedule.hpp"
@@ -187,6 +189,11 @@ optional<string> precision_text(const RunConfig& config) {
   return *config.precision == Precision::bf16 ? "bf16" : "fp32";
 }
 
+void set_deadline(RunConfig& config, const string& text) {
+  config.deadline.reset();
+  if (text != "none") config.deadline = parse_deadline(text, std::time(nullptr));
+}
+
 std::vector<Setting> machine_settings() {
   const auto group = SettingGroup::shared;
   return {text_row({"machine.cores", "--cores", "all|big|little|LIST",
@@ -275,6 +282,14 @@ std::vector<Setting> training_settings() {
       quantity_row(
           {"train.time", "--time", "TIME", "end after this time, such as 10m or 2h30m", ending},
           PLACE(time_ns), [](const string& t) { return parse_duration_ns(t); }, "ns"),
+      make({"train.deadline", "--deadline", "TIME|none",
+            "be done by then: 2h from now, 18:30 or 2026-12-01T06:00; with --epochs or --steps the "
+            "fewest cores are taken that are enough",
+            ending},
+           true, set_deadline,
+           [](const RunConfig& config) -> optional<string> {
+             return config.deadline ? deadline_in_utc(*config.deadline) : optional<string>();
+           }),
       integer_row(
           {"train.patience", "--patience", "N",
            "end early when N evaluations in a row are no better than the best; 0: never", ending},

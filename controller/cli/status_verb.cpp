@@ -4,6 +4,7 @@
 
 #include "controller/cli/output.hpp"
 #include "controller/cli/verbs.hpp"
+#include "controller/deadline.hpp"
 #include "controller/progress.hpp"
 #include "controller/run_status.hpp"
 #include "millrace/topology.hpp"
@@ -25,6 +26,12 @@ std::string stage_line(std::size_t number, const StageStatus& stage) {
                      stage.last_layer, format_cpu_list(stage.cpus), stage.busy_percent);
 }
 
+std::string deadline_line(const TrainingProgress& now) {
+  const double left_ns = static_cast<double>(*now.deadline_ns - now.elapsed_ns);
+  return fmt::format("deadline in {}: {}", format_duration(left_ns),
+                     to_string(outlook_of(left_ns, now.remaining)));
+}
+
 std::string way_on(const RunStatus& status, const std::string& folder) {
   const bool ended_early = status.state == RunState::interrupted ||
                            status.state == RunState::terminated ||
@@ -37,6 +44,8 @@ std::string status_text(const RunStatus& status, const std::string& folder) {
   std::string text = headline(status) + "\n";
   text += progress_line(status.progress, rate_unit(status.model));
   if (status.accuracy) text += fmt::format("  accuracy {:.2f} %", 100 * *status.accuracy);
+  if (status.state == RunState::running && status.progress.deadline_ns)
+    text += "\n" + deadline_line(status.progress);
   for (std::size_t s = 0; status.state == RunState::running && s < status.stages.size(); ++s)
     text += "\n" + stage_line(s, status.stages[s]);
   return text + way_on(status, folder);

@@ -1,3 +1,4 @@
+#include "controller/cli/planning.hpp"
 #include "controller/cli/torch_verbs.hpp"
 #include "controller/cli/verbs.hpp"
 #include "millrace/errors.hpp"
@@ -14,13 +15,16 @@ void add_train(CLI::App& program, Action& action) {
   verb.examples(
       "  millrace train alexnet --data photos --epochs 90 --out run\n"
       "  millrace train alexnet-32 --data cifar-10 --time 10m --lr 0.02 --out run\n"
+      "  millrace train alexnet-32 --data cifar-10 --epochs 5 --deadline 18:30 --out run\n"
       "  millrace train lenet5 --steps 500 --set checkpoint.every_steps=100 --out run --force");
   verb.runs([command](const SettingLayers& layers, const Presentation& presentation) {
     command->config = resolved_with_model(layers);
     const RunConfig& config = command->config;
-    if (!config.epochs && !config.steps && !config.time_ns) {
-      throw ConfigError("usage", "train needs an end: --epochs N, --steps N or --time 10m");
+    if (!config.epochs && !config.steps && !config.time_ns && !config.deadline) {
+      throw ConfigError(
+          "usage", "train needs an end: --epochs N, --steps N, --time 10m or --deadline 18:30");
     }
+    check_deadline(config);
     return torch_verbs().train(*command, presentation);
   });
 }
@@ -36,6 +40,7 @@ void add_resume(CLI::App& program, Action& action) {
   verb.examples(
       "  millrace resume run\n"
       "  millrace resume run --epochs 20      to another end\n"
+      "  millrace resume run --deadline 2h    on as few cores as are enough for it\n"
       "  millrace resume run --cores big      on other cores: a new plan is searched");
   verb.runs([command](const SettingLayers& layers, const Presentation& presentation) {
     command->layers = layers;

@@ -42,10 +42,11 @@ Verb::Verb(CLI::App& program, Action& action, const std::string& name, const std
       "more, among it the resolved configuration");
 }
 
-Verb& Verb::settings(std::vector<SettingGroup> groups) {
+Verb& Verb::settings(std::vector<SettingGroup> groups, const std::set<std::string>& own) {
   for (const Setting& setting : cli::settings()) {
     const bool wanted = std::find(groups.begin(), groups.end(), setting.group) != groups.end();
-    if (wanted && !setting.flag.empty()) add_setting(app_, layers_, setting);
+    if (wanted && !setting.flag.empty() && !own.contains(setting.key))
+      add_setting(app_, layers_, setting);
   }
   app_.add_option("--config", layers_->file, "settings of a TOML file")->type_name("FILE");
   app_.add_option("--set", layers_->assignments, "a setting; may be repeated")

@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -22,8 +23,9 @@ class Verb {
   Verb(CLI::App& program, Action& action, const std::string& name, const std::string& purpose);
 
   CLI::App& app() { return app_; }
-  /// Adds the flags of these groups, --config and --set.
-  Verb& settings(std::vector<SettingGroup> groups);
+  /// Adds the flags of these groups, --config and --set. `own`: keys whose flags the verb declares
+  /// itself.
+  Verb& settings(std::vector<SettingGroup> groups, const std::set<std::string>& own = {});
   /// The positional MODEL, a setting as well.
   Verb& model();
   Verb& examples(const std::string& text);

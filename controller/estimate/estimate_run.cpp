@@ -1,8 +1,11 @@
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <numeric>
+#include <string>
 
 #include "controller/estimate/quantile.hpp"
+#include "controller/estimate/what_if.hpp"
 #include "millrace/errors.hpp"
 #include "millrace/estimate.hpp"
 #include "millrace/schedule.hpp"
@@ -29,51 +32,69 @@ double sum(const std::vector<double>& values, int micro_batches) {
   return std::accumulate(values.begin(), values.end(), 0.0);
 }
 
-bool is_core(const DeviceKind& kind) { return !kind.name.starts_with("gpu"); }
-
-int cores_of(const Profile& profile) {
-  int cores = 0;
-  for (const DeviceKind& kind : profile.kinds) cores += is_core(kind) ? kind.count : 0;
-  return std::max(1, cores);
+/// Speed of a kind, by the layers that both run, against kind `base`.
+double relative_speed(const Profile& profile, const std::string& kind, const std::string& base) {
+  double base_ns = 0, own_ns = 0;
+  for (const LayerCosts& layer : profile.layers) {
+    const auto of_base = layer.forward_ns.find(base);
+    const auto own = layer.forward_ns.find(kind);
+    if (of_base == layer.forward_ns.end() || own == layer.forward_ns.end()) continue;
+    base_ns += of_base->second.back();
+    own_ns += own->second.back();
+  }
+  return own_ns > 0 ? base_ns / own_ns : 1;
 }
 
-bool is_core(const Profile& profile, const PlannedDevice& device) {
-  const int kind = profile.kind_index(device.kind);
-  return kind < 0 || is_core(profile.kinds[static_cast<std::size_t>(kind)]);
-}
+/// How fast a core of each kind decodes, against one of the first; devices that are none do not.
+class DecodingSpeeds {
+ public:
+  explicit DecodingSpeeds(const Profile& profile) {
+    const auto first = std::find_if(profile.kinds.begin(), profile.kinds.end(), is_core);
+    for (const DeviceKind& kind : profile.kinds) {
+      const double speed = is_core(kind) ? relative_speed(profile, kind.name, first->name) : 0;
+      of_kind_[kind.name] = speed;
+      of_all_ += kind.count * speed;
+    }
+  }
+  double of(const std::string& kind) const { return of_kind_.at(kind); }
+  double of_all() const { return of_all_ > 0 ? of_all_ : 1; }
 
-/// Core time that the stages use; waiting in bubbles is none.
-double busy_ns(const Profile& profile, const Plan& plan, const std::vector<StageTimes>& times,
+ private:
+  std::map<std::string, double> of_kind_;
+  double of_all_ = 0;
+};
+
+/// Core time that the stages use, as decoding could have used it; waiting in bubbles is none.
+double busy_ns(const DecodingSpeeds& speeds, const Plan& plan, const std::vector<StageTimes>& times,
                int micro_batches, bool training) {
   double busy = 0;
   for (std::size_t s = 0; s < times.size(); ++s) {
-    const auto& devices = plan.stages[s].devices;
-    const auto cores = std::count_if(devices.begin(), devices.end(),
-                                     [&](const auto& device) { return is_core(profile, device); });
+    double cores = 0;
+    for (const PlannedDevice& device : plan.stages[s].devices) cores += speeds.of(device.kind);
     const double forward = sum(times[s].forward_ns, micro_batches);
     const double learning = sum(times[s].backward_ns, micro_batches) +
                             sum(times[s].weight_gradient_ns, micro_batches) + times[s].update_ns;
-    busy += static_cast<double>(cores) * (forward + (training ? learning : 0));
+    busy += cores * (forward + (training ? learning : 0));
   }
   return busy;
 }
 
 /// Decoding fills the cores' idle time first; what is left is shared by all cores.
-double with_loader_ns(const Profile& profile, double step_ns, double busy_core_ns,
-                      std::int64_t samples) {
-  const double cores = cores_of(profile);
-  const double idle = std::max(0.0, cores * step_ns - busy_core_ns);
-  const double work = profile.loader_ns_per_sample.value_or(0) * static_cast<double>(samples);
-  return step_ns + std::max(0.0, work - idle) / cores;
+double with_loader_ns(const DecodingSpeeds& speeds, double step_ns, double busy_core_ns,
+                      double decoding_ns) {
+  const double idle = std::max(0.0, speeds.of_all() * step_ns - busy_core_ns);
+  return step_ns + std::max(0.0, decoding_ns - idle) / speeds.of_all();
 }
 
 double pass_ns(const Profile& profile, const Plan& plan, std::int64_t samples, bool training) {
   const auto times = predicted_times(plan, profile, samples);
   const auto micro_batches = static_cast<int>((samples + plan.micro_batch - 1) / plan.micro_batch);
-  const Schedule schedule = make_schedule(training ? plan.schedule : "forward-only",
-                                          lanes_of(plan), micro_batches);
-  return with_loader_ns(profile, simulate_makespan_ns(schedule, times),
-                        busy_ns(profile, plan, times, micro_batches, training), samples);
+  const Schedule schedule =
+      make_schedule(training ? plan.schedule : "forward-only", lanes_of(plan), micro_batches);
+  const DecodingSpeeds speeds(profile);
+  return with_loader_ns(speeds, simulate_makespan_ns(schedule, times),
+                        busy_ns(speeds, plan, times, micro_batches, training),
+                        profile.loader_ns_per_sample.value_or(0) * static_cast<double>(samples));
 }
 
 /// The layers' measured spreads, weighted by what each costs at the largest sample count.

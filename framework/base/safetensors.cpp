@@ -10,7 +10,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include "framework/base/file.hpp"
+#include "framework/base/safetensors_copy.hpp"
 #include "framework/base/safetensors_header.hpp"
 #include "millrace/errors.hpp"
 
@@ -133,18 +133,24 @@ std::int64_t header_length(int descriptor, std::int64_t size, const std::filesys
 
 }  // namespace
 
-void write_safetensors(const std::filesystem::path& path, std::vector<TensorView> tensors,
-                       const std::map<std::string, std::string>& metadata) {
+std::unique_ptr<AtomicFile> copy_safetensors(const std::filesystem::path& path,
+                                             std::vector<TensorView> tensors,
+                                             const std::map<std::string, std::string>& metadata) {
   sort_for_file(tensors);
   const std::string header = safetensors_header_text(header_of(tensors, metadata));
   const LengthField length = length_field(header.size());
-  AtomicFile file(path, kTag);
-  file.write(length.data(), length.size());
-  file.write(header.data(), header.size());
+  auto file = std::make_unique<AtomicFile>(path, kTag);
+  file->write(length.data(), length.size());
+  file->write(header.data(), header.size());
   for (const TensorView& tensor : tensors) {
-    file.write(tensor.data, static_cast<std::size_t>(tensor.bytes));
+    file->write(tensor.data, static_cast<std::size_t>(tensor.bytes));
   }
-  file.commit();
+  return file;
+}
+
+void write_safetensors(const std::filesystem::path& path, std::vector<TensorView> tensors,
+                       const std::map<std::string, std::string>& metadata) {
+  copy_safetensors(path, std::move(tensors), metadata)->commit();
 }
 
 SafetensorsFile SafetensorsFile::open(const std::filesystem::path& path) {

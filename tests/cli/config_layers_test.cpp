@@ -66,6 +66,15 @@ TEST(Layers, AHigherLayersEndReplacesALowerOne) {
   EXPECT_EQ(config.time_ns, 600LL * 1'000'000'000);
 }
 
+TEST(Layers, ADeadlineStandsBesideAnotherEnd) {
+  const ConfigFile file("[train]\nepochs = 90\ndeadline = \"2026-12-01T06:00:00Z\"\n");
+  const RunConfig config = resolve({.file = file.path(), .flags = {{"train.steps", "5"}}});
+  EXPECT_FALSE(config.epochs.has_value());
+  EXPECT_EQ(config.steps, 5);
+  EXPECT_EQ(config.deadline, 1796104800);
+  EXPECT_FALSE(resolve({.file = file.path(), .flags = {{"train.deadline", "none"}}}).deadline);
+}
+
 TEST(Layers, TwoEndsInOneLayerAreRefused) {
   const auto error = error_of([] {
     resolve({.flags = {{"train.steps", "5"}, {"train.epochs", "2"}}});
@@ -117,6 +126,7 @@ TEST(Toml, TheResolvedConfigurationReadsBackEqual) {
       {"plan.file", "a \"quoted\" \\ name.json"},
       {"data.folder", "photos of ü"},
       {"train.time", "90s"},
+      {"train.deadline", "2h"},
       {"optimizer.kind", "adamw"},
       {"optimizer.learning_rate", "0.1"},
       {"optimizer.nesterov", "true"},

@@ -57,6 +57,7 @@ TEST(Settings, StoreWhatTheyAreGiven) {
   set("plan.batch_norm", "micro-batch");
   set("plan.objective", "period");
   set("train.time", "2h30m");
+  set("train.deadline", "2026-12-01T06:00:00Z");
   set("optimizer.kind", "adamw");
   set("optimizer.learning_rate", "1e-3");
   set("optimizer.nesterov", "true");
@@ -68,6 +69,10 @@ TEST(Settings, StoreWhatTheyAreGiven) {
   EXPECT_EQ(config.statistics, BatchStatistics::micro_batch);
   EXPECT_EQ(config.objective, Objective::period);
   EXPECT_EQ(config.time_ns, 9000LL * 1'000'000'000);
+  EXPECT_EQ(config.deadline, 1796104800);
+  EXPECT_EQ(find_setting("train.deadline", "test").get(config), "2026-12-01T06:00:00Z");
+  set("train.deadline", "none");
+  EXPECT_FALSE(config.deadline.has_value());
   EXPECT_EQ(config.optimizer.kind, OptimizerKind::adamw);
   EXPECT_EQ(config.optimizer.learning_rate, 1e-3);
   EXPECT_TRUE(config.optimizer.nesterov);
@@ -117,7 +122,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadValue{"machine.memory", "0", "more than 0"}, BadValue{"machine.gpu", "2", "cores only"},
         BadValue{"machine.gpu", "some", "none, auto or a number"},
         BadValue{"train.precision", "fp8", "fp32, bf16 or auto"},
-        BadValue{"train.time", "soon", "soon"}, BadValue{"train.seed", "-1", "whole number"}));
+        BadValue{"train.time", "soon", "soon"}, BadValue{"train.deadline", "soon", "no deadline"},
+        BadValue{"train.seed", "-1", "whole number"}));
 
 TEST(Settings, PrecisionIsThatOfTheCpuWhereItIsLeftToIt) {
   RunConfig config;

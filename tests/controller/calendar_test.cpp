@@ -22,6 +22,19 @@ TEST(Calendar, EndsByStepsByEpochsAndByTime) {
   EXPECT_TRUE(time.ended(0, 500));
 }
 
+TEST(Calendar, ADeadlineMayStandAloneAndAsksForNothing) {
+  const Calendar alone(rules({{}, {}, {}, 500}));
+  EXPECT_FALSE(alone.last_step().has_value());
+  EXPECT_EQ(alone.end_ns(), 500);
+  EXPECT_FALSE(alone.ended(1'000'000, 1'000'000));
+  const Calendar beside(rules({10, {}, {}, 500}));
+  EXPECT_EQ(beside.last_step(), 10);
+  EXPECT_EQ(beside.deadline_ns(), 500);
+  EXPECT_FALSE(beside.ended(9, 1'000'000));
+  EXPECT_TRUE(beside.ended(10, 0));
+  EXPECT_EQ(Calendar(rules({{}, {}, 300, 500})).end_ns(), 300);
+}
+
 TEST(Calendar, EpochsAreCountedByTheStepBefore) {
   const Calendar calendar(rules({20, {}, {}}));
   EXPECT_EQ(calendar.epoch_of(0), 0);

@@ -30,6 +30,15 @@ TEST_F(CoreClaimsTest, ItsEndFreesThem) {
   EXPECT_THAT(CoreClaims("/runs/b", scratch_).take({0}), IsEmpty());
 }
 
+TEST_F(CoreClaimsTest, WhatIsNotKeptIsFree) {
+  CoreClaims first("/runs/a", scratch_), second("/runs/b", scratch_);
+  first.take({0, 1, 2});
+  first.keep({1});
+  const auto holders = second.take({0, 1, 2});
+  EXPECT_EQ(holders.size(), 1u);
+  EXPECT_TRUE(holders.contains(1));
+}
+
 TEST_F(CoreClaimsTest, SoDoesTheDeathOfItsProcess) {
   const pid_t child = fork();
   if (child == 0) {

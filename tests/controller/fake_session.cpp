@@ -87,6 +87,10 @@ void RecordingObserver::started(const TrainingProgress& at, const Estimate& esti
   first = estimate;
 }
 
+void RecordingObserver::saved(const TrainingProgress&, const std::filesystem::path& file) {
+  saved_steps.push_back(std::stoll(file.stem().string().substr(std::string("step-").size())));
+}
+
 TrainingSettings fake_settings(FakeSession& session, std::int64_t steps) {
   TrainingSettings settings;
   settings.end.steps = steps;

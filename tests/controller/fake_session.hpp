@@ -75,9 +75,8 @@ struct RecordingObserver : TrainingObserver {
   void evaluated(const TrainingProgress& progress, const Evaluation&) override {
     evaluated_steps.push_back(progress.step);
   }
-  void saved(const TrainingProgress& progress, const std::filesystem::path&) override {
-    saved_steps.push_back(progress.step);
-  }
+  /// Of the file: the training has gone on when the disk has it.
+  void saved(const TrainingProgress&, const std::filesystem::path& file) override;
 
   TrainingProgress start;
   Estimate first;

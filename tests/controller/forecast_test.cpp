@@ -25,11 +25,13 @@ TEST(Forecast, AddsStepsEvaluationsAndCheckpoints) {
   FakeSession session;
   session.validation = 0;
   const Calendar only_end = calendar({2, {}, {}});
-  EXPECT_DOUBLE_EQ(Forecast(session, only_end, {kCheckpoint, 0.99}, 0, 0).first().run.expected_ns,
-                   2 * kStep + kCheckpoint);
+  EXPECT_DOUBLE_EQ(
+      Forecast(outline_of(session), only_end, {kCheckpoint, 0.99}, 0, 0).first().run.expected_ns,
+      2 * kStep + kCheckpoint);
   session.validation = 32;
-  EXPECT_DOUBLE_EQ(Forecast(session, only_end, {kCheckpoint, 0.99}, 0, 0).first().run.expected_ns,
-                   2 * kStep + kCheckpoint + evaluation_ns(session));
+  EXPECT_DOUBLE_EQ(
+      Forecast(outline_of(session), only_end, {kCheckpoint, 0.99}, 0, 0).first().run.expected_ns,
+      2 * kStep + kCheckpoint + evaluation_ns(session));
 }
 
 TEST(Forecast, EpochsCheckpointsTakeATenthAtMost) {
@@ -37,9 +39,9 @@ TEST(Forecast, EpochsCheckpointsTakeATenthAtMost) {
   session.validation = 0;
   const Calendar epochs = calendar({{}, 10, {}});
   const double steps = 40 * kStep;
-  EXPECT_NEAR(Forecast(session, epochs, {1, 0.99}, 0, 0).first().run.expected_ns, steps + 1 + 10,
-              1e-6);
-  EXPECT_NEAR(Forecast(session, epochs, {2000, 0.99}, 0, 0).first().run.expected_ns,
+  EXPECT_NEAR(Forecast(outline_of(session), epochs, {1, 0.99}, 0, 0).first().run.expected_ns,
+              steps + 1 + 10, 1e-6);
+  EXPECT_NEAR(Forecast(outline_of(session), epochs, {2000, 0.99}, 0, 0).first().run.expected_ns,
               steps + kCheckpointShare * steps, 1e-6);
 }
 
@@ -47,7 +49,7 @@ TEST(Forecast, CountsWhatIsLeftOnly) {
   FakeSession session;
   session.validation = 0;
   const Calendar steps = calendar({40, {}, {}});
-  const Forecast forecast(session, steps, {0, 0.99}, 30, 0);
+  const Forecast forecast(outline_of(session), steps, {0, 0.99}, 30, 0);
   EXPECT_DOUBLE_EQ(forecast.first().run.expected_ns, 10 * kStep);
   EXPECT_DOUBLE_EQ(forecast.remaining(30, 0).expected_ns, 10 * kStep);
   EXPECT_DOUBLE_EQ(forecast.remaining(39, 0).expected_ns, kStep);
@@ -58,14 +60,14 @@ TEST(Forecast, CountsWhatIsLeftOnly) {
 TEST(Forecast, TheEstimateIsTheFirstRemainingTime) {
   FakeSession session(4, 5);
   const Calendar epochs = calendar({{}, 10, {}}, 7);
-  const Forecast forecast(session, epochs, {50, 0.99}, 0, 0);
+  const Forecast forecast(outline_of(session), epochs, {50, 0.99}, 0, 0);
   EXPECT_NEAR(forecast.remaining(0, 0).expected_ns / forecast.first().run.expected_ns, 1, 0.05);
 }
 
 TEST(Forecast, LearnsFromWhatWasMeasured) {
   FakeSession session;
   const Calendar epochs = calendar({{}, 10, {}});
-  Forecast forecast(session, epochs, {0, 0.99}, 0, 0);
+  Forecast forecast(outline_of(session), epochs, {0, 0.99}, 0, 0);
   const double before = forecast.remaining(20, 0).expected_ns;
   for (int i = 0; i < 200; ++i)
     forecast.observe_step(FakeSession::kBatch, 2 * FakeSession::kStep_ns);
@@ -78,7 +80,7 @@ TEST(Forecast, ASmallerLastStepOfAnEpochTeachesNothingAboutFullOnes) {
   FakeSession session(4, 5);
   session.validation = 0;
   const Calendar epochs = calendar({{}, 10, {}});
-  Forecast forecast(session, epochs, {0, 0.99}, 0, 0);
+  Forecast forecast(outline_of(session), epochs, {0, 0.99}, 0, 0);
   const double before = forecast.remaining(4, 0).expected_ns;
   for (int i = 0; i < 50; ++i) forecast.observe_step(5, 100 * FakeSession::kStep_ns);
   EXPECT_DOUBLE_EQ(forecast.remaining(4, 0).expected_ns, before);
@@ -87,7 +89,7 @@ TEST(Forecast, ASmallerLastStepOfAnEpochTeachesNothingAboutFullOnes) {
 TEST(Forecast, ARunByTimeEndsWithItsTimeAndWhatCloses) {
   FakeSession session;
   const Calendar time = calendar({{}, {}, 100'000});
-  Forecast forecast(session, time, {kCheckpoint, 0.99}, 0, 20'000);
+  Forecast forecast(outline_of(session), time, {kCheckpoint, 0.99}, 0, 20'000);
   const double closing = evaluation_ns(session) + kCheckpoint;
   EXPECT_DOUBLE_EQ(forecast.first().run.expected_ns, 80'000 + closing + kStep / 2);
   EXPECT_GT(forecast.first().run.latest_ns, 80'000 + closing + kStep);
@@ -101,13 +103,39 @@ TEST(Forecast, LatestIsNeverBeforeExpected) {
   FakeSession session(4, 5);
   for (const auto& end : {TrainingEnd{40, {}, {}}, TrainingEnd{{}, {}, 50'000}}) {
     const Calendar any = calendar(end, 3);
-    const Forecast forecast(session, any, {kCheckpoint, 0.9}, 0, 0);
+    const Forecast forecast(outline_of(session), any, {kCheckpoint, 0.9}, 0, 0);
     EXPECT_LE(forecast.first().run.expected_ns, forecast.first().run.latest_ns);
     for (int step = 0; step <= 40; ++step) {
       const TimeEstimate left = forecast.remaining(step, step * 1000);
       EXPECT_LE(left.expected_ns, left.latest_ns);
     }
   }
+}
+
+TEST(Forecast, ADeadlineAloneIsTheEndWithAllThatClosesTheRun) {
+  FakeSession session;
+  const Calendar deadline = calendar({{}, {}, {}, 100'000});
+  const Forecast forecast(outline_of(session), deadline, {kCheckpoint, 0.99}, 0, 0);
+  EXPECT_DOUBLE_EQ(forecast.first().run.expected_ns, 100'000);
+  EXPECT_DOUBLE_EQ(forecast.first().run.latest_ns, 100'000);
+  EXPECT_DOUBLE_EQ(forecast.remaining(7, 30'000).latest_ns, 70'000);
+  EXPECT_DOUBLE_EQ(forecast.remaining(7, 130'000).expected_ns, 0);
+}
+
+TEST(Forecast, TheLastStepHasTheEvaluationAndTheCheckpointBehindIt) {
+  FakeSession session;
+  const Calendar steps = calendar({40, {}, {}});
+  Forecast forecast(outline_of(session), steps, {kCheckpoint, 0.99}, 0, 0);
+  EXPECT_GT(forecast.last_step_ns(), kStep + evaluation_ns(session) + kCheckpoint);
+  EXPECT_LT(forecast.last_step_ns(), 1.5 * kStep + evaluation_ns(session) + kCheckpoint);
+  const double before = forecast.last_step_ns();
+  forecast.observe_evaluation(10'000);
+  EXPECT_NEAR(forecast.last_step_ns(), before - evaluation_ns(session) + 10'000, 1e-6);
+}
+
+TEST(RunOutline, CountsTheStepsOfAnEpoch) {
+  EXPECT_EQ(outline_of(FakeSession(4)).steps_per_epoch(), 4);
+  EXPECT_EQ(outline_of(FakeSession(4, 1)).steps_per_epoch(), 4);
 }
 
 }  // namespace

@@ -70,6 +70,19 @@ TEST(RunStatus, SurvivesItsJson) {
   EXPECT_EQ(read.stages, status.stages);
 }
 
+TEST(RunStatus, SaysWhetherTheDeadlineWillBeMet) {
+  RunStatus status = example(RunState::running, {12, 34});
+  EXPECT_FALSE(run_status_from_json(to_json(status), "a test").progress.deadline_ns);
+  EXPECT_THAT(to_json(status), HasSubstr("\"deadline_outlook\": null"));
+  for (const auto& [deadline_ns, outlook] :
+       {std::pair(2'000'000'005, "met"), std::pair(1'500'000'000, "uncertain"),
+        std::pair(900'000'000, "missed")}) {
+    status.progress.deadline_ns = deadline_ns;
+    EXPECT_EQ(run_status_from_json(to_json(status), "a test").progress.deadline_ns, deadline_ns);
+    EXPECT_THAT(to_json(status), HasSubstr(std::string("\"deadline_outlook\": \"") + outlook));
+  }
+}
+
 TEST(RunStatus, TellsHowBusyTheStagesWere) {
   FakeSession session;
   StepReport report;

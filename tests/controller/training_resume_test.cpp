@@ -221,7 +221,9 @@ TEST_F(TrainingResumeTest, KilledRightAfterACheckpointItGoesOnThere) {
   ASSERT_GE(child, 0);
   if (child == 0) {
     FakeSession killed{4, 9};
-    killed.before_step = [](std::int64_t step) {
+    const auto file = CheckpointFolder(folder_.checkpoints()).path_of(9);
+    killed.before_step = [file](std::int64_t step) {
+      while (step == 9 && !std::filesystem::exists(file)) ::usleep(100);
       if (step == 9) ::kill(::getpid(), SIGKILL);
     };
     RecordingObserver observer;

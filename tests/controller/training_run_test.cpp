@@ -17,7 +17,9 @@ namespace {
 
 using nlohmann::json;
 using testing::ElementsAre;
+using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 
 class TrainingRunTest : public ScratchFolder {
  protected:
@@ -104,6 +106,68 @@ TEST_F(TrainingRunTest, EndsWhenTheTimeIsOver) {
   settings.end = {{}, {}, 5 * FakeSession::kStep_ns + 1};
   EXPECT_EQ(run(settings).steps, 6);
   EXPECT_FALSE(observer_.steps.back().last_step.has_value());
+}
+
+// Long beside what the probe of the disk says of a checkpoint, which no fake clock knows.
+constexpr std::int64_t kDeadline_ns = 1000 * FakeSession::kStep_ns;
+
+TEST_F(TrainingRunTest, EndsInTimeForItsDeadline) {
+  FakeSession session{100};
+  TrainingSettings settings = fake_settings(session, 10'000);
+  settings.end.deadline_ns = kDeadline_ns;
+  const TrainingResult result = run_training(session, folder_, settings, observer_);
+  EXPECT_EQ(result.outcome, TrainingOutcome::finished);
+  EXPECT_TRUE(result.reached_deadline);
+  EXPECT_FALSE(result.error_percent) << "the estimate was of all steps";
+  EXPECT_LE(session.clock_ns, kDeadline_ns) << "evaluation and checkpoint included";
+  EXPECT_GT(session.clock_ns, kDeadline_ns - 3 * FakeSession::kStep_ns);
+  EXPECT_EQ(session.evaluations.back(), result.steps);
+  EXPECT_EQ(checkpoints().steps().back(), result.steps);
+  EXPECT_EQ(observer_.steps.back().deadline_ns, kDeadline_ns);
+}
+
+TEST_F(TrainingRunTest, ADeadlineThatIsFarChangesNothing) {
+  TrainingSettings settings = fake_settings(session_, 6);
+  settings.end.deadline_ns = 1'000'000'000;
+  testing::internal::CaptureStderr();
+  const TrainingResult result = run(settings);
+  EXPECT_THAT(testing::internal::GetCapturedStderr(), Not(HasSubstr("deadline")));
+  EXPECT_EQ(result.steps, 6);
+  EXPECT_FALSE(result.reached_deadline);
+  EXPECT_TRUE(result.error_percent.has_value());
+}
+
+TEST_F(TrainingRunTest, EndsByADeadlineAlone) {
+  FakeSession session{100};
+  session.validation = 0;
+  TrainingSettings settings = fake_settings(session, 0);
+  settings.end = {{}, {}, {}, kDeadline_ns};
+  testing::internal::CaptureStderr();
+  const TrainingResult result = run_training(session, folder_, settings, observer_);
+  EXPECT_THAT(testing::internal::GetCapturedStderr(), Not(HasSubstr("missed")));
+  EXPECT_TRUE(result.reached_deadline);
+  EXPECT_EQ(result.steps, 999) << "the latest time of another step is too long";
+  EXPECT_NEAR(observer_.steps.back().fraction, 0.999, 1e-9);
+}
+
+TEST_F(TrainingRunTest, ADeadlineWithoutTimeForAStepLeavesACheckpoint) {
+  TrainingSettings settings = fake_settings(session_, 100);
+  settings.end.deadline_ns = 1;
+  EXPECT_EQ(run(settings).steps, 0);
+  EXPECT_THAT(checkpoints().steps(), ElementsAre(0));
+}
+
+TEST_F(TrainingRunTest, TheTimeBeforeAResumeCountsForTheDeadline) {
+  const auto train = [&](std::int64_t deadline_ns, bool resume) {
+    FakeSession session{100};
+    session.validation = 0;
+    TrainingSettings settings = fake_settings(session, 10'000);
+    settings.end.deadline_ns = deadline_ns;
+    settings.resume = resume;
+    return run_training(session, folder_, settings, observer_).steps_here;
+  };
+  EXPECT_EQ(train(kDeadline_ns, false), 999);
+  EXPECT_EQ(train(2 * kDeadline_ns, true), 1000);
 }
 
 TEST_F(TrainingRunTest, EvaluatesAtEachEpochsEndAndAtTheEnd) {

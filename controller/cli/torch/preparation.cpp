@@ -9,6 +9,7 @@
 #include "controller/cli/torch/profile_bar.hpp"
 #include "framework/base/file.hpp"
 #include "framework/planning.hpp"
+#include "framework/profile/board_costs.hpp"
 #include "framework/refine.hpp"
 #include "millrace/errors.hpp"
 #include "millrace/log.hpp"
@@ -31,16 +32,6 @@ ProfileRequest profile_request(const RunConfig& config, bool reuse) {
   return request;
 }
 
-/// In a line, what sets it apart from plans of other forms.
-std::string form_of(const Plan& plan) {
-  std::string text = fmt::format("{} x {} samples", plan.micro_batches, plan.micro_batch);
-  if (plan.stages.size() > 1) text += ", " + plan.schedule;
-  for (std::size_t s = 0; s < plan.stages.size(); ++s)
-    text += fmt::format("{}{} by {}", s == 0 ? ": " : " -> ", cores_text(plan, s),
-                        to_string(plan.stages[s].split));
-  return text;
-}
-
 /// Of the batches that are decoded ahead, and the one that is trained.
 double decoded_bytes(const RunConfig& config) {
   const auto shape = sample_shape_of(config.model);
@@ -61,6 +52,36 @@ MeasuredProfile measure(const Model& model, const RunConfig& config, bool reuse)
   return profile_model(model, allowed_machine(config), profile_request(config, reuse));
 }
 
+Topology board_cores(const std::string& board, const RunConfig& config) {
+  return select_cores(discover_topology({.board = board, .list_gpus = false}), config.cores);
+}
+
+MeasuredProfile on_board(MeasuredProfile measured, const std::string& board,
+                         const RunConfig& config) {
+  const Topology there = board_cores(board, config);
+  std::string speeds;
+  for (const CoreKind& kind : there.kinds)
+    speeds +=
+        fmt::format("{}{} {:.2f}", speeds.empty() ? "" : ", ", kind.name, kind.relative_speed);
+  log_warning(
+      "board",
+      fmt::format("the costs are this machine's, divided by the speed of each kind of {} ({}, "
+                  "by clock and capacity): they rank plans; for times, run `millrace profile "
+                  "{} -o costs.json` on the board and plan with --costs",
+                  board, speeds, config.model));
+  measured.profile = board_costs(measured.profile, there);
+  measured.topology = there;
+  return measured;
+}
+
+TrainSettings planning_settings(const RunConfig& config) {
+  TrainSettings settings;
+  settings.cores = config.cores;
+  settings.plan = plan_request(config);
+  settings.reserved_bytes = decoded_bytes(config);
+  return settings;
+}
+
 Model prepare_model(const RunConfig& config, std::int64_t classes) {
   const bool weights = !config.weights.empty();
   const NewHead head = weights           ? NewHead::where_needed
@@ -73,21 +94,18 @@ Model prepare_model(const RunConfig& config, std::int64_t classes) {
 
 TrainSettings train_settings(const RunConfig& config, std::int64_t run_steps) {
   allowed_machine(config);  // says what is wrong with it, before anything is measured
-  TrainSettings settings;
+  TrainSettings settings = planning_settings(config);
   settings.machine.list_gpus = false;
-  settings.cores = config.cores;
   settings.profile = profile_request(config, true);
-  settings.plan = plan_request(config);
   settings.optimizer = config.optimizer;
   settings.learning_rate = config.learning_rate;
   settings.learning_rate.total_steps = run_steps;
   settings.seed = config.seed;
-  settings.reserved_bytes = decoded_bytes(config);
   check(settings.optimizer);
   if (config.learning_rate.name == "cosine" && run_steps == 0) {
     throw ConfigError("optimizer",
-                      "the cosine schedule needs the number of steps, --time leaves it "
-                      "open: use --steps, --epochs or --schedule-lr constant");
+                      "the cosine schedule needs the number of steps, --time and --deadline "
+                      "leave it open: use --steps, --epochs or --schedule-lr constant");
   }
   check(settings.learning_rate);
   if (!config.plan_file.empty()) {

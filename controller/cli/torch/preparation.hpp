@@ -19,6 +19,15 @@ MeasuredProfile measure(const Model& model, const RunConfig& config, bool reuse)
 /// Throws ConfigError (tag "weights").
 Model prepare_model(const RunConfig& config, std::int64_t classes);
 
+/// What the board named might cost, from what is measured here: with a warning that says so.
+MeasuredProfile on_board(MeasuredProfile measured, const std::string& board,
+                         const RunConfig& config);
+/// The cores of the board that config.cores names.
+Topology board_cores(const std::string& board, const RunConfig& config);
+
+/// What is asked of a plan: no machine, nothing that training takes besides.
+TrainSettings planning_settings(const RunConfig& config);
+
 /// What TrainStep::prepare takes. A plan of a file is read, its batch taken.
 /// `run_steps`: the run's length for the cosine schedule, 0 where it is not known.
 TrainSettings train_settings(const RunConfig& config, std::int64_t run_steps);

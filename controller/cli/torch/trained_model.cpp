@@ -39,7 +39,8 @@ std::string source_in(const std::string& folder, const std::string& model) {
 }
 
 bool speaks_of_the_plan(const std::string& key) {
-  return key.starts_with("plan.") || key.starts_with("machine.") || key == "train.precision";
+  return key.starts_with("plan.") || key.starts_with("machine.") || key == "train.precision" ||
+         key.starts_with("train.deadline");
 }
 
 bool changes_the_plan(const SettingLayers& layers) {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <ctime>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -12,10 +13,13 @@
 #include "controller/cli/torch/preparation.hpp"
 #include "controller/cli/torch/trained_model.hpp"
 #include "controller/cli/torch/verbs.hpp"
+#include "controller/cli/torch/what_if.hpp"
 #include "controller/core_claims.hpp"
+#include "controller/deadline.hpp"
 #include "controller/progress.hpp"
 #include "controller/taken_plans.hpp"
 #include "controller/training_run.hpp"
+#include "framework/planning.hpp"
 #include "millrace/errors.hpp"
 #include "millrace/log.hpp"
 #include "millrace/units.hpp"
@@ -83,7 +87,8 @@ std::string json_of(const TrainingResult& result, const fs::path& folder) {
                       {"wait_ns", result.loader.wait_ns},
                       {"disk_waits", result.loader.disk_waits},
                       {"disk_wait_ns", result.loader.disk_wait_ns}}},
-                    {"skipped_images", result.skipped_images}});
+                    {"skipped_images", result.skipped_images},
+                    {"reached_deadline", result.reached_deadline}});
 }
 
 std::string text_of(const TrainingResult& result, const std::string& model,
@@ -110,6 +115,9 @@ std::string text_of(const TrainingResult& result, const std::string& model,
   }
   if (result.outcome != TrainingOutcome::finished) {
     text += fmt::format("\n`millrace resume {}` goes on", folder.string());
+  } else if (result.reached_deadline) {
+    text += fmt::format("\nended for its deadline; `millrace resume {} --deadline TIME` goes on",
+                        folder.string());
   }
   return text;
 }
@@ -154,9 +162,37 @@ std::string free_cores(CoreClaims& claims, const RunConfig& config) {
   return format_cpu_list(left);
 }
 
+/// Where a run that goes on does: step and time of its newest checkpoint.
+struct Progress {
+  std::int64_t step = 0, trained_ns = 0;
+};
+
+/// The settings with the plan that is to be tried, or that a deadline needs. A deadline alone, and
+/// one beside --time, needs all the cores there are.
+TrainSettings planned(const Model& model, TrainSettings settings, const RunConfig& config,
+                      const TrainingData& data, const RunFolder& folder, std::int64_t step) {
+  if (!config.deadline || (!config.epochs && !config.steps))
+    return refined(model, std::move(settings), config);
+  if (settings.given_plan) {
+    settings.cores = cores_of(*settings.given_plan);
+    return settings;
+  }
+  RunQuestion run{config, std::move(settings), {}};
+  run.measured = chosen_profile(model, run.settings);
+  run.measured.profile.loader_ns_per_sample = ns_per_sample(*data.train, config.seed);
+  run.training_samples = data.train->size();
+  run.validation_samples = data.validation ? data.validation->size() : 0;
+  run.write_ns_per_byte = folder.write_ns_per_byte();
+  run.trained_steps = step;
+  const std::int64_t left_ns = time_left_ns(*config.deadline, std::time(nullptr));
+  return settings_in_time(run, static_cast<double>(left_ns));
+}
+
 /// What train and resume share, once the configuration and the plan's file are settled.
-int train_in(const RunFolder& folder, RunConfig config, bool resume,
+/// `before`: absent for a new run.
+int train_in(const RunFolder& folder, RunConfig config, const std::optional<Progress>& before,
              const Presentation& presentation) {
+  const bool resume = before.has_value();
   const std::string asked = config.cores;
   CoreClaims claims(folder.path(), default_lock_folder());
   config.cores = free_cores(claims, config);
@@ -164,10 +200,12 @@ int train_in(const RunFolder& folder, RunConfig config, bool resume,
   const auto files = model_files(config, resume);
   const Model model = prepare_model(config, static_cast<std::int64_t>(data.classes.size()));
   const TrainSettings step =
-      refined(model, train_settings(config, run_steps(config, data.train->size())), config);
+      planned(model, train_settings(config, run_steps(config, data.train->size())), config, data,
+              folder, resume ? before->step : 0);
   TrainingSettings settings = training_settings(config, data, step);
   settings.resume = resume;
   ModelSession session(model, step, data, config);
+  if (step.cores != config.cores) claims.keep(parse_cpu_list(step.cores));
   log_debug("plan", explain(session.plan(), session.profile()));
   const auto keep_model = [&](const fs::path& to) {
     if (files) files->write((to / kept_name(config.model)).string());
@@ -175,6 +213,9 @@ int train_in(const RunFolder& folder, RunConfig config, bool resume,
   if (!resume)
     folder.begin(to_toml(lasting(config, data, asked)), to_json(session.plan()),
                  to_json(session.profile()), keep_model);
+  if (config.deadline)
+    settings.end.deadline_ns =
+        (resume ? before->trained_ns : 0) + time_left_ns(*config.deadline, std::time(nullptr));
   ProgressDisplay display(ProgressDisplay::standard_error(), rate_unit(config.model));
   const TrainingResult result = run_training(session, folder, settings, display);
   print(presentation.json ? json_of(result, folder.path())
@@ -197,20 +238,24 @@ void settle_taken_plans(const TakenPlans& taken, std::int64_t step, RunConfig& c
 int run_train(const TrainCommand& command, const Presentation& presentation) {
   RunConfig config = command.config;
   config.replan = config.replan && config.plan_file.empty();  // who names a plan means it
-  return train_in(RunFolder::create(command.out, command.force), config, false, presentation);
+  return train_in(RunFolder::create(command.out, command.force), config, std::nullopt,
+                  presentation);
 }
 
 int run_resume(const ResumeCommand& command, const Presentation& presentation) {
   const RunFolder folder = RunFolder::open(command.folder);
   RunConfig config = config_of_run(command.folder, command.layers);
+  check_deadline(config);
   const CheckpointFolder checkpoints(fs::path(command.folder) / "checkpoints");
   const TakenPlans taken(folder.plans());
-  const bool matters = !config.weights.empty() || !taken.steps().empty();  // it is read to its end
+  // A checkpoint is read to its end to know that it is whole: only where what it says matters.
+  const bool matters = !config.weights.empty() || !taken.steps().empty() || config.deadline;
   const auto last = matters ? checkpoints.open_last() : std::nullopt;
   // The run goes on from its own; where none is whole it starts again from the file's.
   if (last) config.weights.clear();
-  settle_taken_plans(taken, last ? last->info.step : 0, config);
-  return train_in(folder, config, true, presentation);
+  const Progress before = last ? Progress{last->info.step, last->info.trained_ns} : Progress{};
+  settle_taken_plans(taken, before.step, config);
+  return train_in(folder, config, before, presentation);
 }
 
 }  // namespace millrace::cli

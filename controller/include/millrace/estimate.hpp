@@ -34,8 +34,9 @@ struct RunShape {
 };
 
 /// Expected: event simulation of the plan's step with median costs; decoding fills the cores' idle
-/// time first and what is left is shared by all cores. Latest, for confidence c (0.5 < c < 1; else
-/// ConfigError, tag "estimate"): with z the normal quantile of c and N steps of mean t,
+/// time first and what is left is shared by all cores, each by its kind's speed. Latest, for
+/// confidence c (0.5 < c < 1; else ConfigError, tag "estimate"): with z the normal quantile of c
+/// and N steps of mean t,
 ///   latest = N t + z sqrt( (N t common)^2 + N (t independent)^2 + (0.3 s)^2 ),
 /// where `independent` is the layers' measured spread, `common` that and the simulation's error,
 /// and s the time of the checkpoints, which only a small probe of the disk foretells.

@@ -46,6 +46,17 @@ TEST(EstimateRun, CoresWithoutAStageDecode) {
   EXPECT_DOUBLE_EQ(estimate_run(profile, example_plan(), steps(1)).step.expected_ns, kExampleStep);
 }
 
+TEST(EstimateRun, SlowerCoresDecodeSlower) {
+  Profile profile = example_profile(2);
+  profile.kinds.push_back({"little", 2, {}, 0, 0});
+  for (LayerCosts& layer : profile.layers) layer.forward_ns["little"] = {40, 320};
+  for (LayerCosts& layer : profile.layers) layer.backward_ns["little"] = {80, 640};
+  const double fast_cores = 2 + 2 * 0.25;
+  profile.loader_ns_per_sample = (fast_cores * kExampleStep - kExampleBusy) / 16 + 10;
+  EXPECT_DOUBLE_EQ(estimate_run(profile, example_plan(), steps(1)).step.expected_ns,
+                   kExampleStep + 160.0 / fast_cores);
+}
+
 TEST(EstimateRun, AGpuDoesNotDecode) {
   Profile profile = example_profile(2);
   profile.kinds.push_back({"gpu", 1, {}, 0, 0});

@@ -1,0 +1,159 @@
+#include "controller/deadline.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <ctime>
+#include <limits>
+
+#include "millrace/errors.hpp"
+#include "millrace/log.hpp"
+#include "millrace/units.hpp"
+
+namespace millrace {
+namespace {
+
+constexpr const char* kTag = "deadline";
+constexpr std::int64_t kSecond_ns = 1'000'000'000;
+
+/// `text` as the whole of one of the formats.
+template <std::size_t N>
+std::optional<std::tm> read(const std::string& text, const char* const (&formats)[N]) {
+  for (const char* format : formats) {
+    std::tm time{};
+    const char* end = strptime(text.c_str(), format, &time);
+    if (end != nullptr && *end == '\0') return time;
+  }
+  return std::nullopt;
+}
+
+std::int64_t seconds_of_local(std::tm time) {
+  time.tm_isdst = -1;
+  return std::mktime(&time);
+}
+
+/// The 31st of April would silently become the 1st of May.
+std::int64_t seconds_of_date(std::tm time, bool utc, const std::string& text) {
+  std::tm normal = time;
+  normal.tm_isdst = -1;
+  const std::int64_t seconds = utc ? timegm(&normal) : std::mktime(&normal);
+  if (normal.tm_mday != time.tm_mday)
+    throw ConfigError(kTag, fmt::format("\"{}\" names a day that its month does not have", text));
+  return seconds;
+}
+
+std::optional<std::int64_t> read_time_of_day(const std::string& text, std::int64_t now) {
+  const auto read_time = read(text, {"%H:%M", "%H:%M:%S"});
+  if (!read_time) return std::nullopt;
+  const std::time_t at = now;
+  std::tm day{};
+  localtime_r(&at, &day);
+  day.tm_hour = read_time->tm_hour;
+  day.tm_min = read_time->tm_min;
+  day.tm_sec = read_time->tm_sec;
+  if (const std::int64_t today = seconds_of_local(day); today > now) return today;
+  ++day.tm_mday;
+  return seconds_of_local(day);
+}
+
+std::optional<std::int64_t> read_date(const std::string& text) {
+  if (const auto time = read(text, {"%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%MZ"}))
+    return seconds_of_date(*time, true, text);
+  if (const auto time = read(text, {"%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d"}))
+    return seconds_of_date(*time, false, text);
+  return std::nullopt;
+}
+
+/// Whole seconds, none less than asked. A date that is none is no sum of times either.
+std::optional<std::int64_t> read_duration(const std::string& text) {
+  if (text.find_first_of("-:") != std::string::npos) return std::nullopt;
+  try {
+    return (parse_duration_ns(text) + kSecond_ns - 1) / kSecond_ns;
+  } catch (const ConfigError&) {
+    return std::nullopt;
+  }
+}
+
+std::string formatted(const std::tm& time, const char* format) {
+  char text[40];
+  return {text, std::strftime(text, sizeof(text), format, &time)};
+}
+
+}  // namespace
+
+std::int64_t parse_deadline(const std::string& text, std::int64_t now) {
+  if (const auto time = read_time_of_day(text, now)) return *time;
+  if (const auto time = read_date(text)) return *time;
+  if (const auto seconds = read_duration(text)) return now + *seconds;
+  throw ConfigError(kTag, fmt::format("\"{}\" is no deadline: write it as 2h, 18:30 or "
+                                      "2026-12-01T06:00",
+                                      text));
+}
+
+std::string deadline_in_utc(std::int64_t deadline) {
+  const std::time_t at = deadline;
+  std::tm time{};
+  gmtime_r(&at, &time);
+  return formatted(time, "%Y-%m-%dT%H:%M:%SZ");
+}
+
+std::string deadline_text(std::int64_t deadline) {
+  const std::time_t at = deadline;
+  std::tm time{};
+  localtime_r(&at, &time);
+  return formatted(time, "%Y-%m-%d %H:%M:%S");
+}
+
+std::int64_t time_left_ns(std::int64_t deadline, std::int64_t now) {
+  if (deadline <= now) {
+    throw ConfigError(kTag, fmt::format("the deadline, {}, has passed, it is {}: give a later one "
+                                        "(--deadline TIME), or --deadline none",
+                                        deadline_text(deadline), deadline_text(now)));
+  }
+  if (deadline - now >= std::numeric_limits<std::int64_t>::max() / kSecond_ns) {
+    throw ConfigError(kTag, fmt::format("the deadline, {}, is more than 290 years from now: give "
+                                        "an earlier one, or --deadline none",
+                                        deadline_text(deadline)));
+  }
+  return (deadline - now) * kSecond_ns;
+}
+
+const char* to_string(Outlook outlook) {
+  switch (outlook) {
+    case Outlook::met:
+      return "met";
+    case Outlook::uncertain:
+      return "uncertain";
+    case Outlook::missed:
+      return "missed";
+  }
+  return "";
+}
+
+Outlook outlook_of(double left_ns, const TimeEstimate& remaining) {
+  if (remaining.expected_ns > left_ns) return Outlook::missed;
+  return remaining.latest_ns > left_ns ? Outlook::uncertain : Outlook::met;
+}
+
+void DeadlineWatch::observe(std::int64_t elapsed_ns, const TimeEstimate& remaining,
+                            double last_step_ns) {
+  if (!deadline_ns_) return;
+  const auto left_ns = static_cast<double>(*deadline_ns_ - elapsed_ns);
+  const Outlook now = outlook_of(left_ns, remaining);
+  if (now > worst_) log_warning(kTag, warning_of(now, left_ns, remaining));
+  worst_ = std::max(worst_, now);
+  reached_ = last_step_ns > left_ns;
+  if (reached_) log_info(kTag, "no time is left for another step: the training ends");
+}
+
+std::string warning_of(Outlook outlook, double left_ns, const TimeEstimate& remaining) {
+  const bool missed = outlook == Outlook::missed;
+  return fmt::format("the deadline {} be missed: it is in {}, what is left takes {} (latest {}){}",
+                     missed ? "will" : "may", format_duration(std::max(0.0, left_ns)),
+                     format_duration(remaining.expected_ns), format_duration(remaining.latest_ns),
+                     missed ? "; the training ends before it with a checkpoint, and `millrace "
+                              "resume DIR --deadline TIME` goes on"
+                            : "");
+}
+
+}  // namespace millrace
