@@ -107,6 +107,7 @@ class TrainingRun {
   std::optional<Evaluation> evaluation_;
   std::deque<StepReport> traced_;
   std::vector<StageStatus> stages_;
+  StepReport shown_;  // the step that stages_ is of
 };
 
 TrainingRun::TrainingRun(TrainingSession& session, const RunFolder& folder,
@@ -222,6 +223,7 @@ void TrainingRun::train_step() {
   forecast_.observe_step(report.samples, wall_ns);
   if (recent_.count() == 1 || status_.is_due(now_ns())) {
     stages_ = stage_status(session_.plan(), report);
+    shown_ = report;
     write_status(RunState::running);
   }
   if (settings_.trace_steps > 0) {
@@ -302,9 +304,14 @@ void TrainingRun::write_metrics() {
 
 void TrainingRun::write_status(RunState state) {
   const auto accuracy = evaluation_ ? std::optional(evaluation_->accuracy) : std::nullopt;
-  status_.write({state, identity_of(::getpid()).value_or(ProcessIdentity{}), session_.plan().model,
-                 progress(), accuracy, stages_},
-                now_ns());
+  const RunStatus status{state,
+                         identity_of(::getpid()).value_or(ProcessIdentity{}),
+                         session_.plan().model,
+                         progress(),
+                         accuracy,
+                         stages_};
+  status_.write(status, now_ns());
+  if (settings_.on_status) settings_.on_status(status, shown_);
 }
 
 void TrainingRun::write_trace() const {
