@@ -49,6 +49,7 @@ const std::vector<std::pair<std::string, std::vector<std::string>>>& library_pre
       {"spdlog", {"spdlog/"}},
       {"cli11", {"CLI/"}},
       {"toml", {"toml++/"}},
+      {"httplib", {"httplib.h"}},
       {"jpeg", {"jpeglib.h", "jerror.h", "turbojpeg.h"}},
       {"png", {"png.h", "pngconf.h"}},
       {"zlib", {"zlib.h"}},
