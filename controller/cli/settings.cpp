@@ -187,6 +187,17 @@ optional<string> precision_text(const RunConfig& config) {
   return *config.precision == Precision::bf16 ? "bf16" : "fp32";
 }
 
+void set_http(RunConfig& config, const string& text) {
+  config.http_port.reset();
+  if (text != "none")
+    config.http_port =
+        parse_number<Int>("http.port", text, 0, 65'535, "a port from 0 to 65535, or none");
+}
+
+optional<string> http_text(const RunConfig& config) {
+  return config.http_port ? optional<string>(std::to_string(*config.http_port)) : std::nullopt;
+}
+
 std::vector<Setting> machine_settings() {
   const auto group = SettingGroup::shared;
   return {text_row({"machine.cores", "--cores", "all|big|little|LIST",
@@ -300,7 +311,11 @@ std::vector<Setting> training_settings() {
                   PLACE(checkpoint_every_steps), 0),
       integer_row(
           {"checkpoint.keep", "", "N", "checkpoints that are kept besides the best", training},
-          PLACE(checkpoint_keep), 1, 10'000)};
+          PLACE(checkpoint_keep), 1, 10'000),
+      make({"http.port", "--http", "PORT|none",
+            "show the run on http://127.0.0.1:PORT/ while it goes on; 0: any port that is free",
+            SettingGroup::watching},
+           false, set_http, http_text)};
 }
 
 std::vector<Setting> optimizer_settings() {

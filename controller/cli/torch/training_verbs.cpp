@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <filesystem>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -12,6 +13,7 @@
 #include "controller/cli/torch/preparation.hpp"
 #include "controller/cli/torch/trained_model.hpp"
 #include "controller/cli/torch/verbs.hpp"
+#include "controller/http/watch_server.hpp"
 #include "controller/progress.hpp"
 #include "controller/training_run.hpp"
 #include "millrace/log.hpp"
@@ -119,9 +121,20 @@ TrainingSettings training_settings(const RunConfig& config, const TrainingData& 
   return settings;
 }
 
+/// Null where nobody asked for one.
+std::unique_ptr<WatchServer> watch_server(const RunFolder& folder, const RunConfig& config) {
+  if (!config.http_port) return nullptr;
+  auto server = std::make_unique<WatchServer>(
+      WatchServer::Settings{static_cast<int>(*config.http_port), kept_name(config.model),
+                            rate_unit(config.model), folder.metrics()});
+  log_info("http", "watch it on " + server->address());
+  return server;
+}
+
 /// What train and resume share, once the configuration and the plan's file are settled.
 int train_in(const RunFolder& folder, const RunConfig& config, bool resume,
              const Presentation& presentation) {
+  const auto watch = watch_server(folder, config);  // before anything is measured
   TrainingData data = open_training_data(config);
   const auto files = model_files(config, resume);
   const Model model = prepare_model(config, static_cast<std::int64_t>(data.classes.size()));
@@ -129,6 +142,10 @@ int train_in(const RunFolder& folder, const RunConfig& config, bool resume,
       refined(model, train_settings(config, run_steps(config, data.train->size())), config);
   TrainingSettings settings = training_settings(config, data, step);
   settings.resume = resume;
+  if (watch)
+    settings.on_status = [&](const RunStatus& status, const StepReport& last) {
+      watch->publish(status, last);
+    };
   ModelSession session(model, step, data, config);
   log_debug("plan", explain(session.plan(), session.profile()));
   const auto keep_model = [&](const fs::path& to) {
