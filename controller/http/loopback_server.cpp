@@ -15,6 +15,7 @@
 #include "controller/http/connection.hpp"
 #include "controller/http/request_queue.hpp"
 #include "millrace/errors.hpp"
+#include "millrace/log.hpp"
 
 namespace millrace {
 namespace {
@@ -94,9 +95,11 @@ class LoopbackServer::Server : public httplib::Server {
  private:
   void bind(int port);
   void start();
+  void listen_in_background();
   bool process_and_close_socket(int socket) override;
 
   std::unique_ptr<RequestQueue> queue_;
+  std::promise<void> listening_;
   const Event ending_;  // wakes the connections
   int port_ = 0;
   std::thread listener_;
@@ -138,20 +141,25 @@ void LoopbackServer::Server::bind(int port) {
 void LoopbackServer::Server::start() {
   try {
     queue_ = std::make_unique<RequestQueue>();
-    std::promise<void> listening;
-    new_task_queue = [this, &listening] {
-      listening.set_value();
+    new_task_queue = [this] {
+      listening_.set_value();
       return queue_.release();  // the library deletes it
     };
-    listener_ = std::thread([this] {
-      become_background();
-      listen_after_bind();
-    });
-    listening.get_future().wait();  // stop() has no effect before
+    listener_ = std::thread([this] { listen_in_background(); });
+    listening_.get_future().wait();  // stop() has no effect before
   } catch (const std::system_error& error) {
     throw ResourceError(kTag, fmt::format("cannot start the server's threads: {}: raise the limit "
                                           "(ulimit -u), or leave --http out",
                                           error.what()));
+  }
+}
+
+void LoopbackServer::Server::listen_in_background() {
+  become_background();
+  try {
+    listen_after_bind();
+  } catch (const std::exception& error) {  // out of memory
+    log_warning(kTag, fmt::format("the training goes on without its server: {}", error.what()));
   }
 }
 

@@ -11,7 +11,7 @@
 namespace millrace {
 namespace {
 
-constexpr std::int64_t kAttentive_ns = 2'000'000'000;  // the page asks twice a second
+constexpr std::int64_t kAttentive_ns = 3'000'000'000;  // the page asks at least every 2 s
 constexpr const char* kJson = "application/json";
 
 std::int64_t clock_ns() {
@@ -39,9 +39,14 @@ WatchServer::WatchServer(const Settings& settings)
 
 WatchServer::~WatchServer() {
   std::unique_lock lock(mutex_);
-  const bool watched = asked_ns_ > 0 && clock_ns() - asked_ns_ < kAttentive_ns;
-  if (watched && !goes_on(latest_->status.state))
-    told_.wait_for(lock, std::chrono::nanoseconds(kLastWord_ns), [this] { return end_told_; });
+  if (goes_on(latest_->status.state)) return;
+  const std::int64_t now_ns = clock_ns();
+  told_.wait_for(lock, std::chrono::nanoseconds(kLastWord_ns),
+                 [&] { return !of_status_.waits(now_ns) && !of_history_.waits(now_ns); });
+}
+
+bool WatchServer::Audience::waits(std::int64_t now_ns) const {
+  return !end_told && asked_ns > 0 && now_ns - asked_ns < kAttentive_ns;
 }
 
 std::string WatchServer::address() const { return fmt::format("http://127.0.0.1:{}/", port()); }
@@ -63,26 +68,31 @@ std::shared_ptr<const WatchServer::Snapshot> WatchServer::snapshot() const {
   return latest_;
 }
 
-HttpReply WatchServer::status_reply() {
-  std::unique_lock lock(mutex_);
-  const std::shared_ptr<const Snapshot> now = latest_;
-  asked_ns_ = clock_ns();
-  end_told_ = !goes_on(now->status.state);
-  lock.unlock();
+void WatchServer::told(Audience& audience, const Snapshot& now) {
+  {
+    const std::lock_guard lock(mutex_);
+    audience = {clock_ns(), audience.end_told || !goes_on(now.status.state)};
+  }
   told_.notify_all();
-  return {200, kJson, to_json(now->status)};
 }
 
 HttpReply WatchServer::answer(const std::string& path) {
-  if (path == "/") return {200, "text/html; charset=utf-8", page()};
-  if (path == "/status") return status_reply();
   const std::shared_ptr<const Snapshot> now = snapshot();
+  HttpReply reply = reply_to(path, *now);
+  if (path == "/status") told(of_status_, *now);
+  if (path == "/history") told(of_history_, *now);
+  return reply;
+}
+
+HttpReply WatchServer::reply_to(const std::string& path, const Snapshot& now) {
+  if (path == "/") return {200, "text/html; charset=utf-8", page()};
+  if (path == "/status") return {200, kJson, to_json(now.status)};
   if (path == "/metrics")
-    return {200, "text/plain; version=0.0.4; charset=utf-8", to_prometheus(now->status, now->step)};
-  if (path == "/step") return {200, kJson, step_timeline(now->status.stages, now->step)};
+    return {200, "text/plain; version=0.0.4; charset=utf-8", to_prometheus(now.status, now.step)};
+  if (path == "/step") return {200, kJson, step_timeline(now.status.stages, now.step)};
   if (path == "/history") {
     // An earlier run's file lies there while this one is prepared.
-    const bool begun = now->status.state != RunState::preparing;
+    const bool begun = now.status.state != RunState::preparing;
     return {200, kJson, begun ? history_.json(rate_unit_) : MetricsHistory("").json(rate_unit_)};
   }
   return {404, "text/plain; charset=utf-8",

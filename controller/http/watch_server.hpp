@@ -31,8 +31,8 @@ class WatchServer {
 
   /// Until publish() the run is "preparing". Throws as LoopbackServer.
   explicit WatchServer(const Settings& settings);
-  /// Where somebody asked for /status in the last seconds, a run that has ended is shown to them
-  /// first, for which it waits at most kLastWord.
+  /// A run that has ended is first shown to those who asked for /status or /history in the last
+  /// seconds, for which it waits at most kLastWord.
   ~WatchServer();
   WatchServer(const WatchServer&) = delete;
   WatchServer& operator=(const WatchServer&) = delete;
@@ -53,16 +53,24 @@ class WatchServer {
     StepReport step;
   };
 
+  /// Who asks again and again for something.
+  struct Audience {
+    std::int64_t asked_ns = 0;  ///< when last; 0: never
+    bool end_told = false;      ///< it was then told a state that lasts
+    bool waits(std::int64_t now_ns) const;
+  };
+
   HttpReply answer(const std::string& path);
-  HttpReply status_reply();
+  HttpReply reply_to(const std::string& path, const Snapshot& now);
   std::shared_ptr<const Snapshot> snapshot() const;
+  /// Notes that the answer made from `now` is on its way.
+  void told(Audience& audience, const Snapshot& now);
 
   const std::string rate_unit_;
   mutable std::mutex mutex_;
   std::condition_variable told_;
   std::shared_ptr<const Snapshot> latest_;  // guarded by mutex_, as what follows
-  std::int64_t asked_ns_ = 0;               // when /status was last asked for; 0: never
-  bool end_told_ = false;                   // it was answered with a state that lasts
+  Audience of_status_, of_history_;
   MetricsHistory history_;
   LoopbackServer server_;  // the last member: its threads use the others
 };

@@ -101,6 +101,19 @@ TEST_F(Watch, TellsWhoWatchesHowTheRunEnded) {
   watcher.join();
 }
 
+TEST_F(Watch, TellsAPageTheWholeCourseBeforeItEnds) {
+  server_->publish(status(RunState::running, 8), step(7));
+  get_json(port_, "/status");
+  get_json(port_, "/history");
+  MetricsLog(scratch_ / "metrics.jsonl", 0).add({.step = 9});
+  server_->publish(status(RunState::finished, 9), step(8));
+  std::thread ending([this] { server_.reset(); });
+  EXPECT_EQ(get_json(port_, "/status").at("state"), "finished");
+  EXPECT_EQ(get_json(port_, "/step").at("step"), 9);
+  EXPECT_EQ(get_json(port_, "/history").at("points").at("step"), json({9}));
+  ending.join();
+}
+
 TEST_F(Watch, IsReadWhileItIsWritten) {
   std::atomic<bool> ended = false;
   std::vector<std::thread> readers;
