@@ -33,6 +33,7 @@ RunStatus preparing(const std::string& model) {
 
 WatchServer::WatchServer(const Settings& settings)
     : rate_unit_(settings.rate_unit),
+      last_word_ns_(settings.last_word_ns),
       latest_(std::make_shared<const Snapshot>(Snapshot{preparing(settings.model), {}})),
       history_(settings.metrics),
       server_(settings.port, [this](const std::string& path) { return answer(path); }) {}
@@ -41,7 +42,7 @@ WatchServer::~WatchServer() {
   std::unique_lock lock(mutex_);
   if (goes_on(latest_->status.state)) return;
   const std::int64_t now_ns = clock_ns();
-  told_.wait_for(lock, std::chrono::nanoseconds(kLastWord_ns),
+  told_.wait_for(lock, std::chrono::nanoseconds(last_word_ns_),
                  [&] { return !of_status_.waits(now_ns) && !of_history_.waits(now_ns); });
 }
 

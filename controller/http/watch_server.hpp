@@ -25,14 +25,15 @@ class WatchServer {
   struct Settings {
     int port = 0;  ///< 0: any that is free
     std::string model;
-    std::string rate_unit = "img/s";  ///< of the speed
-    std::filesystem::path metrics;    ///< metrics.jsonl
+    std::string rate_unit = "img/s";          ///< of the speed
+    std::filesystem::path metrics;            ///< metrics.jsonl
+    std::int64_t last_word_ns = 700'000'000;  ///< for which the end of a watched run waits at most
   };
 
   /// Until publish() the run is "preparing". Throws as LoopbackServer.
   explicit WatchServer(const Settings& settings);
   /// A run that has ended is first shown to those who asked for /status or /history in the last
-  /// seconds, for which it waits at most kLastWord.
+  /// seconds.
   ~WatchServer();
   WatchServer(const WatchServer&) = delete;
   WatchServer& operator=(const WatchServer&) = delete;
@@ -44,8 +45,6 @@ class WatchServer {
   /// `last`: the newest step. Never waits while the run goes on: where a thread that answers is
   /// just taking the earlier state, that one stays until the next call.
   void publish(const RunStatus& status, const StepReport& last);
-
-  static constexpr std::int64_t kLastWord_ns = 700'000'000;
 
  private:
   struct Snapshot {
@@ -67,6 +66,7 @@ class WatchServer {
   void told(Audience& audience, const Snapshot& now);
 
   const std::string rate_unit_;
+  const std::int64_t last_word_ns_;
   mutable std::mutex mutex_;
   std::condition_variable told_;
   std::shared_ptr<const Snapshot> latest_;  // guarded by mutex_, as what follows

@@ -39,7 +39,7 @@ class Watch : public ScratchFolder {
   }
 
   std::unique_ptr<WatchServer> server_ = std::make_unique<WatchServer>(
-      WatchServer::Settings{0, "lenet5", "img/s", scratch_ / "metrics.jsonl"});
+      WatchServer::Settings{0, "lenet5", "img/s", scratch_ / "metrics.jsonl", 60'000'000'000});
   const int port_ = server_->port();
 };
 
