@@ -13,6 +13,8 @@ find_package(ZLIB REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(hwloc REQUIRED IMPORTED_TARGET hwloc>=2.0)
 pkg_check_modules(hwy REQUIRED IMPORTED_TARGET libhwy)
+pkg_check_modules(systemd REQUIRED IMPORTED_TARGET libsystemd)
+pkg_check_modules(httplib REQUIRED IMPORTED_TARGET cpp-httplib)
 # Code is made for the baseline, AVX2, AVX-512 and NEON, and chosen when a program runs.
 # Under sanitizers without AVX-512: instrumented, each copy takes GCC half a minute and more.
 set(MILLRACE_HWY_DISABLED "HWY_SSSE3|HWY_SSE4|HWY_AVX3_DL|HWY_SVE|HWY_SVE2|HWY_SVE_256|HWY_SVE2_128")

@@ -16,6 +16,12 @@ void RunCheckpoints::settle() {
   }
 }
 
+/// A new checkpoint is written beside an old one.
+void RunCheckpoints::prepare(const RunFolder& run, std::int64_t bytes) const {
+  folder_.prepare();
+  run.require_free((folder_.steps().empty() ? 2 : 1) * bytes);
+}
+
 bool RunCheckpoints::holds(std::int64_t step, bool evaluated) const {
   return step_ == step && evaluated_ == evaluated;
 }

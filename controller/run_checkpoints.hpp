@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "controller/checkpoint.hpp"
+#include "controller/run_folder.hpp"
 
 namespace millrace {
 
@@ -22,6 +23,10 @@ class RunCheckpoints {
   RunCheckpoints& operator=(const RunCheckpoints&) = delete;
 
   const CheckpointFolder& folder() const { return folder_; }
+
+  /// Before the first one. Throws ResourceError where `run` has no room for one of `bytes` more
+  /// than there will be.
+  void prepare(const RunFolder& run, std::int64_t bytes) const;
 
   /// The run goes on from this one.
   void resumed(const CheckpointInfo& info) { note(info); }

@@ -23,10 +23,6 @@ constexpr const char* kFormat = "millrace-status";
 constexpr int kVersion = 1;
 constexpr std::int64_t kInterval_ns = 500'000'000;
 
-constexpr RunState kStates[] = {RunState::preparing,   RunState::running,    RunState::finished,
-                                RunState::interrupted, RunState::terminated, RunState::failed,
-                                RunState::killed};
-
 template <typename Value>
 ordered_json or_null(const std::optional<Value>& value) {
   return value ? ordered_json(*value) : ordered_json(nullptr);
@@ -39,9 +35,9 @@ std::optional<double> optional_number(JsonReader& reader, const std::string& key
 
 RunState state_from(JsonReader& reader) {
   const std::string name = reader.text("state");
-  const auto found = std::find_if(std::begin(kStates), std::end(kStates),
+  const auto found = std::find_if(std::begin(kRunStates), std::end(kRunStates),
                                   [&](RunState state) { return to_string(state) == name; });
-  if (found == std::end(kStates)) reader.fail("state", fmt::format("is \"{}\"", name));
+  if (found == std::end(kRunStates)) reader.fail("state", fmt::format("is \"{}\"", name));
   return *found;
 }
 

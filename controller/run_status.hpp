@@ -24,6 +24,9 @@ enum class RunState {
   failed,       ///< by an error, which the run printed
   killed        ///< without a word
 };
+inline constexpr RunState kRunStates[] = {
+    RunState::preparing,  RunState::running, RunState::finished, RunState::interrupted,
+    RunState::terminated, RunState::failed,  RunState::killed};
 const char* to_string(RunState state);
 
 /// A process of this machine, told from a later one of the same number.

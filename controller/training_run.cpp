@@ -59,7 +59,6 @@ class TrainingRun {
  private:
   // What happened before this process.
   CheckpointInfo restore();
-  void require_space() const;
   void require_evaluations() const;
 
   void train_step();
@@ -118,6 +117,7 @@ class TrainingRun {
   std::optional<Evaluation> evaluation_;
   RecentTrace trace_;
   std::vector<StageStatus> stages_;
+  StepReport shown_;  // the step that stages_ is of
 };
 
 TrainingRun::TrainingRun(TrainingSession& session, const RunFolder& folder,
@@ -151,8 +151,7 @@ TrainingRun::TrainingRun(TrainingSession& session, const RunFolder& folder,
 }
 
 CheckpointInfo TrainingRun::restore() {
-  checkpoints_.folder().prepare();
-  require_space();
+  checkpoints_.prepare(folder_, state_bytes(session_));
   CheckpointInfo start;
   if (!settings_.resume) return start;
   const auto checkpoint = checkpoints_.folder().open_last();
@@ -172,12 +171,6 @@ CheckpointInfo TrainingRun::restore() {
   checkpoints_.folder().remove_after(checkpoint->info.step);
   session_.seek(checkpoint->info.step);
   return checkpoint->info;
-}
-
-/// A new checkpoint is written beside an old one.
-void TrainingRun::require_space() const {
-  const std::int64_t files = checkpoints_.folder().steps().empty() ? 2 : 1;
-  folder_.require_free(files * state_bytes(session_));
 }
 
 void TrainingRun::require_evaluations() const {
@@ -234,11 +227,12 @@ void TrainingRun::train_step() {
   }
   recent_.add(report, wall_ns);
   forecast_->observe_step(report.samples, wall_ns);
-  adapt(report, wall_ns);
   if (recent_.count() == 1 || status_.is_due(now_ns())) {
     stages_ = stage_status(session_.plan(), report);
+    shown_ = report;
     write_status(RunState::running);
   }
+  adapt(report, wall_ns);
   trace_.add(std::move(report));
   if (step() % settings_.metrics_every_steps == 0) write_metrics();
   observer_.stepped(progress());
@@ -335,9 +329,14 @@ void TrainingRun::write_metrics() {
 
 void TrainingRun::write_status(RunState state) {
   const auto accuracy = evaluation_ ? std::optional(evaluation_->accuracy) : std::nullopt;
-  status_.write({state, identity_of(::getpid()).value_or(ProcessIdentity{}), session_.plan().model,
-                 progress(), accuracy, stages_},
-                now_ns());
+  const RunStatus status{state,
+                         identity_of(::getpid()).value_or(ProcessIdentity{}),
+                         session_.plan().model,
+                         progress(),
+                         accuracy,
+                         stages_};
+  status_.write(status, now_ns());
+  if (settings_.on_status) settings_.on_status(status, shown_);
 }
 
 TrainingProgress TrainingRun::progress() const {

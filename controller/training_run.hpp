@@ -14,6 +14,8 @@
 
 namespace millrace {
 
+struct RunStatus;
+
 struct TrainingSettings {
   TrainingEnd end;
   TrainingFacts facts;  ///< what checkpoints say of the training
@@ -29,6 +31,8 @@ struct TrainingSettings {
   double learning_rate = 0.01;   ///< with the schedule: what metrics report
   LearningRateSchedule learning_rate_schedule;
   std::function<std::int64_t()> now_ns;  ///< empty: the steady clock
+  /// Gets what status.json gets, and the newest step. Empty: nobody.
+  std::function<void(const RunStatus&, const StepReport&)> on_status;
 };
 
 enum class TrainingOutcome { finished, interrupted, terminated };

@@ -54,6 +54,8 @@ struct RunConfig {
   std::int64_t checkpoint_every_steps = 200;
   std::int64_t checkpoint_keep = 2;
   std::int64_t evaluate_every_epochs = 1;
+
+  std::optional<std::int64_t> http_port;  ///< absent: no server; 0: any that is free
 };
 
 }  // namespace millrace::cli

@@ -2,12 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
-#include <cmath>
 #include <ctime>
 #include <limits>
-#include <map>
 
+#include "controller/cli/setting_rows.hpp"
 #include "controller/deadline.hpp"
 #include "framework/base/closest.hpp"
 #include "millrace/errors.hpp"
@@ -18,148 +16,7 @@
 namespace millrace::cli {
 namespace {
 
-using std::optional;
-using std::string;
-using Int = std::int64_t;
-
-constexpr Int kLargest = 1'000'000'000;
-
-[[noreturn]] void refuse(const string& key, const string& text, const string& accepted) {
-  throw ConfigError("config", fmt::format("{} = '{}': needs {}", key, text, accepted));
-}
-
-template <typename Number>
-Number parse_number(const string& key, const string& text, Number least, Number most,
-                    const string& accepted) {
-  Number value{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  const bool whole = error == std::errc{} && end == text.data() + text.size();
-  if (!whole || !(value >= least && value <= most)) refuse(key, text, accepted);
-  return value;
-}
-
-/// Describes a row; `Place` finds the member in a RunConfig, so that nested values need no twin.
-struct Row {
-  string key, flag, form, help;
-  SettingGroup group;
-};
-
-template <typename Set, typename Get>
-Setting make(const Row& row, bool is_text, Set set, Get get) {
-  return {row.key, row.flag, row.form, row.help, row.group, is_text, set, get};
-}
-
-template <typename Place>
-Setting text_row(const Row& row, Place place, std::vector<string> accepted = {}) {
-  return make(
-      row, true,
-      [=, key = row.key](RunConfig& config, const string& text) {
-        const bool known =
-            accepted.empty() || std::find(accepted.begin(), accepted.end(), text) != accepted.end();
-        if (!known)
-          throw ConfigError("config", key + " = '" + text + "'" + suggestion(text, accepted));
-        place(config) = text;
-      },
-      [=](const RunConfig& config) -> optional<string> {
-        const string& value = place(config);
-        return value.empty() ? optional<string>() : value;
-      });
-}
-
-template <typename Place>
-Setting choice_row(
-    const Row& row, Place place,
-    std::vector<std::pair<string, std::decay_t<std::invoke_result_t<Place, RunConfig&>>>> choices) {
-  return make(
-      row, true,
-      [=, key = row.key](RunConfig& config, const string& text) {
-        std::vector<string> names;
-        for (const auto& [name, value] : choices) {
-          if (name == text) {
-            place(config) = value;
-            return;
-          }
-          names.push_back(name);
-        }
-        throw ConfigError("config", key + " = '" + text + "'" + suggestion(text, names));
-      },
-      [=](const RunConfig& config) -> optional<string> {
-        for (const auto& [name, value] : choices) {
-          if (value == place(config)) return name;
-        }
-        return {};
-      });
-}
-
-/// Whole numbers; with an optional place, "auto" leaves it empty.
-template <typename Place>
-Setting integer_row(const Row& row, Place place, Int least, Int most = kLargest) {
-  using Value = std::decay_t<std::invoke_result_t<Place, RunConfig&>>;
-  constexpr bool kOptional = std::is_same_v<Value, optional<Int>>;
-  const string accepted = fmt::format("a whole number from {} to {}{}", least, most,
-                                      row.form.ends_with("|auto") ? ", or auto" : "");
-  return make(
-      row, false,
-      [=](RunConfig& config, const string& text) {
-        if (text == "auto" && row.form.ends_with("|auto")) {
-          const RunConfig defaults;
-          place(config) = place(defaults);
-          return;
-        }
-        place(config) = static_cast<Value>(parse_number<Int>(row.key, text, least, most, accepted));
-      },
-      [=](const RunConfig& config) -> optional<string> {
-        if constexpr (kOptional) {
-          const auto& value = place(config);
-          if (value) return std::to_string(*value);
-          return row.form.ends_with("|auto") ? optional<string>("auto") : optional<string>();
-        } else {
-          return std::to_string(place(config));
-        }
-      });
-}
-
-template <typename Place>
-Setting real_row(const Row& row, Place place, double least, double most = 1e9) {
-  const string accepted = fmt::format("a number from {:g} to {:g}", least, most);
-  return make(
-      row, false,
-      [=](RunConfig& config, const string& text) {
-        place(config) = parse_number<double>(row.key, text, least, most, accepted);
-      },
-      [=](const RunConfig& config) -> optional<string> {
-        return fmt::format("{}", place(config));
-      });
-}
-
-template <typename Place>
-Setting switch_row(const Row& row, Place place) {
-  return make(
-      row, false,
-      [=](RunConfig& config, const string& text) {
-        if (text != "true" && text != "false") refuse(row.key, text, "true or false");
-        place(config) = text == "true";
-      },
-      [=](const RunConfig& config) -> optional<string> {
-        return place(config) ? "true" : "false";
-      });
-}
-
-/// Bytes or durations, written back as the plain count that `parse` reads as the same value.
-template <typename Place, typename Parse>
-Setting quantity_row(const Row& row, Place place, Parse parse, const string& unit) {
-  return make(
-      row, true,
-      [=](RunConfig& config, const string& text) {
-        const Int value = parse(text);
-        if (value <= 0) refuse(row.key, text, "more than 0");
-        place(config) = value;
-      },
-      [=](const RunConfig& config) -> optional<string> {
-        const auto& value = place(config);
-        return value ? optional<string>(std::to_string(*value) + unit) : optional<string>();
-      });
-}
+using namespace setting_rows;
 
 #define PLACE(member) \
   [](auto& config) -> auto& { return config.member; }
@@ -192,6 +49,17 @@ optional<string> precision_text(const RunConfig& config) {
 void set_deadline(RunConfig& config, const string& text) {
   config.deadline.reset();
   if (text != "none") config.deadline = parse_deadline(text, std::time(nullptr));
+}
+
+void set_http(RunConfig& config, const string& text) {
+  config.http_port.reset();
+  if (text != "none")
+    config.http_port =
+        parse_number<Int>("http.port", text, 0, 65'535, "a port from 0 to 65535, or none");
+}
+
+optional<string> http_text(const RunConfig& config) {
+  return config.http_port ? optional<string>(std::to_string(*config.http_port)) : std::nullopt;
 }
 
 std::vector<Setting> machine_settings() {
@@ -320,7 +188,11 @@ std::vector<Setting> training_settings() {
                   PLACE(checkpoint_every_steps), 0),
       integer_row(
           {"checkpoint.keep", "", "N", "checkpoints that are kept besides the best", training},
-          PLACE(checkpoint_keep), 1, 10'000)};
+          PLACE(checkpoint_keep), 1, 10'000),
+      make({"http.port", "--http", "PORT|none",
+            "show the run on http://127.0.0.1:PORT/ while it goes on; 0: any port that is free",
+            SettingGroup::watching},
+           false, set_http, http_text)};
 }
 
 std::vector<Setting> optimizer_settings() {

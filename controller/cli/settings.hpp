@@ -12,8 +12,8 @@
 namespace millrace::cli {
 
 /// Which verbs take the flag of a setting: all that need a plan, or those that train; ending: when
-/// a run ends, which resume may change.
-enum class SettingGroup { shared, planning, data, training, ending };
+/// a run ends, and watching: how it is watched, which resume may change.
+enum class SettingGroup { shared, planning, data, training, ending, watching };
 
 struct Setting {
   std::string key;   ///< "plan.micro_batch": table and key of the TOML file

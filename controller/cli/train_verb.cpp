@@ -9,14 +9,15 @@ void add_train(CLI::App& program, Action& action) {
   const auto command = std::make_shared<TrainCommand>();
   Verb verb(program, action, "train", "trains a model and keeps everything in one folder");
   verb.model().settings({SettingGroup::shared, SettingGroup::planning, SettingGroup::data,
-                         SettingGroup::training, SettingGroup::ending});
+                         SettingGroup::training, SettingGroup::ending, SettingGroup::watching});
   verb.app().add_option("--out", command->out, "folder of the run")->type_name("DIR")->required();
   verb.app().add_flag("--force", command->force, "write over an earlier run in that folder");
   verb.examples(
       "  millrace train alexnet --data photos --epochs 90 --out run\n"
       "  millrace train alexnet-32 --data cifar-10 --time 10m --lr 0.02 --out run\n"
       "  millrace train alexnet-32 --data cifar-10 --epochs 5 --deadline 18:30 --out run\n"
-      "  millrace train lenet5 --steps 500 --set checkpoint.every_steps=100 --out run --force");
+      "  millrace train lenet5 --steps 500 --set checkpoint.every_steps=100 --out run --force\n"
+      "  millrace train alexnet-32 --epochs 20 --out run --http 8080     watch it in a browser");
   verb.runs([command](const SettingLayers& layers, const Presentation& presentation) {
     command->config = resolved_with_model(layers);
     const RunConfig& config = command->config;
@@ -36,7 +37,8 @@ void add_resume(CLI::App& program, Action& action) {
       .add_option("folder", command->folder, "folder of the run")
       ->type_name("DIR")
       ->required();
-  verb.settings({SettingGroup::shared, SettingGroup::data, SettingGroup::ending});
+  verb.settings(
+      {SettingGroup::shared, SettingGroup::data, SettingGroup::ending, SettingGroup::watching});
   verb.examples(
       "  millrace resume run\n"
       "  millrace resume run --epochs 20      to another end\n"

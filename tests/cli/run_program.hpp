@@ -28,6 +28,8 @@ class Program {
 
   /// Reads standard error until `text` was written. False where the program ended before.
   bool wait_for(const std::string& text);
+  /// What was read of standard error so far.
+  const std::string& said() const { return result_.err; }
   void send(int signal) const;
   /// Waits for the end.
   ProgramResult finish();

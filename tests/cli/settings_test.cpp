@@ -61,6 +61,7 @@ TEST(Settings, StoreWhatTheyAreGiven) {
   set("optimizer.kind", "adamw");
   set("optimizer.learning_rate", "1e-3");
   set("optimizer.nesterov", "true");
+  set("http.port", "8080");
   EXPECT_EQ(config.cores, "0,2-3");
   EXPECT_EQ(config.memory_bytes, 1536LL << 20);
   EXPECT_EQ(config.batch, 128);
@@ -76,6 +77,9 @@ TEST(Settings, StoreWhatTheyAreGiven) {
   EXPECT_EQ(config.optimizer.kind, OptimizerKind::adamw);
   EXPECT_EQ(config.optimizer.learning_rate, 1e-3);
   EXPECT_TRUE(config.optimizer.nesterov);
+  EXPECT_EQ(config.http_port, 8080);
+  set("http.port", "none");
+  EXPECT_EQ(config.http_port, std::nullopt);
 }
 
 TEST(Settings, AutoLeavesAValueOpen) {
@@ -122,7 +126,9 @@ INSTANTIATE_TEST_SUITE_P(
         BadValue{"machine.memory", "0", "more than 0"}, BadValue{"machine.gpu", "2", "cores only"},
         BadValue{"machine.gpu", "some", "none, auto or a number"},
         BadValue{"train.precision", "fp8", "fp32, bf16 or auto"},
-        BadValue{"train.time", "soon", "soon"}, BadValue{"train.deadline", "soon", "no deadline"},
+        BadValue{"http.port", "65536", "a port from 0 to 65535, or none"},
+        BadValue{"http.port", "8080x", "a port from 0"}, BadValue{"train.time", "soon", "soon"},
+        BadValue{"train.deadline", "soon", "no deadline"},
         BadValue{"train.seed", "-1", "whole number"}));
 
 TEST(Settings, PrecisionIsThatOfTheCpuWhereItIsLeftToIt) {

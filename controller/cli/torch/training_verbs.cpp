@@ -4,6 +4,7 @@
 
 #include <ctime>
 #include <filesystem>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -16,7 +17,9 @@
 #include "controller/cli/torch/what_if.hpp"
 #include "controller/core_claims.hpp"
 #include "controller/deadline.hpp"
+#include "controller/http/watch_server.hpp"
 #include "controller/progress.hpp"
+#include "controller/service_notice.hpp"
 #include "controller/taken_plans.hpp"
 #include "controller/training_run.hpp"
 #include "framework/planning.hpp"
@@ -188,10 +191,21 @@ TrainSettings planned(const Model& model, TrainSettings settings, const RunConfi
   return settings_in_time(run, static_cast<double>(left_ns));
 }
 
+/// Null where nobody asked for one.
+std::unique_ptr<WatchServer> watch_server(const RunFolder& folder, const RunConfig& config) {
+  if (!config.http_port) return nullptr;
+  auto server = std::make_unique<WatchServer>(
+      WatchServer::Settings{static_cast<int>(*config.http_port), kept_name(config.model),
+                            rate_unit(config.model), folder.metrics()});
+  log_info("http", "watch it on " + server->address());
+  return server;
+}
+
 /// What train and resume share, once the configuration and the plan's file are settled.
 /// `before`: absent for a new run.
 int train_in(const RunFolder& folder, RunConfig config, const std::optional<Progress>& before,
              const Presentation& presentation) {
+  const auto watch = watch_server(folder, config);  // before anything is measured
   const bool resume = before.has_value();
   const std::string asked = config.cores;
   CoreClaims claims(folder.path(), default_lock_folder());
@@ -204,6 +218,11 @@ int train_in(const RunFolder& folder, RunConfig config, const std::optional<Prog
               folder, resume ? before->step : 0);
   TrainingSettings settings = training_settings(config, data, step);
   settings.resume = resume;
+  ServiceNotice service;
+  settings.on_status = [&](const RunStatus& status, const StepReport& last) {
+    service.publish(status);
+    if (watch) watch->publish(status, last);
+  };
   ModelSession session(model, step, data, config);
   if (step.cores != config.cores) claims.keep(parse_cpu_list(step.cores));
   log_debug("plan", explain(session.plan(), session.profile()));

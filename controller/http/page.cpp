@@ -1,0 +1,12 @@
+#include "controller/http/page.hpp"
+
+namespace millrace {
+
+const std::string& page() {
+  static const std::string text =
+#include "page.html.inc"
+      ;
+  return text;
+}
+
+}  // namespace millrace

@@ -1,0 +1,104 @@
+#include "controller/http/watch_server.hpp"
+
+#include <fmt/format.h>
+
+#include <chrono>
+
+#include "controller/http/page.hpp"
+#include "controller/http/prometheus.hpp"
+#include "controller/http/step_timeline.hpp"
+
+namespace millrace {
+namespace {
+
+constexpr std::int64_t kAttentive_ns = 3'000'000'000;  // the page asks at least every 2 s
+constexpr const char* kJson = "application/json";
+
+std::int64_t clock_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+bool goes_on(RunState state) { return state == RunState::preparing || state == RunState::running; }
+
+RunStatus preparing(const std::string& model) {
+  RunStatus status;
+  status.state = RunState::preparing;
+  status.model = model;
+  return status;
+}
+
+}  // namespace
+
+WatchServer::WatchServer(const Settings& settings)
+    : rate_unit_(settings.rate_unit),
+      last_word_ns_(settings.last_word_ns),
+      latest_(std::make_shared<const Snapshot>(Snapshot{preparing(settings.model), {}})),
+      history_(settings.metrics),
+      server_(settings.port, [this](const std::string& path) { return answer(path); }) {}
+
+WatchServer::~WatchServer() {
+  std::unique_lock lock(mutex_);
+  if (goes_on(latest_->status.state)) return;
+  const std::int64_t now_ns = clock_ns();
+  told_.wait_for(lock, std::chrono::nanoseconds(last_word_ns_),
+                 [&] { return !of_status_.waits(now_ns) && !of_history_.waits(now_ns); });
+}
+
+bool WatchServer::Audience::waits(std::int64_t now_ns) const {
+  return !end_told && asked_ns > 0 && now_ns - asked_ns < kAttentive_ns;
+}
+
+std::string WatchServer::address() const { return fmt::format("http://127.0.0.1:{}/", port()); }
+
+void WatchServer::publish(const RunStatus& status, const StepReport& last) {
+  auto next = std::make_shared<const Snapshot>(Snapshot{status, last});
+  std::unique_lock lock(mutex_, std::defer_lock);
+  if (!goes_on(status.state)) {
+    lock.lock();  // nothing trains any more, and this state must not be missed
+  } else if (!lock.try_lock()) {
+    return;
+  }
+  latest_.swap(next);
+  lock.unlock();  // before the earlier one is freed
+}
+
+std::shared_ptr<const WatchServer::Snapshot> WatchServer::snapshot() const {
+  const std::lock_guard lock(mutex_);
+  return latest_;
+}
+
+void WatchServer::told(Audience& audience, const Snapshot& now) {
+  {
+    const std::lock_guard lock(mutex_);
+    audience = {clock_ns(), audience.end_told || !goes_on(now.status.state)};
+  }
+  told_.notify_all();
+}
+
+HttpReply WatchServer::answer(const std::string& path) {
+  const std::shared_ptr<const Snapshot> now = snapshot();
+  HttpReply reply = reply_to(path, *now);
+  if (path == "/status") told(of_status_, *now);
+  if (path == "/history") told(of_history_, *now);
+  return reply;
+}
+
+HttpReply WatchServer::reply_to(const std::string& path, const Snapshot& now) {
+  if (path == "/") return {200, "text/html; charset=utf-8", page()};
+  if (path == "/status") return {200, kJson, to_json(now.status)};
+  if (path == "/metrics")
+    return {200, "text/plain; version=0.0.4; charset=utf-8", to_prometheus(now.status, now.step)};
+  if (path == "/step") return {200, kJson, step_timeline(now.status.stages, now.step)};
+  if (path == "/history") {
+    // An earlier run's file lies there while this one is prepared.
+    const bool begun = now.status.state != RunState::preparing;
+    return {200, kJson, begun ? history_.json(rate_unit_) : MetricsHistory("").json(rate_unit_)};
+  }
+  return {404, "text/plain; charset=utf-8",
+          "there is no such page: / shows the run, /status, /metrics, /history and /step are for "
+          "programs\n"};
+}
+
+}  // namespace millrace
