@@ -3,6 +3,7 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <functional>
 
 #include "kernels/convolution/team.hpp"
 
@@ -14,12 +15,13 @@ using Index = std::int64_t;
 constexpr Index kBlockFloats = 1 << 18;   // padded images at a time: a core's second-level cache
 constexpr Index kWeightFloats = 6 << 10;  // of a panel at a time: most of a first-level cache
 
-/// The taps of one group as runs; `panel`: lanes of a panel.
-std::vector<Runs> runs_of(const ConvolutionShape& s, const DirectShape& d, Index panel) {
-  const Index most = std::max<Index>(kWeightFloats / panel, 1);
+/// The taps of one group as runs.
+std::vector<Runs> runs_of(const ConvolutionShape& s, const DirectShape& d) {
+  const Index most = std::max<Index>(kWeightFloats / d.parts->panel, 1);
   const Index channels = d.group_channels(), row = s.dilation_y * d.width * d.channels;
   std::vector<Runs> runs;
-  const bool joined = s.dilation_x == 1 && s.groups == 1 && s.taps_x * channels <= most;
+  const bool joined =
+      d.parts->pixels > 1 || (s.dilation_x == 1 && s.groups == 1 && s.taps_x * channels <= most);
   const Index length = joined ? s.taps_x * channels : channels;
   const Index chunk = std::max<Index>(most / length, 1);
   const Index outer = joined ? 1 : s.taps_y, inner = joined ? s.taps_y : s.taps_x;
@@ -67,10 +69,35 @@ DirectShape gradient_shape(const ConvolutionShape& s) {
   return d;
 }
 
+struct TapPlace {
+  Index tap, channel;
+};
+
+/// What inner index `inner` of a group stands for: the channels of a tap follow each other, with
+/// planes the taps of a row in each channel do, so that they read the same floats.
+TapPlace place_of(const DirectShape& d, Index inner) {
+  const Index channels = d.group_channels();
+  if (d.parts->pixels == 1) return {inner / channels, inner % channels};
+  const Index row = inner / d.taps_x;
+  return {row / channels * d.taps_x + inner % d.taps_x, row % channels};
+}
+
 DirectShape finished(DirectShape d, const ConvolutionShape& s) {
-  d.parts = &direct_parts(d.group_filters());
+  const DirectParts* const planes = direct_planes(d, s.taps_y * s.taps_x);
+  d.parts = planes ? planes : &direct_rows(d.group_filters());
+  d.packed_width = round_up(d.out_width, d.parts->pixels);
+  d.width += d.packed_width - d.out_width;  // the last vector of a row, too, reads no other row
+  d.step_x = planes ? 1 : d.channels;
+  d.step_channel = planes ? d.width : 1;
   d.block = std::clamp<Index>(kBlockFloats / d.image_floats(), 1, s.n);
-  d.runs = runs_of(s, d, d.parts->panel);
+  d.runs = runs_of(s, d);
+  d.taps_x = s.taps_x;
+  if (planes)
+    for (Index inner = 0; inner < d.inner(); ++inner) {
+      const auto [tap, channel] = place_of(d, inner);
+      d.offsets.push_back(tap / s.taps_x * s.dilation_y * d.row_floats() +
+                          tap % s.taps_x * s.dilation_x + channel * d.step_channel);
+    }
   return d;
 }
 
@@ -82,13 +109,20 @@ void pad_row(const DirectShape& d, Index height, Index width, const ImageView& i
   const Index y = row - d.pad_y;
   if (y < 0 || y % d.spread_y != 0 || y / d.spread_y >= height) return;
   const float* in = image.data + y / d.spread_y * image.row;
-  out += d.pad_x * d.channels;
-  if (image.channel == 1 && image.column == d.channels && d.spread_x == 1) {
+  out += d.pad_x * d.step_x;
+  if (image.channel == 1 && image.column == d.channels && d.step_x == d.channels &&
+      d.spread_x == 1) {
     std::copy_n(in, width * d.channels, out);
     return;
   }
-  for (Index x = 0; x < width; ++x, in += image.column, out += d.spread_x * d.channels)
-    for (Index c = 0; c < d.channels; ++c) out[c] = in[c * image.channel];
+  if (image.channel == 1 && d.step_x == 1 && d.spread_x == 1)
+    transpose(in, image.column, width, d.channels, out, d.step_channel);
+  else if (d.step_x == 1)
+    for (Index c = 0; c < d.channels; ++c, in += image.channel, out += d.step_channel)
+      for (Index x = 0; x < width; ++x) out[x * d.spread_x] = in[x * image.column];
+  else
+    for (Index x = 0; x < width; ++x, in += image.column, out += d.spread_x * d.channels)
+      for (Index c = 0; c < d.channels; ++c) out[c] = in[c * image.channel];
 }
 
 /// Images first … first + count - 1, on the team.
@@ -104,18 +138,11 @@ void pad_images(const DirectShape& d, Index height, Index width, const ImageView
 }
 
 /// Rows of the output that pass by a panel's weights together: they then stay in a second-level
-/// cache, the weights of all panels need not. Four shares or more for each thread of the team.
-Index rows_at_once(Index rows) {
-  return std::min<Index>(ceil_div(rows, 4 * omp_get_num_threads()), 16);
-}
-
-/// Of a panel.
-std::vector<GradientPlace> places_of(const DirectShape& d) {
-  std::vector<GradientPlace> places;
-  for (Index run = 0; run < static_cast<Index>(d.runs.size()); ++run)
-    for (Index part = 0; part < d.runs[static_cast<std::size_t>(run)].count; ++part)
-      places.push_back({0, run, part});
-  return places;
+/// cache, the weights of all panels need not; with planes, rows of several images go together. Four
+/// shares or more for each thread of the team.
+Index rows_at_once(const DirectShape& d, Index rows) {
+  const Index most = d.parts->pixels > 1 ? 64 : 16;
+  return std::min(ceil_div(rows, 4 * omp_get_num_threads()), most);
 }
 
 /// Where the weight of lane `lane` and inner index (tap, channel) of `group` lies in w [filters,
@@ -139,14 +166,14 @@ WeightOrder order_of(const ConvolutionShape& s, bool turned) {
 template <typename Body>
 void for_each_weight(const DirectShape& d, const WeightOrder& order, Index panel_index, Index panel,
                      const Body& body) {
-  const Index panels = ceil_div(d.group_filters(), panel), channels = d.group_channels();
+  const Index panels = ceil_div(d.group_filters(), panel);
   const Index group = panel_index / panels, first = panel_index % panels * panel;
-  for (Index inner = 0; inner < d.inner(); ++inner)
-    for (Index lane = 0; lane < panel; ++lane) {
-      const bool inside = first + lane < d.group_filters();
+  for (Index inner = 0; inner < d.inner(); ++inner) {
+    const auto [tap, channel] = place_of(d, inner);
+    for (Index lane = 0; lane < panel; ++lane)
       body((panel_index * d.inner() + inner) * panel + lane,
-           inside ? order.at(group, first + lane, inner / channels, inner % channels) : -1);
-    }
+           first + lane < d.group_filters() ? order.at(group, first + lane, tap, channel) : -1);
+  }
 }
 
 }  // namespace
@@ -171,9 +198,15 @@ Index DirectConvolution::weight_floats(const DirectShape& d) const {
   return round_up(panels(d) * d.inner() * d.parts->panel, kAlignFloats);
 }
 
+bool DirectConvolution::reads_gradients_unpacked() const {
+  return forward_.parts->pixels == 1 && forward_.groups == 1 &&
+         forward_.parts->panel == forward_.filters;
+}
+
 Index DirectConvolution::packed_floats() const {
   const DirectShape& d = forward_;
-  return d.block * d.out_height * d.out_width * panels(d) * d.parts->panel;
+  if (reads_gradients_unpacked()) return 0;
+  return d.block * d.out_height * d.packed_width * panels(d) * d.parts->panel;
 }
 
 std::int64_t DirectConvolution::workspace_floats() const {
@@ -201,7 +234,7 @@ void DirectConvolution::run(const DirectShape& d, const ImageView& in, bool turn
       const Index images = std::min(d.block, shape_.n - first);
       pad_images(d, height, width, in, first, images, padded);
       const Index rows = images * d.out_height;
-      share(rows, rows_at_once(rows), [&](Index begin, Index end) {
+      share(rows, rows_at_once(d, rows), [&](Index begin, Index end) {
         d.parts->forward_rows(d, padded, workspace, finish, out, {first * d.out_height, begin, end},
                               row.data());
       });
@@ -225,25 +258,25 @@ void DirectConvolution::weight_gradient(const ImageView& x, const float* dy, boo
                                         float* db, float* workspace) const {
   const DirectShape& d = forward_;
   float* const padded = workspace + weight_floats(d);
-  float* const packed = padded + round_up(d.block * d.image_floats(), kAlignFloats);
-  const Index image = d.out_height * d.out_width;
-  const std::vector<GradientPlace> places = places_of(d);
+  float* const packing = padded + round_up(d.block * d.image_floats(), kAlignFloats);
+  const Index places = d.parts->places(d);
   const WeightOrder order = order_of(shape_, false);
 #pragma omp parallel
   {
     for (Index first = 0; first < shape_.n; first += d.block) {
-      const Index images = std::min(d.block, shape_.n - first), pixels = images * image;
+      const Index images = std::min(d.block, shape_.n - first), rows = images * d.out_height;
       pad_images(d, shape_.height, shape_.width, x, first, images, padded);
-      share(pixels, 64, [&](Index begin, Index end) {
-        d.parts->pack_gradients(d, dy + first * image * d.filters, pixels, begin, end, packed);
+      const float* const block = dy + first * d.out_height * d.out_width * d.filters;
+      const float* const packed = reads_gradients_unpacked() ? block : packing;
+      share(packed == packing ? rows : 0, ceil_div(256, d.out_width), [&](Index begin, Index end) {
+        d.parts->pack_gradients(d, block, rows, begin, end, packing);
       });
-      share(panels(d) * static_cast<Index>(places.size()), 1, [&](Index item, Index) {
-        GradientPlace place = places[static_cast<std::size_t>(item) % places.size()];
-        place.panel = item / static_cast<Index>(places.size());
-        d.parts->add_weight_gradients(d, padded, packed, images, place, first == 0, workspace);
+      share(panels(d) * places, 1, [&](Index item, Index) {
+        d.parts->add_weight_gradients(d, padded, packed, images, {item / places, item % places},
+                                      first == 0, workspace);
       });
       share(panels(d), 1, [&](Index panel, Index) {
-        if (db != nullptr) add_bias_gradient(panel, packed, pixels, add || first > 0, db);
+        if (db != nullptr) add_bias_gradient(panel, packed, images, add || first > 0, db);
       });
     }
     share(panels(d), 1, [&](Index panel, Index) {
@@ -254,19 +287,22 @@ void DirectConvolution::weight_gradient(const ImageView& x, const float* dy, boo
   }
 }
 
-void DirectConvolution::add_bias_gradient(Index panel, const float* packed, Index pixels, bool add,
+void DirectConvolution::add_bias_gradient(Index panel, const float* packed, Index images, bool add,
                                           float* db) const {
-  const Index width = forward_.parts->panel;
-  const Index panels = ceil_div(forward_.group_filters(), width);
+  const DirectShape& d = forward_;
+  const Index width = d.parts->panel, panels = ceil_div(d.group_filters(), width);
+  const Index image = d.out_height * d.packed_width * width;
   const Index in_group = panel % panels * width;
-  const Index first = panel / panels * forward_.group_filters() + in_group;
-  const float* values = packed + panel * pixels * width;
-  std::vector<double> sums(static_cast<std::size_t>(width));
-  for (Index pixel = 0; pixel < pixels; ++pixel, values += width)
-    for (Index lane = 0; lane < width; ++lane) sums[static_cast<std::size_t>(lane)] += values[lane];
-  for (Index lane = 0; lane < std::min(width, forward_.group_filters() - in_group); ++lane)
+  const Index first = panel / panels * d.group_filters() + in_group;
+  std::vector<float> sums(static_cast<std::size_t>(width));
+  std::vector<double> total(sums.size());
+  for (Index n = 0; n < images; ++n) {
+    d.parts->sum_gradients(d, packed + (panel * images + n) * image, sums.data());
+    std::transform(sums.begin(), sums.end(), total.begin(), total.begin(), std::plus<>());
+  }
+  for (Index lane = 0; lane < std::min(width, d.group_filters() - in_group); ++lane)
     db[first + lane] =
-        static_cast<float>(sums[static_cast<std::size_t>(lane)]) + (add ? db[first + lane] : 0.0F);
+        static_cast<float>(total[static_cast<std::size_t>(lane)]) + (add ? db[first + lane] : 0.0F);
 }
 
 }  // namespace millrace::kernels

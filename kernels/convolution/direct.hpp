@@ -8,9 +8,14 @@
 //   input gradient    the same of the turned filter; with a stride, zeros between the pixels of dy
 //   weight gradient   rows: taps x channels  inner: output pixels      panel: filters
 //
-// Any shape. Numerics: float32 sums of at most 24 KiB of weights, or of an image's pixels, at a
-// time. Traffic: x and dy copied once (padding, panels), y and dx written once, a block of images
-// at a time.
+// Where a group has few filters (6 would leave most of an AVX-512 vector idle) and rows are long,
+// a vector holds neighbouring pixels of one filter instead: images are copied into rows of planes
+// [row][channel][column], and the sums are turned into channels-last pixels.
+//
+// Any shape. Numerics: float32 sums of at most 24 KiB of weights, or of an image's pixels (of
+// planes: of 24 KiB of dy, in each lane), at a time. Traffic: x and dy copied once (padding,
+// panels, planes; not dy whose filters fill one panel), y and dx written once, a block of images at
+// a time.
 //
 // Highway, one source for AVX2, AVX-512 and NEON, chosen at run time; runs on the calling thread's
 // OpenMP team.
@@ -45,10 +50,12 @@ class DirectConvolution {
   explicit DirectConvolution(const ConvolutionShape& shape);
   std::int64_t panels(const DirectShape& shape) const;  ///< of all groups
   std::int64_t weight_floats(const DirectShape& shape) const;
+  /// One full panel is dy as it is.
+  bool reads_gradients_unpacked() const;
   std::int64_t packed_floats() const;
   void run(const DirectShape& shape, const ImageView& in, bool turned, const float* w,
            const Finish& finish, float* out, float* workspace) const;
-  void add_bias_gradient(std::int64_t panel, const float* packed, std::int64_t pixels, bool add,
+  void add_bias_gradient(std::int64_t panel, const float* packed, std::int64_t images, bool add,
                          float* db) const;
 
   ConvolutionShape shape_;

@@ -6,6 +6,7 @@
 #define HWY_TARGET_INCLUDE "kernels/convolution/direct_rows.cpp"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
+#include "kernels/convolution/direct_rows-inl.h"
 #include "kernels/convolution/finish-inl.h"
 #include "kernels/matrix/tile-inl.h"
 
@@ -14,20 +15,6 @@ namespace millrace::kernels::HWY_NAMESPACE {
 namespace {
 
 using Index = std::int64_t;
-
-struct Range {
-  Index begin, end;
-  bool empty() const { return begin >= end; }
-};
-
-/// The i of 0 … count - 1 for which row + i * step is an image row, not padding.
-Range rows_inside(const DirectShape& s, Index row, Index step, Index count) {
-  if (step == 0) return {0, row >= s.pad_y && row < s.end_y ? count : 0};
-  const auto first_from = [&](Index limit) {
-    return row < limit ? std::min((limit - row + step - 1) / step, count) : 0;
-  };
-  return {first_from(s.pad_y), first_from(s.end_y)};
-}
 
 /// For panels of kVectors vectors.
 template <int kVectors>
@@ -97,14 +84,14 @@ struct Rows {
     }
   }
 
-  static void pack_gradients(const DirectShape& s, const float* dy, Index pixels, Index begin,
+  static void pack_gradients(const DirectShape& s, const float* dy, Index rows, Index begin,
                              Index end, float* packed) {
     const Floats d;
-    const Index panels = panels_of(s);
+    const Index panels = panels_of(s), pixels = rows * s.out_width;
     for (Index panel = 0; panel < s.groups * panels; ++panel) {
       const Index in_group = panel % panels * kWidth;
       const float* from = dy + panel / panels * s.group_filters() + in_group;
-      for (Index pixel = begin; pixel < end; ++pixel)
+      for (Index pixel = begin * s.out_width; pixel < end * s.out_width; ++pixel)
         for (Index half = 0; half < kVectors; ++half) {
           const Index lanes = s.group_filters() - in_group - half * kLanes;
           hn::StoreU(load_lanes(from + pixel * s.filters + half * kLanes, lanes), d,
@@ -113,13 +100,23 @@ struct Rows {
     }
   }
 
+  /// Parts of all runs.
+  static Index places(const DirectShape& s) {
+    Index count = 0;
+    for (const Runs& run : s.runs) count += run.count;
+    return count;
+  }
+
   static void add_weight_gradients(const DirectShape& s, const float* padded, const float* packed,
                                    Index images, const GradientPlace& place, bool first,
                                    float* dw) {
-    const Runs& run = s.runs[static_cast<std::size_t>(place.run)];
-    const Index offset = run.image + place.part * run.stride, pixels = s.out_height * s.out_width;
+    Index part = place.index, which = 0;
+    for (; part >= s.runs[static_cast<std::size_t>(which)].count; ++which)
+      part -= s.runs[static_cast<std::size_t>(which)].count;
+    const Runs& run = s.runs[static_cast<std::size_t>(which)];
+    const Index offset = run.image + part * run.stride, pixels = s.out_height * s.out_width;
     const Range rows = rows_inside(s, offset / s.row_floats(), s.stride_y, s.out_height);
-    float* const c = dw + (place.panel * s.inner() + run.weight + place.part * run.length) * kWidth;
+    float* const c = dw + (place.panel * s.inner() + run.weight + part * run.length) * kWidth;
     if (rows.empty() && first) std::fill_n(c, run.length * kWidth, 0.0F);
     if (rows.empty()) return;
     const float* image = padded + place.panel / panels_of(s) * s.group_channels() + offset +
@@ -134,13 +131,18 @@ struct Rows {
       });
   }
 
+  static void sum_gradients(const DirectShape& s, const float* packed, float* sums) {
+    sum_vectors<kVectors>(packed, s.out_height * s.out_width, sums);
+  }
+
   static const DirectParts* parts() {
-    static const DirectParts all = {kWidth, forward_rows, pack_gradients, add_weight_gradients};
+    static const DirectParts all = {
+        kWidth, 1, forward_rows, pack_gradients, places, add_weight_gradients, sum_gradients};
     return &all;
   }
 };
 
-const DirectParts* find_parts(Index filters) {
+const DirectParts* find_rows(Index filters) {
   return filters <= kLanes ? Rows<1>::parts() : Rows<2>::parts();
 }
 
@@ -150,10 +152,10 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace millrace::kernels {
-HWY_EXPORT(find_parts);
+HWY_EXPORT(find_rows);
 
-const DirectParts& direct_parts(std::int64_t filters) {
-  return *HWY_DYNAMIC_DISPATCH(find_parts)(filters);
+const DirectParts& direct_rows(std::int64_t filters) {
+  return *HWY_DYNAMIC_DISPATCH(find_rows)(filters);
 }
 
 }  // namespace millrace::kernels

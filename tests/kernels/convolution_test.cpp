@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 #include <hwy/targets.h>
+#include <omp.h>
 
 #include <cmath>
 #include <type_traits>
@@ -93,6 +94,7 @@ class Convolution : public ::testing::Test {
     std::vector<ConvolutionShape> all = shapes();
     if (std::is_same_v<Kernel, DirectConvolution>) {
       for (const ConvolutionShape& odd : odd_shapes()) all.push_back(odd);
+      for (const ConvolutionShape& few : few_filters()) all.push_back(few);
     }
     return all;
   }
@@ -161,8 +163,10 @@ TYPED_TEST(Convolution, AddsToTheWeightGradient) {
   }
 }
 
-TYPED_TEST(Convolution, ReadsAnyLayoutWhereItHasAStride) {
-  Case<TypeParam> c(square(3, 41, 3, 8, 11, 2, 4));
+/// y does not depend on the order that x lies in.
+template <typename Kernel>
+void expect_any_layout(const ConvolutionShape& shape) {
+  Case<Kernel> c(shape);
   c.run();
   const ConvolutionShape& s = c.shape;
   std::vector<float> planes(c.x.size());
@@ -176,6 +180,43 @@ TYPED_TEST(Convolution, ReadsAnyLayoutWhereItHasAStride) {
   c.kernel.forward({planes.data(), s.channels * pixels, s.width, 1, pixels}, c.w.data(),
                    c.bias.data(), false, y.data(), c.workspace.data());
   for (std::size_t i = 0; i < y.size(); ++i) ASSERT_EQ(y[i], c.y[i]) << i;
+}
+
+TYPED_TEST(Convolution, ReadsAnyLayoutWhereItHasAStride) {
+  expect_any_layout<TypeParam>(square(3, 41, 3, 8, 11, 2, 4));
+}
+
+TEST(DirectConvolution, ReadsAnyLayout) {
+  for (const ConvolutionShape& shape : {square(3, 11, 3, 19, 3, 1), square(2, 31, 3, 4, 5, 2)})
+    expect_any_layout<DirectConvolution>(shape);
+}
+
+TEST(DirectConvolution, EqualsTheReferenceWithVectorsOfEight) {
+  if ((hwy::SupportedTargets() & HWY_AVX2) == 0) GTEST_SKIP() << "this CPU has no AVX2";
+  hwy::SetSupportedTargetsForTest(HWY_AVX2);
+  expect_the_reference<DirectConvolution>(few_filters());
+  hwy::SetSupportedTargetsForTest(0);
+}
+
+TEST(DirectConvolution, GivesTheSameBitsForAnyTeam) {
+  const int threads = omp_get_max_threads();
+  for (const ConvolutionShape& shape : {square(9, 28, 1, 6, 5, 2), square(5, 14, 6, 16, 5, 0),
+                                        square(3, 301, 1, 2, 3, 1), square(3, 12, 5, 40, 3, 1)}) {
+    SCOPED_TRACE(name_of(shape));
+    omp_set_num_threads(1);
+    Case<DirectConvolution> alone(shape);
+    alone.run();
+    for (const int team : {2, 3}) {
+      omp_set_num_threads(team);
+      Case<DirectConvolution> c(shape);
+      c.run();
+      for (std::size_t i = 0; i < c.y.size(); ++i) ASSERT_EQ(c.y[i], alone.y[i]) << i;
+      for (std::size_t i = 0; i < c.dx.size(); ++i) ASSERT_EQ(c.dx[i], alone.dx[i]) << i;
+      for (std::size_t i = 0; i < c.dw.size(); ++i) ASSERT_EQ(c.dw[i], alone.dw[i]) << i;
+      for (std::size_t i = 0; i < c.db.size(); ++i) ASSERT_EQ(c.db[i], alone.db[i]) << i;
+    }
+  }
+  omp_set_num_threads(threads);
 }
 
 TEST(DirectConvolution, TakesEveryConvolutionThatHasAnOutput) {
