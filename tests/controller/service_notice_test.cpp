@@ -56,7 +56,7 @@ TEST_F(ServiceNoticeTest, SaysOnceThatTheServiceIsUpAndOftenThatItLives) {
   ServiceNotice notice;
   notice.publish(status(RunState::running, 1));
   const std::string first = heard();
-  EXPECT_THAT(first, HasSubstr("STATUS=step 1/100, loss 0.5, left 1 m 0 s (latest 1 m 30 s)"));
+  EXPECT_THAT(first, HasSubstr("STATUS=step 1/100, loss 0.5, left 60.0 s (latest 90.0 s)"));
   EXPECT_THAT(first, HasSubstr("READY=1"));
   notice.publish(status(RunState::running, 2));
   const std::string second = heard();
