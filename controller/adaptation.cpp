@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <set>
+#include <utility>
 
 #include "millrace/errors.hpp"
 #include "millrace/estimate.hpp"
@@ -17,7 +18,7 @@ namespace {
 constexpr const char* kTag = "replan";
 
 // No flapping: each try doubles the time to the next, until the machine has been left in peace for
-// much longer than that.
+// much longer than that. Idle cores are looked after apart, so that a drift is not overlooked.
 constexpr std::int64_t kShortestWait_ns = 2'000'000'000;
 constexpr std::int64_t kLongestWait_ns = 600'000'000'000;
 constexpr std::int64_t kPeace = 10;  // waits
@@ -32,6 +33,28 @@ double predicted_step_ns(const Plan& plan, const Profile& costs) {
   RunShape one;
   one.steps = 1;
   return estimate_run(costs, plan, one).step.expected_ns;
+}
+
+int cores_in(const Profile& costs) {
+  int cores = 0;
+  for (const DeviceKind& kind : costs.kinds) cores += kind.count;
+  return cores;
+}
+
+/// The same layers on the same CPUs in the same shares and order; what was predicted of them, and
+/// what their kinds are called, may differ.
+bool does_the_same(const Plan& a, const Plan& b) {
+  const auto same_stage = [](const PlanStage& x, const PlanStage& y) {
+    const auto same_cpu = [](const PlannedDevice& p, const PlannedDevice& q) {
+      return p.cpu == q.cpu;
+    };
+    return x.layers == y.layers && x.shares == y.shares && x.split == y.split &&
+           x.feature_layers == y.feature_layers && x.recompute == y.recompute &&
+           std::equal(x.devices.begin(), x.devices.end(), y.devices.begin(), y.devices.end(),
+                      same_cpu);
+  };
+  return a.batch == b.batch && a.micro_batch == b.micro_batch && a.schedule == b.schedule &&
+         std::equal(a.stages.begin(), a.stages.end(), b.stages.begin(), b.stages.end(), same_stage);
 }
 
 /// "CPU 1 at 41 %", of the cores whose speed is another.
@@ -51,7 +74,9 @@ Adaptation::Adaptation(TrainingSession& session, const RunFolder& folder, bool a
       taken_(folder.plans()),
       adapts_(adapts),
       predicted_ns_(predicted_step_ns(session.plan(), session.profile())),
-      wait_ns_(kShortestWait_ns) {
+      doubted_(step > 0),
+      drift_{0, kShortestWait_ns},
+      idle_{0, kIdleWait_ns} {
   for (const std::int64_t taken : taken_.steps())
     if (taken > step) again_.push_back(taken);
 }
@@ -65,31 +90,41 @@ std::optional<PlanChange> Adaptation::stepped(const StepReport& report, std::int
   }
   if (!adapts_) return std::nullopt;
   if (report.samples == session_.plan().batch) watch_.observe(report, wall_ns);
+  if (!watch_.first_step_ns()) return std::nullopt;
+  if (!wrong_by_)
+    wrong_by_ =
+        std::clamp(*watch_.first_step_ns() / predicted_ns_, 1 / kMostCorrection, kMostCorrection);
   if (!is_due(now_ns)) return std::nullopt;
-  if (now_ns - tried_ns_ > kPeace * wait_ns_) wait_ns_ = kShortestWait_ns;
-  wait_ns_ = std::min(2 * wait_ns_, kLongestWait_ns);
-  tried_ns_ = now_ns;
   std::optional<PlanChange> change;
   if (const auto found = offer()) change = take_if_it_pays(*found, step, left_ns);
-  watch_.forget();
+  if (!change) watch_.accept();
   return change;
 }
 
-bool Adaptation::is_due(std::int64_t now_ns) const {
-  if (!watch_.first_step_ns()) return false;
-  const std::int64_t waited_ns = now_ns - tried_ns_;
-  if (watch_.has_drifted()) return waited_ns >= wait_ns_;
-  return waited_ns >= std::max(wait_ns_, kIdleWait_ns) && leaves_cores_idle();
+void Adaptation::Patience::tried(std::int64_t now_ns, std::int64_t shortest_ns) {
+  if (now_ns - tried_ns > kPeace * wait_ns) wait_ns = shortest_ns;
+  wait_ns = std::min(2 * wait_ns, kLongestWait_ns);
+  tried_ns = now_ns;
 }
 
-/// Of a core that computes nothing no step tells that it has become faster.
+bool Adaptation::is_due(std::int64_t now_ns) {
+  if (std::exchange(doubted_, false)) return true;
+  if (watch_.has_drifted()) {
+    if (!drift_.is_over(now_ns)) return false;
+    drift_.tried(now_ns, kShortestWait_ns);
+    return true;
+  }
+  if (!idle_.is_over(now_ns) || !leaves_cores_idle()) return false;
+  idle_.tried(now_ns, kIdleWait_ns);
+  return true;
+}
+
+/// Of a core that computes nothing no step tells that it has become faster, or is there again.
 bool Adaptation::leaves_cores_idle() const {
   std::set<std::pair<std::string, int>> used;
   for (const PlanStage& stage : session_.plan().stages)
     for (const PlannedDevice& device : stage.devices) used.emplace(device.kind, device.cpu);
-  int cores = 0;
-  for (const DeviceKind& kind : session_.profile().kinds) cores += kind.count;
-  return std::ssize(used) < cores;
+  return std::ssize(used) < std::max(cores_in(session_.profile()), most_cores_);
 }
 
 std::optional<PlanOffer> Adaptation::offer() {
@@ -111,26 +146,34 @@ std::optional<PlanOffer> Adaptation::offer() {
 
 std::optional<PlanChange> Adaptation::take_if_it_pays(const PlanOffer& offer, std::int64_t step,
                                                       double left_ns) {
-  const double first_ns = *watch_.first_step_ns(), last_ns = *watch_.last_step_ns();
-  const double wrong_by =
-      std::clamp(first_ns / predicted_ns_, 1 / kMostCorrection, kMostCorrection);
-  const double expected_ns = wrong_by * predicted_step_ns(offer.plan, offer.costs);
+  const double last_ns = *watch_.last_step_ns();
+  const double expected_ns = *wrong_by_ * predicted_step_ns(offer.plan, offer.costs);
   const double gain = 1 - expected_ns / last_ns;
+  const bool same = does_the_same(offer.plan, session_.plan());
+  const bool pays = !same && gain >= kLeastGain && gain * left_ns >= kChange_ns;
   const std::string reason = text_of(offer.speeds);
-  log_info(kTag, fmt::format("a step takes {} instead of {} ({}): the best plan now would take {}, "
-                             "{}",
-                             format_duration(last_ns), format_duration(first_ns), reason,
-                             format_duration(expected_ns),
-                             gain < kLeastGain || gain * left_ns < kChange_ns ? "which does not pay"
-                                                                              : "and is taken"));
-  if (gain < kLeastGain || gain * left_ns < kChange_ns) return std::nullopt;
+  log_info(kTag,
+           fmt::format("a step takes {}, it took {} ({}): the best plan now {}",
+                       format_duration(last_ns), format_duration(*watch_.first_step_ns()), reason,
+                       same ? std::string("is the one in force")
+                            : fmt::format("would take {}, {}", format_duration(expected_ns),
+                                          pays ? "and is taken" : "which does not pay")));
+  if (!pays) return std::nullopt;
   taken_.add(step, offer.plan, offer.costs);
-  take(offer.plan, offer.costs);
+  try {
+    take(offer.plan, offer.costs);
+  } catch (const Error& error) {  // a resumed run would fail there again
+    taken_.remove_after(step - 1);
+    if (error.code() != ExitCode::user && error.code() != ExitCode::no_plan) throw;
+    log_warning(kTag, fmt::format("the run keeps its plan: {}", error.what()));
+    return std::nullopt;
+  }
   return PlanChange{step, reason, last_ns, expected_ns};
 }
 
 PlanChange Adaptation::take_again(std::int64_t step) {
   again_.pop_front();
+  doubted_ = true;  // once all are taken
   const auto [plan, costs] = taken_.read(step);
   log_info(kTag,
            fmt::format("step {}: the plan that the run took here before it was stopped", step));
@@ -139,7 +182,10 @@ PlanChange Adaptation::take_again(std::int64_t step) {
 }
 
 void Adaptation::take(const Plan& plan, const Profile& costs) {
+  most_cores_ = std::max(most_cores_, cores_in(session_.profile()));
   session_.take_plan(plan, costs);
+  watch_.forget();
+  wrong_by_.reset();  // anew, of this plan
   predicted_ns_ = predicted_step_ns(session_.plan(), session_.profile());
 }
 

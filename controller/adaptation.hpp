@@ -28,7 +28,14 @@ class Adaptation {
                                     std::int64_t now_ns, std::int64_t step, double left_ns);
 
  private:
-  bool is_due(std::int64_t now_ns) const;
+  /// When something was last tried, and how long to wait before the next time.
+  struct Patience {
+    std::int64_t tried_ns = 0, wait_ns = 0;
+    bool is_over(std::int64_t now_ns) const { return now_ns - tried_ns >= wait_ns; }
+    void tried(std::int64_t now_ns, std::int64_t shortest_ns);
+  };
+
+  bool is_due(std::int64_t now_ns);
   bool leaves_cores_idle() const;
   std::optional<PlanOffer> offer();
   std::optional<PlanChange> take_if_it_pays(const PlanOffer& offer, std::int64_t step,
@@ -41,8 +48,11 @@ class Adaptation {
   bool adapts_;
   std::deque<std::int64_t> again_;  // steps at which the run took a plan before it was stopped
   DriftWatch watch_;
-  double predicted_ns_;  // a step of the plan in force
-  std::int64_t tried_ns_ = 0, wait_ns_ = 0;
+  double predicted_ns_;             // a step of the plan in force
+  std::optional<double> wrong_by_;  // its first steps took so many times as long
+  bool doubted_;  // the machine may have changed since the plan was made: while the run was stopped
+  int most_cores_ = 0;  // that a plan could have used
+  Patience drift_, idle_;
 };
 
 }  // namespace millrace

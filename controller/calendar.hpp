@@ -32,6 +32,10 @@ class Calendar {
   std::optional<std::int64_t> last_step() const { return last_step_; }
   std::optional<std::int64_t> time_ns() const { return rules_.end.time_ns; }
   std::optional<std::int64_t> deadline_ns() const { return rules_.end.deadline_ns; }
+  /// By time that passed and is not of the run's.
+  void bring_deadline_forward(std::int64_t ns) {
+    if (rules_.end.deadline_ns) *rules_.end.deadline_ns -= ns;
+  }
   /// When a run without last_step() ends: its time, or a deadline that stands alone.
   std::int64_t end_ns() const { return time_ns() ? *time_ns() : *deadline_ns(); }
   /// Whether all that was asked for is done; a deadline asks for nothing.

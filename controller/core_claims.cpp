@@ -21,9 +21,9 @@ namespace fs = std::filesystem;
 /// An existing file is opened without O_CREAT, which the system may refuse for another user's file
 /// in a folder that all may write to (fs.protected_regular). Empty where neither works.
 std::optional<std::shared_ptr<const int>> open_lock(const fs::path& file) {
-  int descriptor = ::open(file.c_str(), O_RDWR | O_CLOEXEC);
+  int descriptor = ::open(file.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
   if (descriptor < 0) {
-    descriptor = ::open(file.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    descriptor = ::open(file.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
     if (descriptor < 0) return std::nullopt;
     static_cast<void>(::fchmod(descriptor, 0666));  // whatever the umask: others lock it, too
   }
@@ -41,7 +41,17 @@ CoreHolder read_holder(const fs::path& file) {
   return holder;
 }
 
+/// It may be about to write who it is.
+std::string text_of(const CoreHolder& holder) {
+  if (holder.process == 0) return "another process";
+  return fmt::format("the training in {} (process {})", holder.run, holder.process);
+}
+
+/// Never into what is no plain file of its own: others may write into the folder, too.
 bool write_holder(int descriptor, const fs::path& run) {
+  struct stat status {};
+  if (::fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode) || status.st_nlink != 1)
+    return false;
   const std::string text = fmt::format("{}\n{}\n", ::getpid(), run.string());
   return ::ftruncate(descriptor, 0) == 0 &&
          ::pwrite(descriptor, text.data(), text.size(), 0) == static_cast<ssize_t>(text.size());
@@ -91,9 +101,8 @@ std::string describe(const std::map<int, CoreHolder>& holders) {
   }
   std::string text;
   for (const auto& [holder, cpus] : by_holder)
-    text +=
-        fmt::format("{}CPU{} {} by the training in {} (process {})", text.empty() ? "" : ", ",
-                    cpus.size() == 1 ? "" : "s", format_cpu_list(cpus), holder.run, holder.process);
+    text += fmt::format("{}CPU{} {} by {}", text.empty() ? "" : ", ", cpus.size() == 1 ? "" : "s",
+                        format_cpu_list(cpus), text_of(holder));
   return text;
 }
 

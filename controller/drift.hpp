@@ -14,8 +14,12 @@ class DriftWatch {
  public:
   /// A full step of the plan: its tasks, and its time with all that it waited for.
   void observe(const StepReport& report, std::int64_t wall_ns);
-  /// Another plan is in force, or this time is the usual one from now on.
+  /// Another plan is in force.
   void forget() { *this = DriftWatch(); }
+  /// The last steps' time is the usual one from now on.
+  void accept() {
+    if (!last_.empty()) first_ = last_;
+  }
 
   /// Whether the last steps' time, or the work of a worker in them, has left the band about that of
   /// the first ones: more than kBand times as much, or less than 1 / kBand.

@@ -39,14 +39,15 @@ Forecast::Forecast(const RunOutline& run, const Calendar& calendar, const Costs&
       confidence_(costs.confidence),
       evaluation_ns_(evaluation_ns_of(run, costs.confidence)),
       checkpoint_ns_(costs.checkpoint_ns),
+      last_checkpoint_ns_(costs.checkpoint_ns),
       first_(calendar.last_step() ? estimate_by_steps(run, step)
                                   : estimate_by_time(run, elapsed_ns)),
       left_(first_, costs.confidence) {}
 
 Estimate Forecast::estimate_by_steps(const RunOutline& run, std::int64_t step) const {
-  const std::int64_t last = *calendar_.last_step();
+  const std::int64_t last = std::max(step, *calendar_.last_step());
   RunShape shape;
-  shape.steps = std::max<std::int64_t>(0, last - step);
+  shape.steps = last - step;
   shape.last_step_samples = short_samples_;
   shape.short_steps = short_samples_ > 0 ? calendar_.epoch_ends(step, last) : 0;
   if (run.validation_samples > 0) {
@@ -89,7 +90,9 @@ TimeEstimate Forecast::remaining(std::int64_t step, std::int64_t elapsed_ns) con
       std::llround(static_cast<double>(shorts * short_samples_) / static_cast<double>(batch_));
   const std::int64_t full = last - step - shorts + short_as_full;
   const double steps_ns = left_.remaining(full, 0).expected_ns;
-  return left_.remaining(full, evaluations_ns(step, last) + checkpoints_ns(step, last, steps_ns));
+  const double flush_ns = std::max(0.0, last_checkpoint_ns_ - checkpoint_ns_);
+  return left_.remaining(
+      full, evaluations_ns(step, last) + checkpoints_ns(step, last, steps_ns) + flush_ns);
 }
 
 double Forecast::evaluations_ns(std::int64_t from, std::int64_t to) const {

@@ -40,7 +40,10 @@ class Forecast {
 
   void observe_step(std::int64_t samples, std::int64_t wall_ns);
   void observe_evaluation(std::int64_t wall_ns) { evaluation_ns_ = static_cast<double>(wall_ns); }
+  /// The run waited so long for a checkpoint on the way.
   void observe_checkpoint(std::int64_t wall_ns) { checkpoint_ns_ = static_cast<double>(wall_ns); }
+  /// The disk had it after so long, which the run's last one waits for.
+  void observe_flush(std::int64_t wall_ns) { last_checkpoint_ns_ = static_cast<double>(wall_ns); }
 
   TimeEstimate remaining(std::int64_t step, std::int64_t elapsed_ns) const;
   /// The latest time of one more step and of what closes the run behind it.
@@ -55,13 +58,13 @@ class Forecast {
   double evaluations_ns(std::int64_t from, std::int64_t to) const;
   double checkpoints_ns(std::int64_t from, std::int64_t to, double steps_ns) const;
   /// Of what comes after the last step of a run that ends by time or deadline.
-  double closing_ns() const { return evaluation_ns_ + checkpoint_ns_; }
+  double closing_ns() const { return evaluation_ns_ + last_checkpoint_ns_; }
 
   const Calendar& calendar_;
   std::int64_t batch_ = 1;
   std::int64_t short_samples_ = 0;  ///< of an epoch's last step; 0: it is full
   double confidence_;
-  double evaluation_ns_ = 0, checkpoint_ns_ = 0;
+  double evaluation_ns_ = 0, checkpoint_ns_ = 0, last_checkpoint_ns_ = 0;
   Estimate first_;
   RemainingTime left_;
 };

@@ -1,5 +1,10 @@
 #include "controller/run_checkpoints.hpp"
 
+#include <fmt/format.h>
+
+#include <memory>
+#include <string>
+#include <system_error>
 #include <utility>
 
 #include "framework/base/file.hpp"
@@ -7,11 +12,16 @@
 #include "millrace/log.hpp"
 
 namespace millrace {
+namespace {
+
+constexpr const char* kTag = "train";
+
+}  // namespace
 
 void RunCheckpoints::settle() {
   try {
     finish();
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     log_warning("checkpoint", error.what());
   }
 }
@@ -20,6 +30,30 @@ void RunCheckpoints::settle() {
 void RunCheckpoints::prepare(const RunFolder& run, std::int64_t bytes) const {
   folder_.prepare();
   run.require_free((folder_.steps().empty() ? 2 : 1) * bytes);
+}
+
+std::optional<CheckpointInfo> RunCheckpoints::restore(TrainingSession& session,
+                                                      const TrainingFacts& facts,
+                                                      std::optional<std::int64_t> last_step,
+                                                      const RunFolder& run) {
+  const auto checkpoint = folder_.open_last();
+  if (!checkpoint) {
+    log_warning(kTag, fmt::format("{} holds no whole checkpoint: the training starts again",
+                                  run.path().string()));
+    return std::nullopt;
+  }
+  const CheckpointInfo& info = checkpoint->info;
+  if (last_step && info.step > *last_step) {
+    throw ConfigError(kTag, fmt::format("the checkpoint is at step {}, the run ends at step {}: "
+                                        "give a later end (--steps, --epochs, --time), or "
+                                        "raise it in {}",
+                                        info.step, *last_step, run.config().string()));
+  }
+  restore_checkpoint(*checkpoint, facts, session.state());
+  folder_.remove_after(info.step);
+  session.seek(info.step);
+  note(info);
+  return info;
 }
 
 bool RunCheckpoints::holds(std::int64_t step, bool evaluated) const {
@@ -33,20 +67,29 @@ void RunCheckpoints::note(const CheckpointInfo& info) {
 
 void RunCheckpoints::save(const CheckpointInfo& info, const std::vector<SessionTensor>& state) {
   finish();
-  std::unique_ptr<AtomicFile> file = folder_.copy(info, state);
-  note(info);
+  begun_ns_ = now_ns_();
+  const std::shared_ptr<AtomicFile> file = folder_.copy(info, state);
   flushed_ = false;
-  flushing_ = std::thread([this, file = std::move(file)] {
-    try {
-      folder_.complete(*file);
-    } catch (...) {
-      failure_ = std::current_exception();
-    }
-    flushed_ = true;
-  });
+  try {
+    flushing_ = std::thread([this, file] { flush(*file); });
+  } catch (const std::system_error& refused) {
+    throw ResourceError("checkpoint", std::string("a thread for the disk is refused: ") +
+                                          refused.what() + ": raise the limit of threads");
+  }
+  note(info);
 }
 
-std::vector<std::int64_t> RunCheckpoints::take_completed() {
+void RunCheckpoints::flush(AtomicFile& file) {
+  try {
+    folder_.complete(file);
+  } catch (...) {
+    failure_ = std::current_exception();
+  }
+  ended_ns_ = now_ns_();
+  flushed_ = true;
+}
+
+std::vector<RunCheckpoints::Completed> RunCheckpoints::take_completed() {
   if (flushed_) finish();
   return std::exchange(completed_, {});
 }
@@ -55,7 +98,7 @@ void RunCheckpoints::finish() {
   if (!flushing_.joinable()) return;
   flushing_.join();
   if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
-  completed_.push_back(*step_);
+  completed_.push_back({*step_, ended_ns_ - begun_ns_});
 }
 
 }  // namespace millrace

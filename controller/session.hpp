@@ -3,6 +3,7 @@
 // is tested on fakes. The program's implementation lives in cli/.
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -39,8 +40,8 @@ class TrainingSession {
 
   /// Trains the next batch; the report's times and loss are filled. Throws as TrainStep::step.
   virtual StepReport train_next() = 0;
-  /// The whole validation set; samples = 0 where there is none.
-  virtual Evaluation evaluate() = 0;
+  /// The whole validation set; samples = 0 where there is none. `between` two batches is called.
+  virtual Evaluation evaluate(const std::function<void()>& between) = 0;
 
   virtual const Plan& plan() const = 0;
   virtual const Profile& profile() const = 0;

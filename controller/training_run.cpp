@@ -31,6 +31,9 @@ std::int64_t steady_ns() {
       .count();
 }
 
+/// Of the disk, where the run's clock is not the machine's.
+std::int64_t no_time() { return 0; }
+
 Calendar calendar_of(const TrainingSession& session, const TrainingSettings& settings) {
   return Calendar({settings.end, session.steps_per_epoch(), settings.evaluate_every_epochs,
                    settings.checkpoint_every_steps});
@@ -71,6 +74,7 @@ class TrainingRun {
   void finish();
 
   void evaluate();
+  void show_life();
   void save();
   void report_saved();
   void write_metrics();
@@ -96,6 +100,7 @@ class TrainingRun {
   const RunFolder& folder_;
   const TrainingSettings& settings_;
   TrainingObserver& observer_;
+  const std::string model_;
   SignalWatch signals_;
   Calendar calendar_;
   RunCheckpoints checkpoints_;
@@ -126,14 +131,16 @@ TrainingRun::TrainingRun(TrainingSession& session, const RunFolder& folder,
       folder_(folder),
       settings_(settings),
       observer_(observer),
+      model_(session.plan().model),
       calendar_(calendar_of(session, settings)),
       checkpoints_(
-          CheckpointFolder(folder.checkpoints(), static_cast<int>(settings.checkpoint_keep))),
+          CheckpointFolder(folder.checkpoints(), static_cast<int>(settings.checkpoint_keep)),
+          settings.now_ns ? no_time : steady_ns),
       restored_(restore()),
       begin_ns_(now_ns()),
       metrics_(folder.metrics(), restored_.step),
       patience_(settings.patience),
-      deadline_(settings.end.deadline_ns),
+      deadline_(calendar_.deadline_ns()),
       status_(folder.status()),
       forecast_(new_forecast()),
       adaptation_(session, folder, settings.replans, restored_.step),
@@ -142,7 +149,6 @@ TrainingRun::TrainingRun(TrainingSession& session, const RunFolder& folder,
       trace_(settings.trace_steps) {
   require_evaluations();
   for (const auto& [at, accuracy] : metrics_.kept_accuracies()) patience_.observe(accuracy);
-  if (restored_.step > 0) checkpoints_.resumed(restored_);
   if (restored_.accuracy) {
     evaluation_ = Evaluation{session.validation_samples(), restored_.evaluation_loss.value_or(NAN),
                              *restored_.accuracy, 0};
@@ -151,26 +157,13 @@ TrainingRun::TrainingRun(TrainingSession& session, const RunFolder& folder,
 }
 
 CheckpointInfo TrainingRun::restore() {
+  const std::int64_t before_ns = now_ns();
   checkpoints_.prepare(folder_, state_bytes(session_));
-  CheckpointInfo start;
-  if (!settings_.resume) return start;
-  const auto checkpoint = checkpoints_.folder().open_last();
-  if (!checkpoint) {
-    log_warning(kTag, fmt::format("{} holds no whole checkpoint: the training starts again",
-                                  folder_.path().string()));
-    return start;
-  }
-  const auto last = calendar_.last_step();
-  if (last && checkpoint->info.step > *last) {
-    throw ConfigError(kTag, fmt::format("the checkpoint is at step {}, the run ends at step {}: "
-                                        "give a later end (--steps, --epochs, --time), or "
-                                        "raise it in {}",
-                                        checkpoint->info.step, *last, folder_.config().string()));
-  }
-  restore_checkpoint(*checkpoint, settings_.facts, session_.state());
-  checkpoints_.folder().remove_after(checkpoint->info.step);
-  session_.seek(checkpoint->info.step);
-  return checkpoint->info;
+  if (!settings_.resume) return {};
+  const auto restored =
+      checkpoints_.restore(session_, settings_.facts, calendar_.last_step(), folder_);
+  calendar_.bring_deadline_forward(now_ns() - before_ns);
+  return restored.value_or(CheckpointInfo());
 }
 
 void TrainingRun::require_evaluations() const {
@@ -239,7 +232,9 @@ void TrainingRun::train_step() {
 }
 
 void TrainingRun::adapt(const StepReport& report, std::int64_t wall_ns) {
-  const double left_ns = forecast_->remaining(step(), elapsed_ns()).expected_ns;
+  double left_ns = forecast_->remaining(step(), elapsed_ns()).expected_ns;
+  if (const auto deadline = calendar_.deadline_ns())
+    left_ns = std::min(left_ns, static_cast<double>(*deadline - elapsed_ns()));
   const auto change = adaptation_.stepped(report, wall_ns, now_ns(), step(), left_ns);
   if (!change) return;
   ++plan_changes_;
@@ -261,7 +256,7 @@ void TrainingRun::evaluate_if_due() {
 void TrainingRun::evaluate() {
   if (!evaluates()) return;
   const std::int64_t before_ns = now_ns();
-  evaluation_ = session_.evaluate();
+  evaluation_ = session_.evaluate([this] { show_life(); });
   evaluation_->wall_ns = now_ns() - before_ns;
   evaluated_step_ = step();
   if (!metrics_.kept_accuracies().contains(step())) patience_.observe(evaluation_->accuracy);
@@ -272,6 +267,11 @@ void TrainingRun::evaluate() {
     log_info(kTag, fmt::format("the last {} evaluations were no better than {:.2f} %: the training "
                                "ends",
                                settings_.patience, 100 * patience_.best()));
+}
+
+/// Where something takes longer than a step.
+void TrainingRun::show_life() {
+  if (status_.is_due(now_ns())) write_status(RunState::running);
 }
 
 void TrainingRun::save_if_due() {
@@ -304,7 +304,8 @@ void TrainingRun::save() {
 }
 
 void TrainingRun::report_saved() {
-  for (const std::int64_t saved : checkpoints_.take_completed()) {
+  for (const auto& [saved, wall_ns] : checkpoints_.take_completed()) {
+    forecast_->observe_flush(wall_ns);
     observer_.saved(progress(), checkpoints_.folder().path_of(saved));
     log_info(kTag, fmt::format("checkpoint of step {} saved", saved));
   }
@@ -329,12 +330,9 @@ void TrainingRun::write_metrics() {
 
 void TrainingRun::write_status(RunState state) {
   const auto accuracy = evaluation_ ? std::optional(evaluation_->accuracy) : std::nullopt;
-  const RunStatus status{state,
-                         identity_of(::getpid()).value_or(ProcessIdentity{}),
-                         session_.plan().model,
-                         progress(),
-                         accuracy,
-                         stages_};
+  const RunStatus status{state,    identity_of(::getpid()).value_or(ProcessIdentity{}),
+                         model_,   progress(),
+                         accuracy, stages_};
   status_.write(status, now_ns());
   if (settings_.on_status) settings_.on_status(status, shown_);
 }

@@ -8,11 +8,17 @@
 
 namespace millrace {
 
-std::vector<int> present_cpus(const MeasuredProfile& base, const Topology& machine) {
-  const std::vector<int> allowed = machine.cpus();
+std::vector<int> present_cpus(const MeasuredProfile& base, const Topology& machine,
+                              const std::string& cores) {
+  const std::vector<int> there = machine.cpus();
+  const bool by_kind = cores == "all" || cores == "big" || cores == "little";
+  const std::vector<int> wanted = by_kind ? there : parse_cpu_list(cores);
+  const auto is_in = [](const std::vector<int>& cpus, int cpu) {
+    return std::find(cpus.begin(), cpus.end(), cpu) != cpus.end();
+  };
   std::vector<int> cpus;
   for (const auto& [cpu, rate] : base.rates)
-    if (std::find(allowed.begin(), allowed.end(), cpu) != allowed.end()) cpus.push_back(cpu);
+    if (is_in(there, cpu) && is_in(wanted, cpu)) cpus.push_back(cpu);
   return cpus;
 }
 

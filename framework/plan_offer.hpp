@@ -2,14 +2,17 @@
 // Another plan for cores that have become faster or slower since their costs were measured.
 
 #include <map>
+#include <string>
 #include <vector>
 
 #include "millrace/train_step.hpp"
 
 namespace millrace {
 
-/// The cores of `base` that this process may use now, one CPU each.
-std::vector<int> present_cpus(const MeasuredProfile& base, const Topology& machine);
+/// The cores of `base` that are on `machine` and, where `cores` lists CPUs by number, among them;
+/// one CPU each.
+std::vector<int> present_cpus(const MeasuredProfile& base, const Topology& machine,
+                              const std::string& cores);
 
 /// The best plan for the cores in `rates`, as fast as these say. Throws NoPlanError where none
 /// fits.

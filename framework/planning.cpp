@@ -120,7 +120,9 @@ MeasuredProfile chosen_profile(const Model& model, const TrainSettings& settings
 }
 
 std::optional<MeasuredProfile> kept_costs(const Model& model, const TrainSettings& settings) {
-  const Topology machine = select_cores(discover_topology(settings.machine), settings.cores);
+  const std::string& cores =
+      settings.measured_cores.empty() ? settings.cores : settings.measured_cores;
+  const Topology machine = select_cores(discover_topology(settings.machine), cores);
   auto kept = kept_profile(model, machine, profile_request(settings));
   if (kept) fit_to_optimizer(kept->profile, settings.optimizer);
   return kept;

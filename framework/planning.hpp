@@ -16,7 +16,8 @@ void check_batching(const Model& model, const PlanRequest& request);
 /// settings.given_costs as they are, else what `model` costs on the cores of settings.cores.
 MeasuredProfile chosen_profile(const Model& model, const TrainSettings& settings);
 
-/// What is kept of `model`'s costs on those cores, without measuring; empty where nothing is.
+/// What is kept of `model`'s costs on settings.measured_cores, without measuring; empty where
+/// nothing is.
 std::optional<MeasuredProfile> kept_costs(const Model& model, const TrainSettings& settings);
 
 /// settings.given_plan after its check, else the searched one. Throws NoPlanError where none is

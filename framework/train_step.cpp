@@ -11,12 +11,17 @@ namespace millrace {
 
 // The spine: the steps of the flow, in order. Members are made in the order in which they stand.
 struct TrainStep::Parts {
-  Parts(const Model& trained, const TrainSettings& asked, const OptimizerState& kept)
+  Parts(const Model& trained, const TrainSettings& asked, const OptimizerState& kept = {})
+      : Parts(trained, asked, chosen_profile(trained, asked), std::nullopt, kept) {}
+
+  /// `given`: checked already.
+  Parts(const Model& trained, const TrainSettings& asked, MeasuredProfile costs,
+        const std::optional<Plan>& given, const OptimizerState& kept)
       : model(trained),
         settings(asked),
         facts(check_model(model)),
-        measured(chosen_profile(model, settings)),
-        plan(chosen_plan(measured, settings)),
+        measured(std::move(costs)),
+        plan(given ? *given : chosen_plan(measured, settings)),
         schedules(plan),
         stages(build_stages(model, facts, plan, settings.optimizer, settings.learning_rate,
                             settings.seed, kept)),
@@ -49,7 +54,7 @@ struct TrainStep::Parts {
 };
 
 TrainStep TrainStep::prepare(const Model& model, const TrainSettings& settings) {
-  return TrainStep(std::make_unique<Parts>(model, settings, OptimizerState()));
+  return TrainStep(std::make_unique<Parts>(model, settings));
 }
 
 StepReport TrainStep::step(const Batch& batch) {
@@ -76,23 +81,38 @@ std::optional<PlanOffer> TrainStep::offer_plan() {
   if (!base && !parts_->measured.rates.empty()) base = parts_->measured;
   if (!base) base = kept_costs(parts_->model, settings);
   if (!base) return std::nullopt;
-  const Topology machine = discover_topology(settings.machine);
-  return millrace::offer_plan(*base, settings, present_rates(present_cpus(*base, machine)));
+  const Topology there = select_cores(discover_topology(settings.machine), "all");
+  const std::vector<int> cpus = present_cpus(*base, there, settings.cores);
+  return millrace::offer_plan(*base, settings, present_rates(cpus));
 }
 
 void TrainStep::take_plan(const Plan& plan, const Profile& costs) {
+  TrainSettings given = parts_->settings;
+  given.given_plan = plan;
+  given.given_costs = costs;
+  given.cores = "all";  // an offer's are a part of what there is now
+  const MeasuredProfile measured = chosen_profile(parts_->model, given);
+  const Plan checked = chosen_plan(measured, given);
   const Model model = parts_->model;
-  TrainSettings settings = parts_->settings;
-  settings.given_plan = plan;
-  settings.given_costs = costs;
+  const TrainSettings settings = parts_->settings;
+  const MeasuredProfile costs_before = parts_->measured;
+  const Plan plan_before = parts_->plan;
   const std::int64_t next_step = parts_->next_step;
-  std::optional<MeasuredProfile> base = std::move(parts_->base);
+  const std::optional<MeasuredProfile> base = parts_->base;
   const OptimizerState kept = parts_->stages.optimizer_state();
   parts_.reset();  // its workers' memory is the next ones'
   trim_allocator();
-  parts_ = std::make_unique<Parts>(model, settings, kept);
-  parts_->next_step = next_step;
-  parts_->base = std::move(base);
+  const auto make = [&](const MeasuredProfile& by, const Plan& made) {
+    parts_ = std::make_unique<Parts>(model, settings, by, made, kept);
+    parts_->next_step = next_step;
+    parts_->base = base;
+  };
+  try {
+    make(measured, checked);
+  } catch (...) {
+    make(costs_before, plan_before);
+    throw;
+  }
 }
 
 TrainStep::TrainStep(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}

@@ -201,10 +201,12 @@ std::optional<int> run_trainings(const BenchCommand& command, const Presentation
   const RunConfig& config = command.config;
   const TemporaryFolder folder;
   const Trainings trainings(config, folder.path());
-  if (command.kills)
-    return present(
-        measure_kills(trainings, config, command.steps.value_or(kKilledSteps), *command.kills),
-        presentation);
+  if (command.kills) {
+    const KillsReport report =
+        measure_kills(trainings, config, command.steps.value_or(kKilledSteps), *command.kills);
+    present(report, presentation);
+    return static_cast<int>(report.identical == report.tried ? ExitCode::done : ExitCode::internal);
+  }
   if (!command.soak.empty())
     return present(measure_soak(trainings, config, parse_duration_ns(command.soak)), presentation);
   const std::string first_cpu = std::to_string(setup_of(config, folder.path()).first_cpu);

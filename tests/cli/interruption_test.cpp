@@ -151,6 +151,15 @@ TEST_F(Interruption, ASecondTrainingIsToldWhoHasTheCores) {
   EXPECT_EQ(second({}).exit_code, 0);
 }
 
+TEST_F(Interruption, TenKillsAtRandomMomentsLoseNothing) {
+  const ProgramResult result = run({"bench", "lenet5", "--kills", "10", "--steps", "100", "--data",
+                                    data(), "--batch", "20", "--json"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  const auto report = nlohmann::json::parse(result.out);
+  EXPECT_EQ(report.at("tried"), 10);
+  EXPECT_EQ(report.at("identical"), 10);
+}
+
 TEST_F(Interruption, AResumeKeepsModelBatchAndSeed) {
   const ProgramResult result = run({"resume", whole(), "--batch", "10"});
   EXPECT_EQ(result.exit_code, 2);

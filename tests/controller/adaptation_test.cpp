@@ -36,7 +36,7 @@ class AdaptationTest : public ScratchFolder {
   /// A plan whose steps are `factor` times as long as those of `costs`.
   static PlanOffer offer(const FakeSession& session, const Profile& costs, double factor) {
     PlanOffer offer{session.plan(), longer(costs, factor), {{0, 1.0}, {1, 0.4}}};
-    offer.plan.value_ns = factor;  // tells it from the first
+    std::swap(offer.plan.stages[0].devices, offer.plan.stages[1].devices);  // another plan
     return offer;
   }
   TrainingSettings settings(std::int64_t steps) {
@@ -139,6 +139,63 @@ TEST_F(AdaptationTest, LooksForCoresThatNobodyUses) {
   run(settings(70));
   EXPECT_EQ(asked, 1) << "after 20 s";
   EXPECT_EQ(taken_steps().size(), 1u);
+}
+
+TEST_F(AdaptationTest, ThePlanInForceIsNotTakenAgain) {
+  session_.offers = [this, costs = session_.profile()] {  // a slow disk: the cores are as they were
+    return PlanOffer{session_.plan(), costs, {{0, 1.0}, {1, 1.0}}};
+  };
+  EXPECT_EQ(run(settings(100)).plan_changes, 0);
+}
+
+TEST_F(AdaptationTest, AnIdleCoreDoesNotHideADrift) {
+  Profile costs = session_.profile();
+  costs.kinds.front().count += 1;
+  session_.take_plan(session_.plan(), costs);
+  session_.taken.clear();
+  std::vector<std::int64_t> asked;
+  session_.slowness = [](std::int64_t step) { return step < 1000 ? 1.0 : 2.5; };
+  session_.offers = [&] {
+    asked.push_back(session_.trained());
+    return PlanOffer{session_.plan(), costs, {}};
+  };
+  run(settings(1020));
+  EXPECT_EQ(asked.back(), 1003) << "the first window of slow steps";
+  EXPECT_LE(asked.size(), 6u) << "idle cores are looked after ever more seldom";
+}
+
+TEST_F(AdaptationTest, AfterARefusalTheNextDriftIsJudgedByThePlansOwnFirstSteps) {
+  // All cores slow down, which no plan mends; then one recovers, which another plan would use.
+  session_.slowness = [this](std::int64_t step) {
+    if (!session_.taken.empty()) return 1.0;
+    return step < 10 ? 1.0 : step < 100 ? 2.0 : 1.4;
+  };
+  session_.offers = [this, costs = session_.profile()] {
+    return offer(session_, costs, session_.trained() < 100 ? 1.95 : 1.0);
+  };
+  run(settings(300));
+  ASSERT_EQ(session_.taken.size(), 1u);
+  EXPECT_GT(session_.taken[0].first, 100);
+}
+
+TEST_F(AdaptationTest, AResumedRunLooksAtTheMachineOnce) {
+  session_.slowness = [](std::int64_t) { return 1.0; };
+  int asked = 0;
+  session_.offers = [&, costs = session_.profile()] {
+    ++asked;
+    return offer(session_, costs, 0.5);
+  };
+  run(settings(20));
+  EXPECT_EQ(asked, 0);
+  TrainingSettings resumed = settings(60);
+  resumed.resume = true;
+  EXPECT_EQ(run(resumed).plan_changes, 1);
+}
+
+TEST_F(AdaptationTest, APlanThatCannotBeTakenIsForgotten) {
+  session_.cannot_take = true;
+  EXPECT_THROW(run(settings(100)), ResourceError);
+  EXPECT_THAT(TakenPlans(folder_.plans()).steps(), IsEmpty());
 }
 
 TEST_F(AdaptationTest, AResumedRunTakesThePlansAtTheSameSteps) {

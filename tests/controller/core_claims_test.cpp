@@ -4,6 +4,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <fstream>
+
 #include "tests/controller/scratch_folder.hpp"
 
 namespace millrace {
@@ -56,6 +58,16 @@ TEST_F(CoreClaimsTest, AFolderThatIsNotThereKeepsNobodyBack) {
   CoreClaims first("/runs/a", scratch_ / "none"), second("/runs/b", scratch_ / "none");
   EXPECT_THAT(first.take({0}), IsEmpty());
   EXPECT_THAT(second.take({0}), IsEmpty());
+}
+
+TEST_F(CoreClaimsTest, ALinkIsNotFollowed) {
+  const std::filesystem::path precious = scratch_ / "precious";
+  std::ofstream(precious) << "kept";
+  std::filesystem::create_symlink(precious, scratch_ / "millrace-cpu0.lock");
+  std::filesystem::create_hard_link(precious, scratch_ / "millrace-cpu1.lock");
+  CoreClaims claims("/runs/a", scratch_);
+  EXPECT_THAT(claims.take({0, 1}), IsEmpty());
+  EXPECT_EQ(std::filesystem::file_size(precious), 4u);
 }
 
 TEST(DescribeHolders, JoinsTheCpusOfOneTraining) {

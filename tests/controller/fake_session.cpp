@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "millrace/errors.hpp"
 #include "tests/controller/estimate/example.hpp"
 
 namespace millrace {
@@ -53,13 +54,15 @@ void FakeSession::scale(std::int64_t factor) {
 std::optional<PlanOffer> FakeSession::offer_plan() { return offers ? offers() : std::nullopt; }
 
 void FakeSession::take_plan(const Plan& plan, const Profile& costs) {
+  if (cannot_take) throw ResourceError("execute", "no thread is left");
   taken.emplace_back(step_, plan);
   plan_ = plan;
   profile_ = costs;
 }
 
-Evaluation FakeSession::evaluate() {
+Evaluation FakeSession::evaluate(const std::function<void()>& between) {
   evaluations.push_back(step_);
+  between();
   clock_ns += kEvaluation_ns;
   const double accuracy =
       accuracy_at ? accuracy_at(step_) : 1.0 - 1.0 / static_cast<double>(step_ + 2);

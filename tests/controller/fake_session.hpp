@@ -34,7 +34,7 @@ class FakeSession : public TrainingSession {
   std::int64_t clock_ns = 0;
 
   StepReport train_next() override;
-  Evaluation evaluate() override;
+  Evaluation evaluate(const std::function<void()>& between) override;
   const Plan& plan() const override { return plan_; }
   const Profile& profile() const override { return profile_; }
   std::optional<PlanOffer> offer_plan() override;
@@ -54,6 +54,7 @@ class FakeSession : public TrainingSession {
   const std::vector<float>& momentum() const { return momentum_; }
   std::function<std::optional<PlanOffer>()> offers;   ///< empty: nothing is known of the cores
   std::function<double(std::int64_t step)> slowness;  ///< by which a step is longer; empty: 1
+  bool cannot_take = false;                           ///< another plan
   std::vector<std::pair<std::int64_t, Plan>> taken;   ///< plans, with the steps before them
   std::vector<std::int64_t> evaluations;              ///< steps at which evaluate() was called
 

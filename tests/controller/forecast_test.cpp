@@ -93,7 +93,8 @@ TEST(Forecast, ARunByTimeEndsWithItsTimeAndWhatCloses) {
   const double closing = evaluation_ns(session) + kCheckpoint;
   EXPECT_DOUBLE_EQ(forecast.first().run.expected_ns, 80'000 + closing + kStep / 2);
   EXPECT_GT(forecast.first().run.latest_ns, 80'000 + closing + kStep);
-  forecast.observe_checkpoint(1000);
+  forecast.observe_checkpoint(10);  // a copy
+  forecast.observe_flush(1000);
   forecast.observe_evaluation(2000);
   EXPECT_NEAR(forecast.remaining(3, 99'999).expected_ns, 1 + 3000 + kStep / 2, 1);
   EXPECT_NEAR(forecast.remaining(3, 200'000).expected_ns, 3000 + kStep / 2, 1);

@@ -27,17 +27,28 @@ class RunCheckpointsTest : public ScratchFolder {
     return {{{"w", "F32", {4}, values_.data(), 16}, values_.data()}};
   }
 
+  static std::vector<std::int64_t> completed(RunCheckpoints& checkpoints) {
+    std::vector<std::int64_t> steps;
+    for (const auto& [step, wall_ns] : checkpoints.take_completed()) steps.push_back(step);
+    return steps;
+  }
+  /// Each look at it takes 10 ns.
+  std::function<std::int64_t()> clock() {
+    return [this] { return now_ns_ += 10; };
+  }
+
+  std::atomic<std::int64_t> now_ns_{0};
   std::vector<float> values_ = {1, 2, 3, 4};
   const CheckpointFolder folder_{scratch_ / "checkpoints", 2};
 };
 
 TEST_F(RunCheckpointsTest, AreWholeOnceFinished) {
-  RunCheckpoints checkpoints(folder_);
+  RunCheckpoints checkpoints(folder_, clock());
   checkpoints.save(info_at(3), state());
   values_.assign(4, 9);  // the next step does not wait for the disk
   checkpoints.finish();
-  EXPECT_THAT(checkpoints.take_completed(), ElementsAre(3));
-  EXPECT_THAT(checkpoints.take_completed(), IsEmpty()) << "said once";
+  EXPECT_THAT(completed(checkpoints), ElementsAre(3));
+  EXPECT_THAT(completed(checkpoints), IsEmpty()) << "said once";
   const Checkpoint saved = folder_.open("3");
   std::vector<float> kept(4);
   saved.file.read(*saved.file.find("w"), kept.data());
@@ -45,17 +56,24 @@ TEST_F(RunCheckpointsTest, AreWholeOnceFinished) {
 }
 
 TEST_F(RunCheckpointsTest, AreSavedInTurnAndOldOnesGo) {
-  RunCheckpoints checkpoints(folder_);
+  RunCheckpoints checkpoints(folder_, clock());
   for (const std::int64_t step : {1, 2, 3, 4}) checkpoints.save(info_at(step), state());
   checkpoints.finish();
-  EXPECT_THAT(checkpoints.take_completed(), ElementsAre(1, 2, 3, 4));
+  EXPECT_THAT(completed(checkpoints), ElementsAre(1, 2, 3, 4));
   EXPECT_THAT(folder_.steps(), ElementsAre(3, 4));
 }
 
+TEST_F(RunCheckpointsTest, TellHowLongTheDiskTook) {
+  RunCheckpoints checkpoints(folder_, clock());
+  checkpoints.save(info_at(3), state());
+  checkpoints.finish();
+  EXPECT_EQ(checkpoints.take_completed().at(0).wall_ns, 10);
+}
+
 TEST_F(RunCheckpointsTest, KnowWhatTheNewestHolds) {
-  RunCheckpoints checkpoints(folder_);
+  RunCheckpoints checkpoints(folder_, clock());
   EXPECT_FALSE(checkpoints.holds(0, false));
-  checkpoints.resumed(info_at(7));
+  checkpoints.save(info_at(7), state());
   EXPECT_TRUE(checkpoints.holds(7, false));
   checkpoints.save(info_at(7, 0.5), state());
   EXPECT_TRUE(checkpoints.holds(7, true));
@@ -63,14 +81,14 @@ TEST_F(RunCheckpointsTest, KnowWhatTheNewestHolds) {
 }
 
 TEST_F(RunCheckpointsTest, AreCompleteAtTheEndOfTheirOwner) {
-  { RunCheckpoints(folder_).save(info_at(5), state()); }
+  { RunCheckpoints(folder_, clock()).save(info_at(5), state()); }
   EXPECT_THAT(folder_.steps(), ElementsAre(5));
 }
 
 /// A file that cannot get its name: what stands there is a folder that is not empty.
 TEST_F(RunCheckpointsTest, AFailureOfTheDiskComesWithTheNextOne) {
   std::filesystem::create_directories(folder_.path_of(1) / "in the way");
-  RunCheckpoints checkpoints(folder_);
+  RunCheckpoints checkpoints(folder_, clock());
   checkpoints.save(info_at(1), state());
   EXPECT_THROW(checkpoints.save(info_at(2), state()), ResourceError);
   EXPECT_THAT(folder_.steps(), ElementsAre(1)) << "what was there";

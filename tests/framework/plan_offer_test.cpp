@@ -69,7 +69,9 @@ TEST(PlanOffer, LeavesOutACoreThatIsGone) {
   const MeasuredProfile base = two_cores(small_network());
   Topology machine = base.topology;
   machine.kinds.front().cpus = {1, 5};
-  EXPECT_THAT(present_cpus(base, machine), ElementsAre(1));
+  EXPECT_THAT(present_cpus(base, machine, "all"), ElementsAre(1));
+  EXPECT_THAT(present_cpus(base, base.topology, "all"), ElementsAre(0, 1));
+  EXPECT_THAT(present_cpus(base, base.topology, "0,7"), ElementsAre(0));
   const PlanOffer offer = offer_plan(base, batch_of_7(), {{1, 10}});
   EXPECT_THAT(offer.plan.stages[0].devices, ElementsAre(PlannedDevice{"core", 1}));
 }
@@ -128,6 +130,18 @@ TEST(TakePlan, TheTrainingGoesOnAsUnderOnePlan) {
     EXPECT_GT(plain[i].second.abs().max().item<float>(), 0) << plain[i].first;
     EXPECT_TRUE(at::allclose(plain[i].second, changed[i].second, 1e-5, 1e-6)) << plain[i].first;
   }
+}
+
+TEST(TakePlan, OneThatIsRefusedLeavesTheTrainingAsItIs) {
+  const auto plain = trained([](TrainStep&, const Model&) {});
+  const auto refused = trained([](TrainStep& step, const Model& model) {
+    auto [plan, costs] = on_one_core(model, 3);
+    plan.stages[0].devices[0].cpu = 100'000;
+    EXPECT_THROW(step.take_plan(plan, costs), ConfigError);
+    EXPECT_EQ(step.plan().micro_batch, 7);
+  });
+  for (std::size_t i = 0; i < plain.size(); ++i)
+    EXPECT_TRUE(at::equal(plain[i].second, refused[i].second)) << plain[i].first;
 }
 
 TEST(TakePlan, OffersNothingForCostsThatThisMachineHasNotKept) {

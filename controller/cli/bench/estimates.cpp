@@ -110,6 +110,8 @@ EstimatesReport measure_estimates(const Trainings& trainings, const RunConfig& c
       log_info("bench", text_of(report.rows.back()));
     }
   }
+  if (summary_of(report).trained == 0)
+    throw ConfigError("bench", "none of the trainings was possible, see above");
   return report;
 }
 

@@ -90,11 +90,12 @@ SoakReport measure_soak(const Trainings& trainings, const RunConfig& config, std
   trainings.json_of(trainings.estimate({"--steps", "1"}));  // measures what is not kept
   log_info("bench", fmt::format("training {} for {}", config.model,
                                 format_duration(static_cast<double>(time_ns))));
-  Process training(trainings.train("soak", {"--time", fmt::format("{}ns", time_ns)}));
+  const ProcessSpec spec = trainings.train("soak", {"--time", fmt::format("{}ns", time_ns)});
+  Process training(spec);
   std::vector<Footprint> samples;
   while (!training.ends_within(kInterval_ms))
     if (const auto sample = footprint_of(training.id())) samples.push_back(*sample);
-  const auto result = nlohmann::json::parse(training.finish().output);
+  const auto result = trainings.json_of(training, spec);
   SoakReport report{
       config.model, static_cast<double>(time_ns) * 1e-9, result.at("steps"), {}, {}, {}};
   summarise(samples, report);

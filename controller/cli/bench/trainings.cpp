@@ -39,8 +39,13 @@ ProcessSpec Trainings::program(std::vector<std::string> arguments,
 nlohmann::ordered_json Trainings::json_of(const ProcessSpec& spec) const {
   std::error_code ignored;
   std::filesystem::remove(spec.errors, ignored);
+  Process started(spec);
+  return json_of(started, spec);
+}
+
+nlohmann::ordered_json Trainings::json_of(Process& started, const ProcessSpec& spec) const {
   try {
-    return nlohmann::ordered_json::parse(run_process(spec).output);
+    return nlohmann::ordered_json::parse(started.finish().output);
   } catch (const Error&) {
     log_warning("bench", "the training said:\n" + read_file(spec.errors, "bench"));
     throw;

@@ -26,6 +26,8 @@ class Trainings {
   /// Runs it to its end and returns what --json printed. Throws as run_process(), once the log has
   /// been shown.
   nlohmann::ordered_json json_of(const ProcessSpec& spec) const;
+  /// The same of one that was started with `spec`.
+  nlohmann::ordered_json json_of(Process& started, const ProcessSpec& spec) const;
 
  private:
   ProcessSpec program(std::vector<std::string> arguments,

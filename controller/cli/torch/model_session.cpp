@@ -44,7 +44,9 @@ LoaderWaits ModelSession::loader_waits() const {
           waits_before_.disk_waits + disk.count, waits_before_.disk_wait_ns + disk.ns};
 }
 
-Evaluation ModelSession::evaluate() { return evaluate_all(step_, data_, config_); }
+Evaluation ModelSession::evaluate(const std::function<void()>& between) {
+  return evaluate_all(step_, data_, config_, between);
+}
 
 std::int64_t ModelSession::validation_samples() const {
   return data_.validation ? data_.validation->size() : 0;
@@ -65,7 +67,8 @@ std::vector<SessionTensor> ModelSession::state() {
   return tensors;
 }
 
-Evaluation evaluate_all(TrainStep& step, const TrainingData& data, const RunConfig& config) {
+Evaluation evaluate_all(TrainStep& step, const TrainingData& data, const RunConfig& config,
+                        const std::function<void()>& between) {
   Evaluation total;
   if (!data.validation) return total;
   const auto begin = std::chrono::steady_clock::now();
@@ -74,6 +77,7 @@ Evaluation evaluate_all(TrainStep& step, const TrainingData& data, const RunConf
   std::int64_t correct = 0, answers = 0;
   while (const auto batch = loader.next()) {
     const StepReport report = step.evaluate(*batch);
+    if (between) between();
     loss_sum += report.loss * static_cast<double>(report.samples);
     correct += report.correct;
     answers += report.answers;

@@ -18,7 +18,7 @@ class ModelSession : public TrainingSession {
                const RunConfig& config);
 
   StepReport train_next() override;
-  Evaluation evaluate() override;
+  Evaluation evaluate(const std::function<void()>& between) override;
 
   const Plan& plan() const override { return step_.plan(); }
   const Profile& profile() const override { return profile_; }
@@ -47,6 +47,7 @@ class ModelSession : public TrainingSession {
 };
 
 /// Loss and accuracy over the whole validation set; samples = 0 where there is none.
-Evaluation evaluate_all(TrainStep& step, const TrainingData& data, const RunConfig& config);
+Evaluation evaluate_all(TrainStep& step, const TrainingData& data, const RunConfig& config,
+                        const std::function<void()>& between = {});
 
 }  // namespace millrace::cli

@@ -7,6 +7,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 
 #include "controller/cli/output.hpp"
 #include "controller/cli/planning.hpp"
@@ -22,6 +23,7 @@
 #include "controller/service_notice.hpp"
 #include "controller/taken_plans.hpp"
 #include "controller/training_run.hpp"
+#include "framework/base/file.hpp"
 #include "framework/planning.hpp"
 #include "millrace/errors.hpp"
 #include "millrace/log.hpp"
@@ -140,21 +142,49 @@ TrainingSettings training_settings(const RunConfig& config, const TrainingData& 
   return settings;
 }
 
+/// Whether the plan is the run's own, not one that was asked for.
+bool is_own_plan(const RunConfig& config, const RunFolder& folder) {
+  const fs::path file = config.plan_file;
+  return file == folder.plan() || file.parent_path() == folder.plans();
+}
+
+/// The CPUs of the plan that is given and, of a run that goes on, of all that it took.
+std::vector<int> cpus_of_plans(const RunConfig& config, const RunFolder& folder) {
+  std::set<int> cpus;
+  const auto add = [&](const fs::path& file) {
+    const Plan plan = plan_from_json(read_file(file, "plan"), file.string());
+    for (const int cpu : parse_cpu_list(cores_of(plan))) cpus.insert(cpu);
+  };
+  add(config.plan_file);
+  if (is_own_plan(config, folder)) {
+    add(folder.plan());
+    const TakenPlans taken(folder.plans());
+    for (const std::int64_t step : taken.steps()) add(taken.files_of(step).plan);
+  }
+  return {cpus.begin(), cpus.end()};
+}
+
+std::vector<int> without(std::vector<int> cpus, const std::map<int, CoreHolder>& holders) {
+  std::erase_if(cpus, [&](int cpu) { return holders.contains(cpu); });
+  return cpus;
+}
+
 /// --cores without those that other trainings have; who names CPUs by number may share them. Throws
 /// ResourceError where none, or not those of a given plan, are left.
-std::string free_cores(CoreClaims& claims, const RunConfig& config) {
+std::string free_cores(CoreClaims& claims, const RunConfig& config, const RunFolder& folder) {
   const std::vector<int> wanted = allowed_machine(config).cpus();
   const auto holders = claims.take(wanted);
   if (holders.empty()) return config.cores;
-  const bool by_number = config.cores != "all" && config.cores != "big" && config.cores != "little";
-  std::vector<int> left = wanted;
-  std::erase_if(left, [&](int cpu) { return holders.contains(cpu); });
   const std::string who = describe(holders);
+  const bool by_number = config.cores != "all" && config.cores != "big" && config.cores != "little";
   if (by_number) {
     log_warning("cores", fmt::format("shared with another training, which slows both: {}", who));
     return config.cores;
   }
-  if (left.empty() || !config.plan_file.empty())
+  const std::vector<int> left = without(wanted, holders);
+  const std::vector<int> needed =
+      config.plan_file.empty() ? std::vector<int>() : cpus_of_plans(config, folder);
+  if (left.empty() || without(needed, holders) != needed)
     throw ResourceError(
         "cores",
         fmt::format("in use are {}: wait for its end, stop it by `millrace stop DIR`, or {}", who,
@@ -170,6 +200,12 @@ struct Progress {
   std::int64_t step = 0, trained_ns = 0;
 };
 
+/// Measuring may take longer than there was time: the run then ends with a checkpoint.
+std::int64_t left_until(std::int64_t deadline) {
+  const std::int64_t now = std::time(nullptr);
+  return deadline > now ? time_left_ns(deadline, now) : 1;
+}
+
 /// The settings with the plan that is to be tried, or that a deadline needs. A deadline alone, and
 /// one beside --time, needs all the cores there are.
 TrainSettings planned(const Model& model, TrainSettings settings, const RunConfig& config,
@@ -177,7 +213,7 @@ TrainSettings planned(const Model& model, TrainSettings settings, const RunConfi
   if (!config.deadline || (!config.epochs && !config.steps))
     return refined(model, std::move(settings), config);
   if (settings.given_plan) {
-    settings.cores = cores_of(*settings.given_plan);
+    settings.cores = format_cpu_list(cpus_of_plans(config, folder));
     return settings;
   }
   RunQuestion run{config, std::move(settings), {}};
@@ -187,8 +223,7 @@ TrainSettings planned(const Model& model, TrainSettings settings, const RunConfi
   run.validation_samples = data.validation ? data.validation->size() : 0;
   run.write_ns_per_byte = folder.write_ns_per_byte();
   run.trained_steps = step;
-  const std::int64_t left_ns = time_left_ns(*config.deadline, std::time(nullptr));
-  return settings_in_time(run, static_cast<double>(left_ns));
+  return settings_in_time(run, static_cast<double>(left_until(*config.deadline)));
 }
 
 /// Null where nobody asked for one.
@@ -209,13 +244,14 @@ int train_in(const RunFolder& folder, RunConfig config, const std::optional<Prog
   const bool resume = before.has_value();
   const std::string asked = config.cores;
   CoreClaims claims(folder.path(), default_lock_folder());
-  config.cores = free_cores(claims, config);
+  config.cores = free_cores(claims, config, folder);
   TrainingData data = open_training_data(config);
   const auto files = model_files(config, resume);
   const Model model = prepare_model(config, static_cast<std::int64_t>(data.classes.size()));
+  TrainSettings asked_of_step = train_settings(config, run_steps(config, data.train->size()));
+  if (resume) asked_of_step.measured_cores = asked;
   const TrainSettings step =
-      planned(model, train_settings(config, run_steps(config, data.train->size())), config, data,
-              folder, resume ? before->step : 0);
+      planned(model, std::move(asked_of_step), config, data, folder, resume ? before->step : 0);
   TrainingSettings settings = training_settings(config, data, step);
   settings.resume = resume;
   ServiceNotice service;
@@ -233,8 +269,7 @@ int train_in(const RunFolder& folder, RunConfig config, const std::optional<Prog
     folder.begin(to_toml(lasting(config, data, asked)), to_json(session.plan()),
                  to_json(session.profile()), keep_model);
   if (config.deadline)
-    settings.end.deadline_ns =
-        (resume ? before->trained_ns : 0) + time_left_ns(*config.deadline, std::time(nullptr));
+    settings.end.deadline_ns = (resume ? before->trained_ns : 0) + left_until(*config.deadline);
   ProgressDisplay display(ProgressDisplay::standard_error(), rate_unit(config.model));
   const TrainingResult result = run_training(session, folder, settings, display);
   print(presentation.json ? json_of(result, folder.path())
@@ -244,8 +279,9 @@ int train_in(const RunFolder& folder, RunConfig config, const std::optional<Prog
 
 /// The plan in force at `step`, and those taken later, are the run's; another plan that was asked
 /// for ends that.
-void settle_taken_plans(const TakenPlans& taken, std::int64_t step, RunConfig& config) {
-  if (config.plan_file.empty()) return taken.remove_after(step);
+void settle_taken_plans(const RunFolder& folder, std::int64_t step, RunConfig& config) {
+  const TakenPlans taken(folder.plans());
+  if (!is_own_plan(config, folder)) return taken.remove_after(step);
   const auto files = taken.in_force(step);
   if (!files) return;
   config.plan_file = files->plan.string();
@@ -266,14 +302,14 @@ int run_resume(const ResumeCommand& command, const Presentation& presentation) {
   RunConfig config = config_of_run(command.folder, command.layers);
   check_deadline(config);
   const CheckpointFolder checkpoints(fs::path(command.folder) / "checkpoints");
-  const TakenPlans taken(folder.plans());
   // A checkpoint is read to its end to know that it is whole: only where what it says matters.
-  const bool matters = !config.weights.empty() || !taken.steps().empty() || config.deadline;
+  const bool matters =
+      !config.weights.empty() || !TakenPlans(folder.plans()).steps().empty() || config.deadline;
   const auto last = matters ? checkpoints.open_last() : std::nullopt;
   // The run goes on from its own; where none is whole it starts again from the file's.
   if (last) config.weights.clear();
   const Progress before = last ? Progress{last->info.step, last->info.trained_ns} : Progress{};
-  settle_taken_plans(taken, before.step, config);
+  settle_taken_plans(folder, before.step, config);
   return train_in(folder, config, before, presentation);
 }
 

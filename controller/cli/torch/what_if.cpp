@@ -107,6 +107,7 @@ TrainSettings settings_in_time(const RunQuestion& run, double left_ns) {
   TrainSettings settings = run.settings;
   settings.given_plan = option.plan;
   settings.given_costs = with_cores(run.measured, option.cores).profile;
+  settings.measured_cores = run.settings.cores;
   settings.cores = cores_of(*option.plan);
   return settings;
 }

@@ -30,6 +30,9 @@ struct Batch {
 struct TrainSettings {
   TopologyRequest machine;
   std::string cores = "all";
+  /// --cores of the kept profile that offers of other plans start from, where a plan is given; "":
+  /// those of `cores`. Offers keep to CPUs that `cores` lists by number.
+  std::string measured_cores;
   ProfileRequest profile;
   PlanRequest plan;
   std::optional<Plan> given_plan;  ///< trained as it is, after check_plan
@@ -69,7 +72,8 @@ class TrainStep {
   /// this machine has not kept. Throws NoPlanError where no plan fits.
   std::optional<PlanOffer> offer_plan();
   /// Goes on under another plan: weights, optimizer state and the number of the next step stay.
-  /// Throws as prepare() does for a given plan; no step can then be trained any more.
+  /// Throws as prepare() does for a given plan: the earlier plan is then in force, unless that
+  /// fails, too, for want of memory or threads, and no step can be trained any more.
   void take_plan(const Plan& plan, const Profile& costs);
 
   const Topology& topology() const;
