@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -10,12 +11,15 @@
 namespace millrace {
 namespace {
 
-/// Up to `bytes` from `begin` on.
+/// What there is from `begin` on, up to `bytes`.
 std::string part_of(const std::filesystem::path& file, std::uintmax_t begin, std::size_t bytes) {
-  std::ifstream stream(file, std::ios::binary);
-  stream.seekg(static_cast<std::streamoff>(begin));
-  std::string text(bytes, '\0');
-  stream.read(text.data(), static_cast<std::streamsize>(bytes));
+  std::ifstream stream(file, std::ios::binary | std::ios::ate);
+  const auto from = static_cast<std::streamoff>(begin);
+  const std::streamoff there = stream.tellg() - from;
+  if (there <= 0) return "";
+  std::string text(std::min(bytes, static_cast<std::size_t>(there)), '\0');
+  stream.seekg(from);
+  stream.read(text.data(), static_cast<std::streamsize>(text.size()));
   text.resize(static_cast<std::size_t>(std::max<std::streamsize>(stream.gcount(), 0)));
   return text;
 }
