@@ -105,7 +105,7 @@ void MetricsHistory::read_on() {
   complete_ = text.size() < kReadBytes;
 }
 
-std::string MetricsHistory::json(const std::string& rate_unit) {
+MetricsHistory::Answer MetricsHistory::answer(const std::string& rate_unit) {
   const std::lock_guard lock(mutex_);
   read_on();
   const auto points = fmt::format(
@@ -126,9 +126,10 @@ std::string MetricsHistory::json(const std::string& rate_unit) {
       "{},\"reason\":{},{}",
       column("step", plans_, [](const Planned& p) { return double(p.step); }), reasons.dump(),
       column("expected_step_ns", plans_, [](const Planned& p) { return p.expected_step_ns; }));
-  return fmt::format(
-      "{{\"rate_unit\":{},\"complete\":{},\"points\":{{{}}},\"evaluations\":{{{}}},\"plans\":{{{}}}}}\n",
-      nlohmann::json(rate_unit).dump(), complete_, points, evaluations, plans);
+  return {fmt::format("{{\"rate_unit\":{},\"complete\":{},\"points\":{{{}}},\"evaluations\":{{{}}},"
+                      "\"plans\":{{{}}}}}\n",
+                      nlohmann::json(rate_unit).dump(), complete_, points, evaluations, plans),
+          complete_};
 }
 
 }  // namespace millrace

@@ -19,12 +19,16 @@ class MetricsHistory {
   /// Of a file that may not be there yet.
   explicit MetricsHistory(std::filesystem::path file) : file_(std::move(file)) {}
 
+  struct Answer {
+    std::string json;
+    bool complete = true;  ///< else: ask again for more
+  };
   /// {"rate_unit": …, "complete": true, "points": {"step": […], "wall_ns": […], "loss": […],
   /// "images_per_second": […], "expected_ns": […], "latest_ns": […]}, "evaluations": {"step": […],
   /// "loss": […], "accuracy": […]}, "plans": {"step": […], "reason": […], "expected_step_ns":
   /// […]}}. A point: step and times at its end, loss and speed over it. A plan: another one, from
-  /// the next step on. Not complete: ask again for more.
-  std::string json(const std::string& rate_unit);
+  /// the next step on.
+  Answer answer(const std::string& rate_unit);
 
  private:
   /// Means over lines that follow each other.

@@ -19,7 +19,7 @@ class History : public ScratchFolder {
     const auto s = static_cast<double>(step);
     return {step, 0, 1 / s, 100, 2e9, 0.01, step * 1000, {s * 10, s * 20}};
   }
-  json read() { return json::parse(history_.json("img/s")); }
+  json read() { return json::parse(history_.answer("img/s").json); }
 
   const std::filesystem::path file_ = scratch_ / "metrics.jsonl";
   MetricsHistory history_{file_};
