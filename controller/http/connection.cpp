@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 
 namespace millrace {
@@ -18,10 +19,8 @@ bool interrupted() { return errno == EINTR || errno == EAGAIN; }
 
 }  // namespace
 
-Connection::Connection(int socket, int ending)
-    : socket_(socket),
-      ending_(ending),
-      deadline_(std::chrono::steady_clock::now() + kConnectionTime) {}
+Connection::Connection(int socket, int ending, std::chrono::steady_clock::time_point deadline)
+    : socket_(socket), ending_(ending), deadline_(deadline) {}
 
 Connection::~Connection() {
   close_in_order();
@@ -34,9 +33,9 @@ bool Connection::wait_for(short event) const {
     const auto left = std::chrono::duration_cast<milliseconds>(
         deadline_ - std::chrono::steady_clock::now() + milliseconds(1));
     std::array<pollfd, 2> waiting = {pollfd{socket_, event, 0}, pollfd{ending_, POLLIN, 0}};
-    const int ready = left.count() <= 0
-                          ? 0
-                          : ::poll(waiting.data(), waiting.size(), static_cast<int>(left.count()));
+    // Asked at least once: this thread may have had no core until the deadline.
+    const int ready = ::poll(waiting.data(), waiting.size(),
+                             static_cast<int>(std::max<std::int64_t>(0, left.count())));
     if (ready < 0 && interrupted()) continue;
     return ready > 0 && waiting[1].revents == 0;
   }

@@ -10,15 +10,14 @@
 
 namespace millrace {
 
-/// Owns `socket`. Waiting for the client fails once the connection has lasted kConnectionTime, has
-/// brought kRequestBytes, or `ending` (an eventfd) is readable: a client that sends a byte now and
-/// then holds its thread no longer than any other.
+/// Owns `socket`. Waiting for the client fails at the `deadline`, once the connection has brought
+/// kRequestBytes, or when `ending` (an eventfd) is readable: a client that sends a byte now and
+/// then holds its thread no longer than any other. What is there at the deadline is still taken.
 class Connection : public httplib::Stream {
  public:
-  static constexpr std::chrono::milliseconds kConnectionTime{1000};
   static constexpr std::size_t kRequestBytes = 16 << 10;
 
-  Connection(int socket, int ending);
+  Connection(int socket, int ending, std::chrono::steady_clock::time_point deadline);
   ~Connection() override;
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
