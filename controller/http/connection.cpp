@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
@@ -61,9 +62,23 @@ bool Connection::fill() {
 ssize_t Connection::read(char* to, std::size_t bytes) {
   if (begin_ == end_ && !fill()) return -1;
   const std::size_t count = std::min(bytes, end_ - begin_);
-  std::memcpy(to, buffer_.data() + begin_, count);
+  const char* from = buffer_.data() + begin_;
+  if (!std::all_of(from, from + count, [this](char next) { return takes(next); })) return -1;
+  std::memcpy(to, from, count);
   begin_ += count;
   return static_cast<ssize_t>(count);
+}
+
+bool Connection::takes(char next) {
+  if (next == '\n') {
+    line_.clear();
+    return true;
+  }
+  if (line_.size() < kRangeBytes) {
+    line_ += static_cast<char>(std::tolower(static_cast<unsigned char>(next)));
+    return true;
+  }
+  return !line_.starts_with("range:");
 }
 
 ssize_t Connection::write(const char* from, std::size_t bytes) {

@@ -60,5 +60,17 @@ TEST_F(ConnectionTest, WaitsForNobodyWhenTheServerEnds) {
   EXPECT_EQ(read(connection), "failed");
 }
 
+TEST_F(ConnectionTest, TellsARangeThatComesInParts) {
+  Connection& connection = with_deadline(Clock::now() + std::chrono::hours(1));
+  client_sends("Host: a\r\nRAN");
+  EXPECT_EQ(read(connection), "Host: a\r\nRAN");
+  client_sends("ge:" + std::string(40, '-'));
+  EXPECT_EQ(read(connection), "ge:" + std::string(40, '-'));
+  client_sends(std::string(Connection::kRangeBytes, '-'));
+  EXPECT_EQ(read(connection).size(), 64u);
+  EXPECT_EQ(read(connection).size(), 64u);
+  EXPECT_EQ(read(connection), "failed");
+}
+
 }  // namespace
 }  // namespace millrace
