@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <ctime>
 #include <limits>
+#include <vector>
 
 #include "millrace/errors.hpp"
 #include "millrace/log.hpp"
@@ -22,46 +23,89 @@ std::optional<std::tm> read(const std::string& text, const char* const (&formats
   for (const char* format : formats) {
     std::tm time{};
     const char* end = strptime(text.c_str(), format, &time);
-    if (end != nullptr && *end == '\0') return time;
+    if (end != nullptr && *end == '\0' && time.tm_sec < 60) return time;  // it reads leap seconds
   }
   return std::nullopt;
 }
 
-std::int64_t seconds_of_local(std::tm time) {
-  time.tm_isdst = -1;
+std::string formatted(const std::tm& time, const char* format) {
+  char text[40];
+  return {text, std::strftime(text, sizeof(text), format, &time)};
+}
+
+std::tm local_time(std::int64_t seconds) {
+  const std::time_t at = seconds;
+  std::tm time{};
+  localtime_r(&at, &time);
+  return time;
+}
+
+/// Orders what clocks show.
+std::int64_t shown(std::tm time) { return timegm(&time); }
+
+std::int64_t moment_of(std::tm time, bool summer) {
+  time.tm_isdst = summer ? 1 : 0;
   return std::mktime(&time);
 }
 
+/// When local clocks show `time`, in order: twice where they go back, never where they skip it.
+std::vector<std::int64_t> moments_of(const std::tm& time) {
+  std::vector<std::int64_t> moments;
+  for (const bool summer : {true, false}) {
+    const std::int64_t moment = moment_of(time, summer);
+    if (shown(local_time(moment)) == shown(time)) moments.push_back(moment);
+  }
+  std::sort(moments.begin(), moments.end());
+  return moments;
+}
+
+/// The first after `now`, or the last.
+std::int64_t next_moment(const std::tm& time, std::int64_t now, const std::string& text) {
+  const std::vector<std::int64_t> moments = moments_of(time);
+  if (moments.empty()) {
+    const std::tm later = local_time(std::max(moment_of(time, true), moment_of(time, false)));
+    throw ConfigError(
+        kTag, fmt::format("\"{}\" is no time of {}, when clocks go forward past it: write it as {}",
+                          text, formatted(time, "%Y-%m-%d"), formatted(later, "%Y-%m-%dT%H:%M")));
+  }
+  const auto next = std::upper_bound(moments.begin(), moments.end(), now);
+  return next == moments.end() ? moments.back() : *next;
+}
+
 /// The 31st of April would silently become the 1st of May.
-std::int64_t seconds_of_date(std::tm time, bool utc, const std::string& text) {
+void require_day(const std::tm& time, const std::string& text) {
   std::tm normal = time;
-  normal.tm_isdst = -1;
-  const std::int64_t seconds = utc ? timegm(&normal) : std::mktime(&normal);
-  if (normal.tm_mday != time.tm_mday)
-    throw ConfigError(kTag, fmt::format("\"{}\" names a day that its month does not have", text));
-  return seconds;
+  timegm(&normal);
+  if (normal.tm_mday == time.tm_mday) return;
+  std::tm last = time;
+  last.tm_mday -= normal.tm_mday;
+  throw ConfigError(kTag, fmt::format("\"{}\" names a day that its month does not have: the last "
+                                      "one is {}",
+                                      text, formatted(last, "%Y-%m-%d")));
 }
 
 std::optional<std::int64_t> read_time_of_day(const std::string& text, std::int64_t now) {
-  const auto read_time = read(text, {"%H:%M", "%H:%M:%S"});
-  if (!read_time) return std::nullopt;
-  const std::time_t at = now;
-  std::tm day{};
-  localtime_r(&at, &day);
-  day.tm_hour = read_time->tm_hour;
-  day.tm_min = read_time->tm_min;
-  day.tm_sec = read_time->tm_sec;
-  if (const std::int64_t today = seconds_of_local(day); today > now) return today;
-  ++day.tm_mday;
-  return seconds_of_local(day);
+  const auto asked = read(text, {"%H:%M", "%H:%M:%S"});
+  if (!asked) return std::nullopt;
+  std::tm time = local_time(now);
+  time.tm_hour = asked->tm_hour;
+  time.tm_min = asked->tm_min;
+  time.tm_sec = asked->tm_sec;
+  const std::vector<std::int64_t> today = moments_of(time);
+  const bool passed = today.empty() ? shown(time) < shown(local_time(now)) : today.back() <= now;
+  if (passed) {
+    ++time.tm_mday;
+    timegm(&time);  // the 1st, after a month's last day
+  }
+  return next_moment(time, now, text);
 }
 
-std::optional<std::int64_t> read_date(const std::string& text) {
-  if (const auto time = read(text, {"%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%MZ"}))
-    return seconds_of_date(*time, true, text);
-  if (const auto time = read(text, {"%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d"}))
-    return seconds_of_date(*time, false, text);
-  return std::nullopt;
+std::optional<std::int64_t> read_date(const std::string& text, std::int64_t now) {
+  const auto utc = read(text, {"%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%MZ"});
+  const auto local = read(text, {"%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d"});
+  if (!utc && !local) return std::nullopt;
+  require_day(utc ? *utc : *local, text);
+  return utc ? shown(*utc) : next_moment(*local, now, text);
 }
 
 /// Whole seconds, none less than asked. A date that is none is no sum of times either.
@@ -74,16 +118,11 @@ std::optional<std::int64_t> read_duration(const std::string& text) {
   }
 }
 
-std::string formatted(const std::tm& time, const char* format) {
-  char text[40];
-  return {text, std::strftime(text, sizeof(text), format, &time)};
-}
-
 }  // namespace
 
 std::int64_t parse_deadline(const std::string& text, std::int64_t now) {
   if (const auto time = read_time_of_day(text, now)) return *time;
-  if (const auto time = read_date(text)) return *time;
+  if (const auto time = read_date(text, now)) return *time;
   if (const auto seconds = read_duration(text)) return now + *seconds;
   throw ConfigError(kTag, fmt::format("\"{}\" is no deadline: write it as 2h, 18:30 or "
                                       "2026-12-01T06:00",
@@ -98,10 +137,7 @@ std::string deadline_in_utc(std::int64_t deadline) {
 }
 
 std::string deadline_text(std::int64_t deadline) {
-  const std::time_t at = deadline;
-  std::tm time{};
-  localtime_r(&at, &time);
-  return formatted(time, "%Y-%m-%d %H:%M:%S");
+  return formatted(local_time(deadline), "%Y-%m-%d %H:%M:%S");
 }
 
 std::int64_t time_left_ns(std::int64_t deadline, std::int64_t now) {

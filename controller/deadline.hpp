@@ -11,8 +11,9 @@ namespace millrace {
 
 /// Seconds since 1970 from a time from `now` on ("2h", "90m"), a time of day in the local zone
 /// ("18:30": the next one), a local date with or without a time ("2026-12-01T06:00") or one in UTC
-/// ("2026-12-01T06:00:00Z"). Throws ConfigError (tag "deadline") for anything else. It may lie in
-/// the past.
+/// ("2026-12-01T06:00:00Z"). Where clocks go back, the next moment that they show the time. Throws
+/// ConfigError (tag "deadline") for anything else, and for a day or a time that there is not. It
+/// may lie in the past.
 std::int64_t parse_deadline(const std::string& text, std::int64_t now);
 
 /// "2026-12-01T06:00:00Z": parse_deadline reads it back whatever the time and the zone.

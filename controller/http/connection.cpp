@@ -5,7 +5,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 
 namespace millrace {
@@ -18,10 +20,8 @@ bool interrupted() { return errno == EINTR || errno == EAGAIN; }
 
 }  // namespace
 
-Connection::Connection(int socket, int ending)
-    : socket_(socket),
-      ending_(ending),
-      deadline_(std::chrono::steady_clock::now() + kConnectionTime) {}
+Connection::Connection(int socket, int ending, std::chrono::steady_clock::time_point deadline)
+    : socket_(socket), ending_(ending), deadline_(deadline) {}
 
 Connection::~Connection() {
   close_in_order();
@@ -34,9 +34,9 @@ bool Connection::wait_for(short event) const {
     const auto left = std::chrono::duration_cast<milliseconds>(
         deadline_ - std::chrono::steady_clock::now() + milliseconds(1));
     std::array<pollfd, 2> waiting = {pollfd{socket_, event, 0}, pollfd{ending_, POLLIN, 0}};
-    const int ready = left.count() <= 0
-                          ? 0
-                          : ::poll(waiting.data(), waiting.size(), static_cast<int>(left.count()));
+    // Asked at least once: this thread may have had no core until the deadline.
+    const int ready = ::poll(waiting.data(), waiting.size(),
+                             static_cast<int>(std::max<std::int64_t>(0, left.count())));
     if (ready < 0 && interrupted()) continue;
     return ready > 0 && waiting[1].revents == 0;
   }
@@ -62,9 +62,23 @@ bool Connection::fill() {
 ssize_t Connection::read(char* to, std::size_t bytes) {
   if (begin_ == end_ && !fill()) return -1;
   const std::size_t count = std::min(bytes, end_ - begin_);
-  std::memcpy(to, buffer_.data() + begin_, count);
+  const char* from = buffer_.data() + begin_;
+  if (!std::all_of(from, from + count, [this](char next) { return takes(next); })) return -1;
+  std::memcpy(to, from, count);
   begin_ += count;
   return static_cast<ssize_t>(count);
+}
+
+bool Connection::takes(char next) {
+  if (next == '\n') {
+    line_.clear();
+    return true;
+  }
+  if (line_.size() < kRangeBytes) {
+    line_ += static_cast<char>(std::tolower(static_cast<unsigned char>(next)));
+    return true;
+  }
+  return !line_.starts_with("range:");
 }
 
 ssize_t Connection::write(const char* from, std::size_t bytes) {

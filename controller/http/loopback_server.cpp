@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <future>
 #include <system_error>
@@ -23,6 +24,7 @@ namespace {
 constexpr const char* kTag = "http";
 constexpr const char* kAddress = "127.0.0.1";
 constexpr int kWaitingConnections = 128;
+constexpr std::chrono::milliseconds kConnectionTime{1000};
 
 /// What a browser may do with an answer: show it to this origin, and load nothing from elsewhere.
 const httplib::Headers& headers_of_answers() {
@@ -170,7 +172,8 @@ LoopbackServer::Server::~Server() {
 }
 
 bool LoopbackServer::Server::process_and_close_socket(int socket) {
-  Connection connection(socket, ending_.descriptor());
+  Connection connection(socket, ending_.descriptor(),
+                        std::chrono::steady_clock::now() + kConnectionTime);
   try {
     bool closed = false;
     // Neither compressed nor cut into ranges: both can cost far more than the request did.

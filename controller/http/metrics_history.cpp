@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -10,12 +11,15 @@
 namespace millrace {
 namespace {
 
-/// Up to `bytes` from `begin` on.
+/// What there is from `begin` on, up to `bytes`.
 std::string part_of(const std::filesystem::path& file, std::uintmax_t begin, std::size_t bytes) {
-  std::ifstream stream(file, std::ios::binary);
-  stream.seekg(static_cast<std::streamoff>(begin));
-  std::string text(bytes, '\0');
-  stream.read(text.data(), static_cast<std::streamsize>(bytes));
+  std::ifstream stream(file, std::ios::binary | std::ios::ate);
+  const auto from = static_cast<std::streamoff>(begin);
+  const std::streamoff there = stream.tellg() - from;
+  if (there <= 0) return "";
+  std::string text(std::min(bytes, static_cast<std::size_t>(there)), '\0');
+  stream.seekg(from);
+  stream.read(text.data(), static_cast<std::streamsize>(text.size()));
   text.resize(static_cast<std::size_t>(std::max<std::streamsize>(stream.gcount(), 0)));
   return text;
 }
@@ -74,16 +78,22 @@ void MetricsHistory::take_line(const std::string& line) {
     return found != object.end() && found->is_number() ? found->get<double>() : 0.0;
   };
   const auto step = static_cast<std::int64_t>(number(value, "step"));
-  if (value.value("kind", nlohmann::json()) == "evaluation") {
+  const nlohmann::json kind = value.value("kind", nlohmann::json());
+  if (kind == "evaluation") {
     if (evaluations_.size() == 2 * kPoints) thin(evaluations_);
     evaluations_.push_back({step, number(value, "loss"), number(value, "accuracy")});
-    return;
+  } else if (kind == "plan") {
+    if (plans_.size() == 2 * kPoints) thin(plans_);
+    const nlohmann::json reason = value.value("reason", nlohmann::json());
+    plans_.push_back({step, reason.is_string() ? reason.get<std::string>() : "",
+                      number(value, "expected_step_ns")});
+  } else if (kind == "step") {
+    const nlohmann::json left = value.value("remaining", nlohmann::json::object());
+    const double step_ns = number(value, "step_ns");
+    take_point({1, step, number(value, "wall_ns"), number(value, "loss"),
+                number(value, "images_per_second") * step_ns / 1e9, step_ns,
+                number(left, "expected_ns"), number(left, "latest_ns")});
   }
-  const nlohmann::json left = value.value("remaining", nlohmann::json::object());
-  const double step_ns = number(value, "step_ns");
-  take_point({1, step, number(value, "wall_ns"), number(value, "loss"),
-              number(value, "images_per_second") * step_ns / 1e9, step_ns,
-              number(left, "expected_ns"), number(left, "latest_ns")});
 }
 
 void MetricsHistory::read_on() {
@@ -95,7 +105,7 @@ void MetricsHistory::read_on() {
   complete_ = text.size() < kReadBytes;
 }
 
-std::string MetricsHistory::json(const std::string& rate_unit) {
+MetricsHistory::Answer MetricsHistory::answer(const std::string& rate_unit) {
   const std::lock_guard lock(mutex_);
   read_on();
   const auto points = fmt::format(
@@ -110,9 +120,16 @@ std::string MetricsHistory::json(const std::string& rate_unit) {
       "{},{},{}", column("step", evaluations_, [](const Evaluated& e) { return double(e.step); }),
       column("loss", evaluations_, [](const Evaluated& e) { return e.loss; }),
       column("accuracy", evaluations_, [](const Evaluated& e) { return e.accuracy; }));
-  return fmt::format(
-      "{{\"rate_unit\":{},\"complete\":{},\"points\":{{{}}},\"evaluations\":{{{}}}}}\n",
-      nlohmann::json(rate_unit).dump(), complete_, points, evaluations);
+  auto reasons = nlohmann::json::array();
+  for (const Planned& plan : plans_) reasons.push_back(plan.reason);
+  const auto plans = fmt::format(
+      "{},\"reason\":{},{}",
+      column("step", plans_, [](const Planned& p) { return double(p.step); }), reasons.dump(),
+      column("expected_step_ns", plans_, [](const Planned& p) { return p.expected_step_ns; }));
+  return {fmt::format("{{\"rate_unit\":{},\"complete\":{},\"points\":{{{}}},\"evaluations\":{{{}}},"
+                      "\"plans\":{{{}}}}}\n",
+                      nlohmann::json(rate_unit).dump(), complete_, points, evaluations, plans),
+          complete_};
 }
 
 }  // namespace millrace

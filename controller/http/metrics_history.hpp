@@ -19,11 +19,16 @@ class MetricsHistory {
   /// Of a file that may not be there yet.
   explicit MetricsHistory(std::filesystem::path file) : file_(std::move(file)) {}
 
+  struct Answer {
+    std::string json;
+    bool complete = true;  ///< else: ask again for more
+  };
   /// {"rate_unit": …, "complete": true, "points": {"step": […], "wall_ns": […], "loss": […],
   /// "images_per_second": […], "expected_ns": […], "latest_ns": […]}, "evaluations": {"step": […],
-  /// "loss": […], "accuracy": […]}}. A point: step and times at its end, loss and speed over it.
-  /// Not complete: ask again for more.
-  std::string json(const std::string& rate_unit);
+  /// "loss": […], "accuracy": […]}, "plans": {"step": […], "reason": […], "expected_step_ns":
+  /// […]}}. A point: step and times at its end, loss and speed over it. A plan: another one, from
+  /// the next step on.
+  Answer answer(const std::string& rate_unit);
 
  private:
   /// Means over lines that follow each other.
@@ -35,6 +40,11 @@ class MetricsHistory {
   struct Evaluated {
     std::int64_t step = 0;
     double loss = 0, accuracy = 0;
+  };
+  struct Planned {
+    std::int64_t step = 0;
+    std::string reason;
+    double expected_step_ns = 0;
   };
 
   void read_on();
@@ -48,6 +58,7 @@ class MetricsHistory {
   std::int64_t lines_each_ = 1;
   std::vector<Point> points_;
   std::vector<Evaluated> evaluations_;
+  std::vector<Planned> plans_;
 };
 
 }  // namespace millrace

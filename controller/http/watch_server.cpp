@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <chrono>
+#include <utility>
 
 #include "controller/http/page.hpp"
 #include "controller/http/prometheus.hpp"
@@ -69,20 +70,31 @@ std::shared_ptr<const WatchServer::Snapshot> WatchServer::snapshot() const {
   return latest_;
 }
 
-void WatchServer::told(Audience& audience, const Snapshot& now) {
+void WatchServer::told(Audience& audience, bool last) {
   {
     const std::lock_guard lock(mutex_);
-    audience = {clock_ns(), audience.end_told || !goes_on(now.status.state)};
+    audience = {clock_ns(), audience.end_told || last};
   }
   told_.notify_all();
 }
 
 HttpReply WatchServer::answer(const std::string& path) {
   const std::shared_ptr<const Snapshot> now = snapshot();
+  const bool ended = !goes_on(now->status.state);
+  if (path == "/history") {
+    MetricsHistory::Answer course = history(*now);
+    told(of_history_, ended && course.complete);
+    return {200, kJson, std::move(course.json)};
+  }
   HttpReply reply = reply_to(path, *now);
-  if (path == "/status") told(of_status_, *now);
-  if (path == "/history") told(of_history_, *now);
+  if (path == "/status") told(of_status_, ended);
   return reply;
+}
+
+MetricsHistory::Answer WatchServer::history(const Snapshot& now) {
+  // An earlier run's file lies there while this one is prepared.
+  const bool begun = now.status.state != RunState::preparing;
+  return begun ? history_.answer(rate_unit_) : MetricsHistory("").answer(rate_unit_);
 }
 
 HttpReply WatchServer::reply_to(const std::string& path, const Snapshot& now) {
@@ -91,11 +103,6 @@ HttpReply WatchServer::reply_to(const std::string& path, const Snapshot& now) {
   if (path == "/metrics")
     return {200, "text/plain; version=0.0.4; charset=utf-8", to_prometheus(now.status, now.step)};
   if (path == "/step") return {200, kJson, step_timeline(now.status.stages, now.step)};
-  if (path == "/history") {
-    // An earlier run's file lies there while this one is prepared.
-    const bool begun = now.status.state != RunState::preparing;
-    return {200, kJson, begun ? history_.json(rate_unit_) : MetricsHistory("").json(rate_unit_)};
-  }
   return {404, "text/plain; charset=utf-8",
           "there is no such page: / shows the run, /status, /metrics, /history and /step are for "
           "programs\n"};

@@ -55,15 +55,16 @@ class WatchServer {
   /// Who asks again and again for something.
   struct Audience {
     std::int64_t asked_ns = 0;  ///< when last; 0: never
-    bool end_told = false;      ///< it was then told a state that lasts
+    bool end_told = false;      ///< it was then told all that there is of a state that lasts
     bool waits(std::int64_t now_ns) const;
   };
 
   HttpReply answer(const std::string& path);
   HttpReply reply_to(const std::string& path, const Snapshot& now);
+  MetricsHistory::Answer history(const Snapshot& now);
   std::shared_ptr<const Snapshot> snapshot() const;
-  /// Notes that the answer made from `now` is on its way.
-  void told(Audience& audience, const Snapshot& now);
+  /// Notes that an answer is on its way; `last`: nothing comes after what it says.
+  void told(Audience& audience, bool last);
 
   const std::string rate_unit_;
   const std::int64_t last_word_ns_;

@@ -120,6 +120,17 @@ TEST_F(WhatIf, ComparesBatchesAndBothAtOnce) {
               ElementsAre(std::pair(20, 1), std::pair(20, 2), std::pair(40, 1), std::pair(40, 2)));
 }
 
+TEST_F(WhatIf, ABatchThatDoesNotFitTheMemoryLeavesTheOthers) {
+  const ProgramResult result = run({"estimate", "lenet5", "--data", data(), "--batch", "20,4096",
+                                    "--epochs", "1", "--memory", "20M", "--json"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const json rows = json::parse(result.out).at("rows");
+  ASSERT_EQ(rows.size(), 2u);
+  EXPECT_GT(rows[0].at("step").at("expected_ns"), 0);
+  EXPECT_EQ(rows[1].at("batch"), 4096);
+  EXPECT_THAT(rows[1].at("why_not"), HasSubstr("decoded ahead"));
+}
+
 TEST_F(WhatIf, ACostFileAnswersForOneRun) {
   const ProgramResult result = estimate({"--batch", "20", "--steps", "10", "--json"});
   ASSERT_EQ(result.exit_code, 0) << result.err;

@@ -10,6 +10,7 @@
 namespace millrace {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 using testing::ThrowsMessage;
 
@@ -57,12 +58,53 @@ TEST_F(DeadlineTest, IsADate) {
 
 TEST_F(DeadlineTest, AnythingElseIsRefused) {
   for (const char* text : {"soon", "", "25:00", "18:60", "2026-13-01", "2026-12-01T", "-2h",
-                           "18:30 today", "2026-12-01T06:00+02:00"})
+                           "18:30 today", "2026-12-01T06:00+02:00", "18:30:60"})
     EXPECT_THAT([&] { parse_deadline(text, kNow); },
                 ThrowsMessage<ConfigError>(HasSubstr("2h, 18:30 or 2026-12-01T06:00")))
         << text;
   EXPECT_THAT([&] { parse_deadline("2026-02-30", kNow); },
-              ThrowsMessage<ConfigError>(HasSubstr("does not have")));
+              ThrowsMessage<ConfigError>(AllOf(HasSubstr("\"2026-02-30\" names a day"),
+                                               HasSubstr("the last one is 2026-02-28"))));
+}
+
+/// Clocks go back from 03:00 to 02:00 on 2026-10-25, at 01:00 in UTC.
+TEST_F(DeadlineTest, IsTheNextMomentWhereClocksShowATimeTwice) {
+  constexpr std::int64_t kBack = 1792890000, kMinute = 60;
+  EXPECT_EQ(parse_deadline("02:55", kBack - 10 * kMinute), kBack - 5 * kMinute);
+  EXPECT_EQ(parse_deadline("02:40", kBack - 10 * kMinute), kBack + 40 * kMinute) << "once more";
+  EXPECT_EQ(parse_deadline("02:55", kBack + 50 * kMinute), kBack + 55 * kMinute);
+  EXPECT_EQ(parse_deadline("02:40", kBack + 50 * kMinute), kBack + 40 * kMinute + kDay);
+  EXPECT_EQ(parse_deadline("03:30", kBack - 10 * kMinute), kBack + 90 * kMinute);
+  EXPECT_EQ(parse_deadline("2026-10-25T02:55", kNow - 90 * kDay), kBack - 5 * kMinute);
+  EXPECT_EQ(parse_deadline("2026-10-25T02:55", kBack), kBack + 55 * kMinute);
+  EXPECT_EQ(parse_deadline("2026-10-25T02:55", kNow), kBack + 55 * kMinute) << "both have passed";
+}
+
+/// Clocks go forward from 02:00 to 03:00 on 2026-03-29, at 01:00 in UTC.
+TEST_F(DeadlineTest, ATimeThatClocksSkipIsRefused) {
+  constexpr std::int64_t kForward = 1774746000;
+  const auto refused = [](const std::string& text, std::int64_t now) {
+    EXPECT_THAT(
+        [&] { parse_deadline(text, now); },
+        ThrowsMessage<ConfigError>(AllOf(HasSubstr("\"" + text + "\" is no time of 2026-03-29"),
+                                         HasSubstr("write it as 2026-03-29T03:30"))))
+        << text;
+  };
+  refused("02:30", kForward - kHour);
+  refused("02:30", kForward - 20 * kHour);
+  refused("2026-03-29T02:30", kNow);
+  EXPECT_EQ(parse_deadline("02:30", kForward + kHour), kForward + 23 * kHour + 1800)
+      << "the night after";
+  EXPECT_EQ(parse_deadline("03:00", kForward - kHour), kForward);
+  EXPECT_EQ(parse_deadline("2026-03-29T02:30Z", kNow), kForward + 5400) << "UTC has no gaps";
+}
+
+TEST_F(DeadlineTest, IsTheSameWhereClocksAreNeverChanged) {
+  setenv("TZ", "UTC0", 1);
+  tzset();
+  EXPECT_EQ(parse_deadline("17:30", kNow), kNow + kHour);
+  EXPECT_EQ(parse_deadline("16:30", kNow), kNow + kDay);
+  EXPECT_EQ(parse_deadline("2026-11-29T17:30", kNow), kNow + kHour);
 }
 
 TEST_F(DeadlineTest, IsWrittenInUtcAndShownInTheLocalZone) {
@@ -75,9 +117,9 @@ TEST_F(DeadlineTest, ThatHasPassedNamesBothTimes) {
   EXPECT_EQ(time_left_ns(kNow + 2, kNow), 2'000'000'000);
   for (const std::int64_t late : {0, 60})
     EXPECT_THAT([&] { time_left_ns(kNow, kNow + late); },
-                ThrowsMessage<ConfigError>(
-                    testing::AllOf(HasSubstr("2026-11-29 17:30:00, has passed"),
-                                   HasSubstr(deadline_text(kNow + late)), HasSubstr("none"))));
+                ThrowsMessage<ConfigError>(AllOf(HasSubstr("2026-11-29 17:30:00, has passed"),
+                                                 HasSubstr(deadline_text(kNow + late)),
+                                                 HasSubstr("none"))));
   EXPECT_THAT([&] { time_left_ns(kNow + 400 * 366 * kDay, kNow); },
               ThrowsMessage<ConfigError>(HasSubstr("290 years")));
 }
@@ -114,8 +156,8 @@ TEST(DeadlineWatch, WarningsNameTheTimes) {
       warning_of(Outlook::uncertain, 80e9, remaining),
       "the deadline may be missed: it is in 80.0 s, what is left takes 60.0 s (latest 90.0 s)");
   EXPECT_THAT(warning_of(Outlook::missed, 50e9, remaining),
-              testing::AllOf(HasSubstr("will be missed: it is in 50.0 s"),
-                             HasSubstr("millrace resume DIR --deadline TIME")));
+              AllOf(HasSubstr("will be missed: it is in 50.0 s"),
+                    HasSubstr("millrace resume DIR --deadline TIME")));
 }
 
 TEST(DeadlineWatch, IsReachedWhenNoOtherStepFits) {

@@ -7,6 +7,7 @@
 #include <numeric>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "controller/cli/option_table.hpp"
 #include "controller/cli/output.hpp"
@@ -103,6 +104,19 @@ RunQuestion question_by_costs(const EstimateCommand& command) {
   return run;
 }
 
+/// Measured up to the largest of `batches`, ascending, whose data fit the memory: one that is too
+/// large is an option that says so, and the others need no costs of it.
+MeasuredProfile costs_for_batches(const Model& model, const RunQuestion& run,
+                                  const std::vector<std::int64_t>& batches) {
+  for (std::size_t i = batches.size(); --i > 0;) {
+    try {
+      return chosen_profile(model, settings_for(run, batches[i]));
+    } catch (const NoPlanError&) {  // before anything was measured
+    }
+  }
+  return chosen_profile(model, settings_for(run, batches.front()));
+}
+
 /// By what is measured here, for here or for a board.
 RunQuestion question_by_measuring(const EstimateCommand& command, const TrainingData& data) {
   RunConfig here = command.config;
@@ -117,7 +131,7 @@ RunQuestion question_by_measuring(const EstimateCommand& command, const Training
   const Model model = prepare_model(here, static_cast<std::int64_t>(data.classes.size()));
   RunQuestion run{command.config, train_settings(here, run_steps(here, data.train->size())), {}};
   run.settings = refined(model, run.settings, here);
-  run.measured = chosen_profile(model, run.settings);
+  run.measured = costs_for_batches(model, run, command.batches);
   if (!command.board.empty())
     run.measured = on_board(std::move(run.measured), command.board, command.config);
   return run;

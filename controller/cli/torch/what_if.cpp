@@ -73,14 +73,22 @@ PlanOption option_with(const RunQuestion& run, int cores) {
   return option;
 }
 
+TrainSettings settings_for(const RunQuestion& run, std::int64_t batch) {
+  RunConfig config = run.config;
+  config.batch = batch;
+  const TrainSettings asked = planning_settings(config);
+  TrainSettings settings = run.settings;
+  settings.plan = asked.plan;
+  settings.reserved_bytes = asked.reserved_bytes;
+  return settings;
+}
+
 std::vector<PlanOption> options_of(RunQuestion run, const std::vector<std::int64_t>& batches,
                                    const std::vector<int>& core_counts) {
   std::vector<PlanOption> options;
   for (const std::int64_t batch : batches) {
     run.config.batch = batch;
-    const TrainSettings asked = planning_settings(run.config);
-    run.settings.plan = asked.plan;
-    run.settings.reserved_bytes = asked.reserved_bytes;
+    run.settings = settings_for(run, batch);
     const PlanOption one_core = option_with(run, 1);
     for (const int cores : core_counts) {
       PlanOption option = cores == 1 ? one_core : option_with(run, cores);

@@ -1,6 +1,7 @@
 #pragma once
 // The best plans of a run for fewer cores or other batches than there are, from one profile.
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,9 @@ MeasuredProfile with_cores(const MeasuredProfile& measured, int cores);
 
 /// Searches the best plan for the `cores` fastest cores. Efficiency is the caller's.
 PlanOption option_with(const RunQuestion& run, int cores);
+
+/// The run's settings, with another batch.
+TrainSettings settings_for(const RunQuestion& run, std::int64_t batch);
 
 /// The options for each batch and each number of cores, with their efficiency.
 std::vector<PlanOption> options_of(RunQuestion run, const std::vector<std::int64_t>& batches,

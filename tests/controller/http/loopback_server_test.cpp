@@ -85,6 +85,16 @@ TEST_F(Loopback, IgnoresRanges) {
   EXPECT_EQ(reply.body, "asked for /a");
 }
 
+TEST_F(Loopback, RefusesARangeThatIsLongToMatch) {
+  const std::string head = "GET /a HTTP/1.1\r\nHost: localhost\r\n";
+  std::string range = "bytes=-";
+  while (range.size() < 8000) range += ",-";
+  for (const char* name : {"Range: ", "range:", "RANGE:\t"})
+    EXPECT_EQ(send_raw(port_, head + name + range + "\r\n\r\n").status, 400) << name;
+  EXPECT_EQ(send_raw(port_, head + "X-Range: " + range + "\r\n\r\n").status, 200);
+  EXPECT_EQ(send_raw(port_, head + "Cookie: range: " + range + "\r\n\r\n").status, 200);
+}
+
 TEST_F(Loopback, OutlivesWhatIsNoRequest) {
   const std::string long_text(100'000, 'a');
   for (const std::string& bytes :

@@ -19,7 +19,7 @@ class History : public ScratchFolder {
     const auto s = static_cast<double>(step);
     return {step, 0, 1 / s, 100, 2e9, 0.01, step * 1000, {s * 10, s * 20}};
   }
-  json read() { return json::parse(history_.json("img/s")); }
+  json read() { return json::parse(history_.answer("img/s").json); }
 
   const std::filesystem::path file_ = scratch_ / "metrics.jsonl";
   MetricsHistory history_{file_};
@@ -96,8 +96,32 @@ TEST_F(History, ReadsALongFileInParts) {
 
 TEST_F(History, PassesOverWhatItDoesNotKnow) {
   std::ofstream(file_)
-      << "no JSON\n[1]\n{\"kind\": 7, \"step\": 1, \"loss\": 2, \"remaining\": 3}\n";
-  EXPECT_EQ(read().at("points").at("loss"), json({2}));
+      << "no JSON\n[1]\n{\"kind\": 7, \"step\": 1, \"loss\": 2, \"remaining\": 3}\n"
+         "{\"step\": 2, \"loss\": 2}\n{\"kind\": \"mood\", \"step\": 3, \"loss\": 2}\n"
+         "{\"kind\": \"step\", \"step\": 4, \"loss\": 0.5, \"remaining\": 3}\n";
+  EXPECT_EQ(read().at("points").at("step"), json({4}));
+  EXPECT_EQ(read().at("points").at("loss"), json({0.5}));
+}
+
+TEST_F(History, TellsOfOtherPlansApartFromThePoints) {
+  MetricsLog log(file_, 0);
+  log.add(line(1));
+  log.add(PlanChange{1, "cores \"big\" became 2.0 x slower", 2e9, 1.5e9});
+  log.add(line(2));
+  const json history = read();
+  EXPECT_EQ(history.at("points").at("step"), json({1, 2}));
+  EXPECT_EQ(history.at("points").at("loss"), json({1, 0.5}));
+  EXPECT_EQ(history.at("plans").at("step"), json({1}));
+  EXPECT_EQ(history.at("plans").at("reason"), json({"cores \"big\" became 2.0 x slower"}));
+  EXPECT_EQ(history.at("plans").at("expected_step_ns"), json({1.5e9}));
+}
+
+TEST_F(History, KeepsABoundedNumberOfPlans) {
+  MetricsLog log(file_, 0);
+  for (std::int64_t step = 1; step <= 5000; ++step) log.add(PlanChange{step, "", 0, 1});
+  const json steps = read().at("plans").at("step");
+  EXPECT_LE(steps.size(), 2 * MetricsHistory::kPoints);
+  EXPECT_EQ(steps.back(), 5000);
 }
 
 }  // namespace

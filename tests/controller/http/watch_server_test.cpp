@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include <atomic>
+#include <fstream>
 #include <thread>
 
 #include "controller/metrics.hpp"
@@ -112,6 +113,29 @@ TEST_F(Watch, TellsAPageTheWholeCourseBeforeItEnds) {
   EXPECT_EQ(get_json(port_, "/step").at("step"), 9);
   EXPECT_EQ(get_json(port_, "/history").at("points").at("step"), json({9}));
   ending.join();
+}
+
+TEST_F(Watch, TellsAPageTheWholeOfALongCourseBeforeItEnds) {
+  server_->publish(status(RunState::running, 8), step(7));
+  get_json(port_, "/status");
+  get_json(port_, "/history");
+  {
+    std::ofstream metrics(scratch_ / "metrics.jsonl");
+    std::string padding(1024, ' ');
+    padding.back() = '\n';
+    for (std::size_t i = 0; i < MetricsHistory::kReadBytes / padding.size(); ++i)
+      metrics << padding;
+    metrics << R"({"kind": "step", "step": 9})" << '\n';
+  }
+  server_->publish(status(RunState::finished, 9), step(8));
+  const std::jthread ending([this] { server_.reset(); });
+  EXPECT_EQ(get_json(port_, "/status").at("state"), "finished");
+  const json first = get_json(port_, "/history");
+  EXPECT_EQ(first.at("complete"), false);
+  EXPECT_EQ(first.at("points").at("step"), json::array());
+  const json second = get_json(port_, "/history");
+  EXPECT_EQ(second.at("complete"), true);
+  EXPECT_EQ(second.at("points").at("step"), json({9}));
 }
 
 TEST_F(Watch, IsReadWhileItIsWritten) {
