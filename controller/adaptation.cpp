@@ -171,14 +171,21 @@ std::optional<PlanChange> Adaptation::take_if_it_pays(const PlanOffer& offer, st
   return PlanChange{step, reason, last_ns, expected_ns};
 }
 
-PlanChange Adaptation::take_again(std::int64_t step) {
+std::optional<PlanChange> Adaptation::take_again(std::int64_t step) {
   again_.pop_front();
   doubted_ = true;  // once all are taken
-  const auto [plan, costs] = taken_.read(step);
-  log_info(kTag,
-           fmt::format("step {}: the plan that the run took here before it was stopped", step));
-  take(plan, costs);
-  return {step, "taken before the run was stopped", 0, predicted_ns_};
+  try {
+    const auto [plan, costs] = taken_.read(step);
+    log_info(kTag,
+             fmt::format("step {}: the plan that the run took here before it was stopped", step));
+    take(plan, costs);
+  } catch (const ConfigError& broken) {
+    log_warning(kTag, fmt::format("step {}: the run keeps its plan, the result is the same to "
+                                  "round-off only: {}",
+                                  step, broken.what()));
+    return std::nullopt;
+  }
+  return PlanChange{step, "taken before the run was stopped", 0, predicted_ns_};
 }
 
 void Adaptation::take(const Plan& plan, const Profile& costs) {

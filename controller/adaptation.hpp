@@ -40,7 +40,7 @@ class Adaptation {
   std::optional<PlanOffer> offer();
   std::optional<PlanChange> take_if_it_pays(const PlanOffer& offer, std::int64_t step,
                                             double left_ns);
-  PlanChange take_again(std::int64_t step);
+  std::optional<PlanChange> take_again(std::int64_t step);
   void take(const Plan& plan, const Profile& costs);
 
   TrainingSession& session_;

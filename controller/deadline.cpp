@@ -100,7 +100,9 @@ std::optional<std::int64_t> read_time_of_day(const std::string& text, std::int64
   return next_moment(time, now, text);
 }
 
-std::optional<std::int64_t> read_date(const std::string& text, std::int64_t now) {
+std::optional<std::int64_t> read_date(const std::string& written, std::int64_t now) {
+  std::string text = written;
+  std::replace(text.begin(), text.end(), ' ', 'T');  // as messages show it
   const auto utc = read(text, {"%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%MZ"});
   const auto local = read(text, {"%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d"});
   if (!utc && !local) return std::nullopt;
@@ -125,7 +127,7 @@ std::int64_t parse_deadline(const std::string& text, std::int64_t now) {
   if (const auto time = read_date(text, now)) return *time;
   if (const auto seconds = read_duration(text)) return now + *seconds;
   throw ConfigError(kTag, fmt::format("\"{}\" is no deadline: write it as 2h, 18:30 or "
-                                      "2026-12-01T06:00",
+                                      "2026-12-01T06:00 (Z behind it: UTC)",
                                       text));
 }
 
@@ -171,6 +173,10 @@ Outlook outlook_of(double left_ns, const TimeEstimate& remaining) {
   return remaining.latest_ns > left_ns ? Outlook::uncertain : Outlook::met;
 }
 
+std::int64_t time_still_left_ns(std::int64_t deadline, std::int64_t now) {
+  return deadline > now ? time_left_ns(deadline, now) : 1;
+}
+
 void DeadlineWatch::observe(std::int64_t elapsed_ns, const TimeEstimate& remaining,
                             double last_step_ns) {
   if (!deadline_ns_) return;
@@ -184,6 +190,9 @@ void DeadlineWatch::observe(std::int64_t elapsed_ns, const TimeEstimate& remaini
 
 std::string warning_of(Outlook outlook, double left_ns, const TimeEstimate& remaining) {
   const bool missed = outlook == Outlook::missed;
+  if (left_ns <= 1)
+    return "the deadline passed while the training was prepared: it ends with a checkpoint, and "
+           "`millrace resume DIR --deadline TIME` goes on";
   return fmt::format("the deadline {} be missed: it is in {}, what is left takes {} (latest {}){}",
                      missed ? "will" : "may", format_duration(std::max(0.0, left_ns)),
                      format_duration(remaining.expected_ns), format_duration(remaining.latest_ns),

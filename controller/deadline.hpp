@@ -24,6 +24,10 @@ std::string deadline_text(std::int64_t deadline);
 /// Nanoseconds left at `now`. Throws ConfigError (tag "deadline") where none are.
 std::int64_t time_left_ns(std::int64_t deadline, std::int64_t now);
 
+/// The same for a deadline that was in time when the command began: what it took to prepare may
+/// have used it up, then 1.
+std::int64_t time_still_left_ns(std::int64_t deadline, std::int64_t now);
+
 /// Whether what is left of a run is done in time, as far as it is known.
 enum class Outlook {
   met,        ///< even the latest time is in time

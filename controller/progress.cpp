@@ -56,10 +56,12 @@ std::string bar_text(double fraction, int inner) {
 
 }  // namespace
 
-std::string progress_line(const TrainingProgress& progress, const std::string& unit) {
-  return joined({step_text(progress), fmt::format("epoch {}", progress.epoch + 1),
-                 speed_text(progress, unit), loss_text(progress), left_text(progress),
-                 latest_text(progress)});
+std::string progress_line(const TrainingProgress& progress, const std::string& unit, bool ended) {
+  std::vector<std::string> parts = {step_text(progress),
+                                    fmt::format("epoch {}", progress.epoch + 1),
+                                    speed_text(progress, unit), loss_text(progress)};
+  if (!ended) parts.insert(parts.end(), {left_text(progress), latest_text(progress)});
+  return joined(parts);
 }
 
 std::string progress_bar(const TrainingProgress& progress, int width, const std::string& unit) {

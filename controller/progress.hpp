@@ -14,8 +14,9 @@ namespace millrace {
 std::string progress_bar(const TrainingProgress& progress, int width,
                          const std::string& unit = "img/s");
 
-/// The same without a bar, whole: for logs.
-std::string progress_line(const TrainingProgress& progress, const std::string& unit = "img/s");
+/// The same without a bar, whole: for logs. `ended`: no time is left.
+std::string progress_line(const TrainingProgress& progress, const std::string& unit = "img/s",
+                          bool ended = false);
 
 /// Draws on standard error; silent under Verbosity::quiet. Not thread-safe.
 class ProgressDisplay : public TrainingObserver {

@@ -42,7 +42,8 @@ std::string way_on(const RunStatus& status, const std::string& folder) {
 std::string status_text(const RunStatus& status, const std::string& folder) {
   if (status.state == RunState::preparing) return "preparing: the training has not begun";
   std::string text = headline(status) + "\n";
-  text += progress_line(status.progress, rate_unit(status.model));
+  text +=
+      progress_line(status.progress, rate_unit(status.model), status.state != RunState::running);
   if (status.accuracy) text += fmt::format("  accuracy {:.2f} %", 100 * *status.accuracy);
   if (status.state == RunState::running && status.progress.deadline_ns)
     text += "\n" + deadline_line(status.progress);

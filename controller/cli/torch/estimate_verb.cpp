@@ -159,7 +159,7 @@ OptionTable compared(const EstimateCommand& command, const RunQuestion& run) {
       options_of(run, command.batches, counts_of(command, core_count(run.measured.profile)));
   require_some_plan(table.options);
   if (const auto& deadline = command.config.deadline) {
-    const auto left_ns = static_cast<double>(time_left_ns(*deadline, std::time(nullptr)));
+    const auto left_ns = static_cast<double>(time_still_left_ns(*deadline, std::time(nullptr)));
     table.deadline = choose_for_deadline(table.options, *deadline, left_ns);
   }
   return table;

@@ -172,7 +172,8 @@ std::vector<int> without(std::vector<int> cpus, const std::map<int, CoreHolder>&
 /// --cores without those that other trainings have; who names CPUs by number may share them. Throws
 /// ResourceError where none, or not those of a given plan, are left.
 std::string free_cores(CoreClaims& claims, const RunConfig& config, const RunFolder& folder) {
-  const std::vector<int> wanted = allowed_machine(config).cpus();
+  const std::vector<int> wanted =
+      select_cores(discover_topology({.list_gpus = false}), config.cores).cpus();
   const auto holders = claims.take(wanted);
   if (holders.empty()) return config.cores;
   const std::string who = describe(holders);
@@ -200,12 +201,6 @@ struct Progress {
   std::int64_t step = 0, trained_ns = 0;
 };
 
-/// Measuring may take longer than there was time: the run then ends with a checkpoint.
-std::int64_t left_until(std::int64_t deadline) {
-  const std::int64_t now = std::time(nullptr);
-  return deadline > now ? time_left_ns(deadline, now) : 1;
-}
-
 /// The settings with the plan that is to be tried, or that a deadline needs. A deadline alone, and
 /// one beside --time, needs all the cores there are.
 TrainSettings planned(const Model& model, TrainSettings settings, const RunConfig& config,
@@ -223,7 +218,8 @@ TrainSettings planned(const Model& model, TrainSettings settings, const RunConfi
   run.validation_samples = data.validation ? data.validation->size() : 0;
   run.write_ns_per_byte = folder.write_ns_per_byte();
   run.trained_steps = step;
-  return settings_in_time(run, static_cast<double>(left_until(*config.deadline)));
+  return settings_in_time(
+      run, static_cast<double>(time_still_left_ns(*config.deadline, std::time(nullptr))));
 }
 
 /// Null where nobody asked for one.
@@ -240,11 +236,11 @@ std::unique_ptr<WatchServer> watch_server(const RunFolder& folder, const RunConf
 /// `before`: absent for a new run.
 int train_in(const RunFolder& folder, RunConfig config, const std::optional<Progress>& before,
              const Presentation& presentation) {
-  const auto watch = watch_server(folder, config);  // before anything is measured
   const bool resume = before.has_value();
   const std::string asked = config.cores;
   CoreClaims claims(folder.path(), default_lock_folder());
   config.cores = free_cores(claims, config, folder);
+  const auto watch = watch_server(folder, config);  // before anything is measured
   TrainingData data = open_training_data(config);
   const auto files = model_files(config, resume);
   const Model model = prepare_model(config, static_cast<std::int64_t>(data.classes.size()));
@@ -269,12 +265,14 @@ int train_in(const RunFolder& folder, RunConfig config, const std::optional<Prog
     folder.begin(to_toml(lasting(config, data, asked)), to_json(session.plan()),
                  to_json(session.profile()), keep_model);
   if (config.deadline)
-    settings.end.deadline_ns = (resume ? before->trained_ns : 0) + left_until(*config.deadline);
+    settings.end.deadline_ns = (resume ? before->trained_ns : 0) +
+                               time_still_left_ns(*config.deadline, std::time(nullptr));
   ProgressDisplay display(ProgressDisplay::standard_error(), rate_unit(config.model));
   const TrainingResult result = run_training(session, folder, settings, display);
   print(presentation.json ? json_of(result, folder.path())
                           : text_of(result, config.model, folder.path()));
-  return 0;
+  const bool too_late = result.reached_deadline && result.steps_here == 0;
+  return static_cast<int>(too_late ? ExitCode::no_plan : ExitCode::done);
 }
 
 /// The plan in force at `step`, and those taken later, are the run's; another plan that was asked
@@ -286,6 +284,22 @@ void settle_taken_plans(const RunFolder& folder, std::int64_t step, RunConfig& c
   if (!files) return;
   config.plan_file = files->plan.string();
   config.costs_file = files->costs.string();
+}
+
+/// A plan of the run's own, or its costs, may have been damaged or removed.
+void search_anew_where_broken(const RunFolder& folder, std::int64_t step, RunConfig& config) {
+  if (!is_own_plan(config, folder)) return;
+  try {
+    plan_from_json(read_file(config.plan_file, "plan"), config.plan_file);
+    profile_from_json(read_file(config.costs_file, "costs"), config.costs_file);
+  } catch (const ConfigError& broken) {
+    log_warning("plan", fmt::format("another plan is searched, the result is the same to round-off "
+                                    "only: {}",
+                                    broken.what()));
+    config.plan_file.clear();
+    config.costs_file.clear();
+    TakenPlans(folder.plans()).remove_after(step);
+  }
 }
 
 }  // namespace
@@ -300,6 +314,10 @@ int run_train(const TrainCommand& command, const Presentation& presentation) {
 int run_resume(const ResumeCommand& command, const Presentation& presentation) {
   const RunFolder folder = RunFolder::open(command.folder);
   RunConfig config = config_of_run(command.folder, command.layers);
+  if (!config.deadline && !config.epochs && !config.steps && !config.time_ns)
+    throw ConfigError("usage",
+                      "without its deadline the run has no end: give another one, "
+                      "--epochs N, --steps N, --time 10m or --deadline TIME");
   check_deadline(config);
   const CheckpointFolder checkpoints(fs::path(command.folder) / "checkpoints");
   // A checkpoint is read to its end to know that it is whole: only where what it says matters.
@@ -310,6 +328,8 @@ int run_resume(const ResumeCommand& command, const Presentation& presentation) {
   if (last) config.weights.clear();
   const Progress before = last ? Progress{last->info.step, last->info.trained_ns} : Progress{};
   settle_taken_plans(folder, before.step, config);
+  search_anew_where_broken(folder, before.step, config);
+  config.replan = config.replan && (config.plan_file.empty() || is_own_plan(config, folder));
   return train_in(folder, config, before, presentation);
 }
 
