@@ -109,7 +109,8 @@ void add_estimate(CLI::App& program, Action& action) {
       "  millrace estimate alexnet-32 --data cifar-10 --epochs 5 --batch 16,64,256 --json\n"
       "  millrace estimate resnet18 --data photos --epochs 90 --board rk3588 --core-counts 1..8");
   verb.runs([flags](const SettingLayers& layers, const Presentation& presentation) {
-    return torch_verbs().estimate(command_of(*flags, layers), presentation);
+    const EstimateCommand command = command_of(*flags, layers);  // before the module is loaded
+    return torch_verbs().estimate(command, presentation);
   });
 }
 
