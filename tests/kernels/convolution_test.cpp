@@ -14,6 +14,7 @@
 #include "kernels/convolution/toom_cook.hpp"
 #include "kernels/convolution/winograd.hpp"
 #include "tests/kernels/convolution_cases.hpp"
+#include "tests/kernels/few_filters_cases.hpp"
 
 namespace millrace::kernels {
 namespace {
