@@ -133,8 +133,8 @@ std::optional<PlanOffer> Adaptation::offer() {
     adapts_ = offer.has_value();
     if (!adapts_)
       log_info(kTag,
-               "steps take another time than they did, but no costs of this machine are "
-               "kept to search another plan with: the run keeps its plan");
+               "no costs of this machine are kept to search another plan with: the run keeps its "
+               "plan, should the cores become slower or faster");
     return offer;
   } catch (const InternalError&) {
     throw;

@@ -26,8 +26,7 @@ void ServiceNotice::publish(const RunStatus& status) {
   if (runs && !ready_) text += "\nREADY=1";
   if (!runs) text += "\nSTOPPING=1";
   ready_ = ready_ || runs;
-  sd_notify(/*unset_environment=*/0,
-            text.c_str());  // a manager that does not hear is its own affair
+  sd_notify(/*unset_environment=*/0, text.c_str());  // what it returns is the manager's affair
 }
 
 }  // namespace millrace

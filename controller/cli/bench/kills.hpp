@@ -18,8 +18,8 @@ struct KillsReport {
 };
 
 /// Each training has `steps` steps under one plan with a checkpoint after every twentieth part of
-/// them; the seed draws the moments, from when its folder can be resumed to its end. Throws as
-/// Trainings::json_of(), also where a resume fails.
+/// them; the seed draws the moments, from when its folder can be resumed to its end. A
+/// resume that fails is shown and counts for nothing. Throws as Trainings::json_of().
 KillsReport measure_kills(const Trainings& trainings, const RunConfig& config, std::int64_t steps,
                           int kills);
 
