@@ -11,17 +11,13 @@ namespace millrace {
 
 // The spine: the steps of the flow, in order. Members are made in the order in which they stand.
 struct TrainStep::Parts {
-  Parts(const Model& trained, const TrainSettings& asked, const OptimizerState& kept = {})
-      : Parts(trained, asked, chosen_profile(trained, asked), std::nullopt, kept) {}
-
-  /// `given`: checked already.
-  Parts(const Model& trained, const TrainSettings& asked, MeasuredProfile costs,
-        const std::optional<Plan>& given, const OptimizerState& kept)
+  Parts(const Model& trained, const TrainSettings& asked, MeasuredProfile costs, Plan chosen,
+        const OptimizerState& kept)
       : model(trained),
         settings(asked),
         facts(check_model(model)),
         measured(std::move(costs)),
-        plan(given ? *given : chosen_plan(measured, settings)),
+        plan(std::move(chosen)),
         schedules(plan),
         stages(build_stages(model, facts, plan, settings.optimizer, settings.learning_rate,
                             settings.seed, kept)),
@@ -54,7 +50,10 @@ struct TrainStep::Parts {
 };
 
 TrainStep TrainStep::prepare(const Model& model, const TrainSettings& settings) {
-  return TrainStep(std::make_unique<Parts>(model, settings));
+  MeasuredProfile measured = chosen_profile(model, settings);
+  Plan plan = chosen_plan(measured, settings);
+  return TrainStep(std::make_unique<Parts>(model, settings, std::move(measured), std::move(plan),
+                                           OptimizerState()));
 }
 
 StepReport TrainStep::step(const Batch& batch) {
