@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <limits>
 
 #include "kernels/max_pool/holders.hpp"
 #include "kernels/max_pool/max_pool.hpp"
@@ -21,6 +22,7 @@ struct Taps {
 };
 
 HWY_INLINE Taps taps_inside(Index origin, Index size, Index taps, Index dilation) {
+  if (origin >= 0 && origin + (taps - 1) * dilation < size) return {0, taps};
   const Index before = origin < 0 ? (-origin + dilation - 1) / dilation : 0;
   const Index until = origin < size ? (size - origin + dilation - 1) / dilation : 0;
   return {before, std::min(taps, until)};
@@ -61,59 +63,157 @@ HWY_INLINE void store(hn::Vec<Bytes> value, std::uint8_t* p, Index lanes) {
   std::copy_n(all, lanes, p);
 }
 
-template <bool kPart>
+/// `kSide`: of a whole window of so many neighbouring rows and columns; 0: of any window.
+template <int kSide, bool kPart>
 HWY_INLINE void pool_lanes(const PoolShape& s, const Window& window, bool relu, Index channel,
                            float* y, std::uint8_t* from) {
   const Floats d;
   const hn::RebindToSigned<Floats> di;
-  const Index lanes = s.channels - channel;
-  auto best = hn::Zero(d);
-  auto position = hn::Set(di, kNoPixel);
-  bool first = !relu;
-  for (Index i = window.rows.begin; i < window.rows.end; ++i)
-    for (Index j = window.columns.begin; j < window.columns.end; ++j) {
-      const Index pixel = i * s.dilation_y * s.width + j * s.dilation_x;
+  const Index lanes = s.channels - channel, taps_x = kSide > 0 ? kSide : s.taps_x;
+  const Taps rows = kSide > 0 ? Taps{0, kSide} : window.rows;
+  const Taps columns = kSide > 0 ? Taps{0, kSide} : window.columns;
+  const auto number = [&](Index i, Index j) HWY_ATTR {
+    return hn::Set(di, static_cast<std::int32_t>(i * taps_x + j));
+  };
+  auto best = hn::Set(d, relu ? 0.0F : -std::numeric_limits<float>::infinity());
+  auto position = relu ? hn::Set(di, kNoPixel) : number(rows.begin, columns.begin);
+#pragma GCC unroll 3
+  for (Index i = rows.begin; i < rows.end; ++i)
+#pragma GCC unroll 3
+    for (Index j = columns.begin; j < columns.end; ++j) {
+      const Index pixel =
+          kSide > 0 ? i * s.width + j : i * s.dilation_y * s.width + j * s.dilation_x;
       const Vector value = load<kPart>(window.x + pixel * s.channels + channel, lanes);
-      const auto here = hn::Set(di, static_cast<std::int32_t>(i * s.taps_x + j));
-      if (first) {
-        best = value;
-        position = here;
-      } else {
-        const auto larger = hn::Or(hn::Gt(value, best), hn::IsNaN(value));
-        best = hn::IfThenElse(larger, value, best);
-        position = hn::IfThenElse(hn::RebindMask(di, larger), here, position);
-      }
-      first = false;
+      const auto larger = hn::Or(hn::Gt(value, best), hn::IsNaN(value));
+      best = hn::IfThenElse(larger, value, best);
+      position = hn::IfThenElse(hn::RebindMask(di, larger), number(i, j), position);
     }
   store<kPart>(best, y + channel, lanes);
   if (from != nullptr) store<kPart>(hn::DemoteTo(Bytes(), position), from + channel, lanes);
 }
 
-/// The windows of output row `row` of all images. The last channels of a pixel take a whole vector
-/// where it reaches only into pixels that this row writes later.
+/// A row of the output and what it is made of; a window's own arguments count from its first one.
+struct PooledRow {
+  const float* x;  ///< where the first window begins, which may be outside
+  Taps rows;
+  bool relu;
+  float* y;
+  std::uint8_t* from;  ///< null: not wanted
+};
+
+/// The first windows of which every column is inside, and the end of those whose last channels may
+/// take whole vectors: these reach into pixels of the row that are written later.
+HWY_INLINE Taps inner_windows(const PoolShape& s) {
+  const Index span = (s.taps_x - 1) * s.dilation_x + 1;
+  const Index first = (s.pad_x + s.stride_x - 1) / s.stride_x;
+  const Index inside = s.width + s.pad_x < span ? 0 : (s.width + s.pad_x - span) / s.stride_x + 1;
+  const Index vectors = (s.channels + kLanes - 1) / kLanes;
+  const Index reached = (vectors * kLanes + s.channels - 1) / s.channels;
+  const Index end = std::min(inside, s.out_width) - (reached - 1);
+  return {std::min(first, s.out_width), std::max(end, std::min(first, s.out_width))};
+}
+
+template <int kSide>
+void pool_inner(const PoolShape& shape, const PooledRow& row, Taps windows) {
+  const PoolShape s = shape;  // which no store to `from` changes, as the compiler sees
+  const PooledRow r = row;
+  for (Index q = windows.begin; q < windows.end; ++q) {
+    const Window window{r.x + q * s.stride_x * s.channels, r.rows, {0, s.taps_x}};
+    const Index out = q * s.channels;
+    for (Index c = 0; c < s.channels; c += kLanes)
+      pool_lanes<kSide, false>(s, window, r.relu, c, r.y + out, r.from ? r.from + out : nullptr);
+  }
+}
+
+void pool_edge(const PoolShape& s, const PooledRow& r, Taps windows) {
+  for (Index q = windows.begin; q < windows.end; ++q) {
+    const Index left = q * s.stride_x - s.pad_x, out = q * s.channels;
+    const Window window{r.x + q * s.stride_x * s.channels, r.rows,
+                        taps_inside(left, s.width, s.taps_x, s.dilation_x)};
+    float* const y = r.y + out;
+    std::uint8_t* const from = r.from ? r.from + out : nullptr;
+    Index c = 0;
+    for (; c + kLanes <= s.channels; c += kLanes)
+      pool_lanes<0, false>(s, window, r.relu, c, y, from);
+    if (c < s.channels) pool_lanes<0, true>(s, window, r.relu, c, y, from);
+  }
+}
+
+/// The windows of output row `row` of all images.
 void pool_row(const PoolShape& s, const float* x, bool relu, float* y, std::uint8_t* from,
               Index row) {
   const Index top = row % s.out_height * s.stride_y - s.pad_y;
-  const Taps rows = taps_inside(top, s.height, s.taps_y, s.dilation_y);
-  const Index origin = row / s.out_height * s.height + top;
-  const float* const x_end = x + s.n * s.height * s.width * s.channels;
-  const Index row_end = (row + 1) * s.out_width * s.channels;
+  const Index origin = (row / s.out_height * s.height + top) * s.width - s.pad_x;
+  const Index out = row * s.out_width * s.channels;
+  const PooledRow pooled{x + origin * s.channels,
+                         taps_inside(top, s.height, s.taps_y, s.dilation_y), relu, y + out,
+                         from ? from + out : nullptr};
+  const Taps inner = inner_windows(s);
+  pool_edge(s, pooled, {0, inner.begin});
+  const bool square = s.taps_y == s.taps_x && s.dilation_y == 1 && s.dilation_x == 1 &&
+                      pooled.rows.end - pooled.rows.begin == s.taps_y;
+  if (square && s.taps_x == 2)
+    pool_inner<2>(s, pooled, inner);
+  else if (square && s.taps_x == 3)
+    pool_inner<3>(s, pooled, inner);
+  else
+    pool_inner<0>(s, pooled, inner);
+  pool_edge(s, pooled, {inner.end, s.out_width});
+}
+
+/// dy and from of one vector of channels.
+struct Chosen {
+  Vector dy;
+  hn::Vec<hn::RebindToSigned<Floats>> from;
+
+  HWY_INLINE Vector at(hn::Vec<hn::RebindToSigned<Floats>> position) const {
+    return hn::IfThenElseZero(hn::RebindMask(Floats(), hn::Eq(from, position)), dy);
+  }
+};
+
+/// A row of dx under the output row whose windows, which do not overlap, begin at `dy` and `from`;
+/// `position`: of a window's first tap in it. `size`: the elements of dy up to its end.
+void scatter_into(const PoolShape& shape, const float* dy, const std::uint8_t* from, Index size,
+                  Index position, float* dx) {
+  const PoolShape s = shape;
+  const hn::RebindToSigned<Floats> di;
+  const auto one = hn::Set(di, 1);
+  const Index row_end = s.width * s.channels;
   for (Index q = 0; q < s.out_width; ++q) {
-    const Index left = q * s.stride_x - s.pad_x;
-    const Window window{x + (origin * s.width + left) * s.channels, rows,
-                        taps_inside(left, s.width, s.taps_x, s.dilation_x)};
-    const Index out = (row * s.out_width + q) * s.channels;
-    std::uint8_t* const out_from = from ? from + out : nullptr;
-    Index c = 0;
-    for (; c + kLanes <= s.channels; c += kLanes)
-      pool_lanes<false>(s, window, relu, c, y + out, out_from);
-    if (c == s.channels) continue;
-    const Index last =
-        (rows.end - 1) * s.dilation_y * s.width + (window.columns.end - 1) * s.dilation_x;
-    const bool whole =
-        out + c + kLanes <= row_end && x_end - window.x >= last * s.channels + c + kLanes;
-    whole ? pool_lanes<false>(s, window, relu, c, y + out, out_from)
-          : pool_lanes<true>(s, window, relu, c, y + out, out_from);
+    const Index left = q * s.stride_x - s.pad_x, begin = std::max<Index>(left, 0);
+    const Index end = std::min(left + s.taps_x, s.width);
+    for (Index c = 0; c < s.channels; c += kLanes) {
+      const Index out = q * s.channels + c, rest = s.channels - c;
+      const bool whole = size - out >= kLanes;
+      const Chosen chosen = whole ? Chosen{load<false>(dy + out, rest),
+                                           hn::PromoteTo(di, load<false>(from + out, rest))}
+                                  : Chosen{load<true>(dy + out, rest),
+                                           hn::PromoteTo(di, load<true>(from + out, rest))};
+      auto tap = hn::Set(di, static_cast<std::int32_t>(position + begin - left));
+      for (Index x = begin; x < end; ++x, tap = hn::Add(tap, one)) {
+        const Index to = x * s.channels + c;
+        store_lanes(chosen.at(tap), dx + to, c == 0 && to + kLanes <= row_end ? kLanes : rest);
+      }
+    }
+    const Index next = q + 1 < s.out_width ? left + s.stride_x : s.width;
+    if (next > end) std::fill_n(dx + end * s.channels, (next - end) * s.channels, 0.0F);
+  }
+}
+
+/// The rows of dx from the first one of output row `row` of all images up to the next one's.
+void scatter_row(const PoolShape& s, const float* dy, const std::uint8_t* from, Index row,
+                 float* dx) {
+  const Index image = row / s.out_height, p = row % s.out_height;
+  const Index top = p * s.stride_y - s.pad_y;
+  const Index end = p + 1 < s.out_height ? top + s.stride_y : s.height;
+  const Index first = row * s.out_width * s.channels, row_floats = s.width * s.channels;
+  const Index size = s.n * s.out_height * s.out_width * s.channels - first;
+  for (Index y = std::max<Index>(top, 0); y < end; ++y) {
+    float* const out = dx + (image * s.height + y) * row_floats;
+    if (y - top < s.taps_y)
+      scatter_into(s, dy + first, from + first, size, (y - top) * s.taps_x, out);
+    else
+      std::fill_n(out, row_floats, 0.0F);
   }
 }
 
@@ -153,8 +253,8 @@ HWY_INLINE Index reach(const PoolShape& s, const Holders& rows, Index y, const H
   return (rows.out[i] * s.out_width + columns.out[j]) * s.channels;
 }
 
-/// Input row `row` of all images: each pixel collects from the windows that hold it. Whole vectors
-/// as in pool_row.
+/// Input row `row` of all images: each pixel collects from the windows that hold it. The last
+/// channels take a whole vector where it reaches only into pixels that this row writes later.
 void collect_row(const PoolShape& s, const float* dy, const std::uint8_t* from, const Holders& rows,
                  const Holders& columns, Index row, float* dx) {
   const Index image_size = s.out_height * s.out_width * s.channels;
@@ -185,6 +285,12 @@ namespace {
 
 HWY_EXPORT(pool_row);
 HWY_EXPORT(collect_row);
+HWY_EXPORT(scatter_row);
+
+/// Windows of neighbouring pixels, none of them in two windows.
+bool are_apart(const PoolShape& s) {
+  return s.dilation_y == 1 && s.dilation_x == 1 && s.taps_y <= s.stride_y && s.taps_x <= s.stride_x;
+}
 
 }  // namespace
 
@@ -196,6 +302,12 @@ void max_pool_cpu(const PoolShape& shape, const float* x, bool relu, float* y, s
 
 void max_pool_gradient_cpu(const PoolShape& s, const float* dy, const std::uint8_t* from,
                            float* dx) {
+  if (are_apart(s)) {
+#pragma omp parallel for schedule(static)
+    for (std::int64_t row = 0; row < s.n * s.out_height; ++row)
+      HWY_DYNAMIC_DISPATCH(scatter_row)(s, dy, from, row, dx);
+    return;
+  }
   const Holders rows(s.height, s.pad_y, s.taps_y, s.stride_y, s.dilation_y, s.out_height);
   const Holders columns(s.width, s.pad_x, s.taps_x, s.stride_x, s.dilation_x, s.out_width);
 #pragma omp parallel for schedule(static)

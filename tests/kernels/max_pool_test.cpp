@@ -17,6 +17,16 @@ namespace {
 using testing::Edge;
 using testing::Guarded;
 
+struct Sides {
+  std::int64_t height, width;
+};
+
+PoolShape square(std::int64_t n, Sides in, std::int64_t channels, Sides out, std::int64_t taps,
+                 std::int64_t stride, std::int64_t pad) {
+  return {n,    in.height, in.width, channels, out.height, out.width,
+          taps, taps,      stride,   stride,   pad,        pad};
+}
+
 std::vector<PoolShape> shapes() {
   return {
       {.n = 1, .height = 1, .width = 1, .channels = 1},
@@ -92,6 +102,11 @@ std::vector<PoolShape> shapes() {
        .taps_x = 2,
        .stride_y = 4,
        .stride_x = 3},
+      // few channels in long rows: most windows take whole vectors, the last ones parts of one
+      square(2, {9, 29}, 6, {4, 14}, 2, 2, 0),
+      square(2, {9, 29}, 6, {5, 15}, 3, 2, 1),
+      square(1, {5, 27}, 3, {3, 14}, 2, 2, 1),  // windows apart, the first ones reach outside
+      square(2, {8, 26}, 20, {3, 9}, 3, 3, 0),  // and so do the last
   };
 }
 
