@@ -28,7 +28,7 @@ struct BenchCommand {
   int rounds = 5;
   std::optional<int> steps;
   std::vector<std::string> only;
-  bool layers = false, estimates = false;
+  bool layers = false, dispatch = false, estimates = false;
   std::optional<int> kills;
   std::string soak;  ///< a time; "": none
 };
@@ -216,6 +216,8 @@ std::optional<int> run_trainings(const BenchCommand& command, const Presentation
 int run_bench(const BenchCommand& command, const Presentation& presentation) {
   if (const auto code = run_trainings(command, presentation)) return *code;
   if (command.layers) return run_layers(command.config, presentation);
+  if (command.dispatch)
+    return present(measure_dispatch(setup_of(command.config, "")), presentation);
   const auto entries = wanted_entries(command.only);
   const TemporaryFolder folder;
   double flops_per_image = 0;
@@ -231,6 +233,7 @@ const char* const kExamples =
     "  millrace bench alexnet-32 --batch 128 --rounds 3 --json\n"
     "  millrace bench alexnet --only plan,libtorch --plan plan.json\n"
     "  millrace bench alexnet --layers\n"
+    "  millrace bench --dispatch --cores 0-1\n"
     "  millrace bench lenet5 --kills 200\n\n"
     "Entries, each a process of its own, in turn in every round; the same batch, steps and SGD, "
     "on\n"
@@ -248,6 +251,9 @@ void add_other_subjects(CLI::App& app, BenchCommand& command,
   std::vector<CLI::Option*> subjects = {
       app.add_flag("--layers", command.layers,
                    "instead: every layer and pass beside the matrix rate, with its bytes"),
+      app.add_flag(
+          "--dispatch", command.dispatch,
+          "instead: what the executor takes for tasks that do nothing, whatever the model"),
       app.add_option("--kills", command.kills,
                      "instead: so many trainings of --steps steps (200), each killed at a random "
                      "moment and resumed: are the weights those of one that was not?")

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "controller/cli/bench/dispatch.hpp"
 #include "controller/cli/bench/report.hpp"
 
 namespace millrace::cli {
@@ -98,6 +99,21 @@ TEST(BenchTable, ShowsEveryEntryInAHundredColumns) {
   EXPECT_THAT(table, HasSubstr("CPUs 0,2-3"));
   std::istringstream lines(table);
   for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 100u) << line;
+}
+
+TEST(DispatchReport, SaysWhatIsUsedWhileWaiting) {
+  const DispatchReport report{
+      {0, 1}, {{"1 stage of 2 workers", 900, 140, 2600, {}}, {"waited", 30, 4e4, 9e4, 0.012}}};
+  EXPECT_EQ(to_table(report),
+            "tasks that do nothing, on CPUs 0-1\n\n"
+            "                                    tasks     median       99 %\n"
+            "1 stage of 2 workers                  900     0.1 us     2.6 us\n"
+            "waited                                 30    40.0 us    90.0 us   1.2 % of a core is "
+            "used meanwhile\n");
+  const auto json = nlohmann::json::parse(to_json(report));
+  EXPECT_EQ(json["rows"][1]["p99_ns"], 9e4);
+  EXPECT_EQ(json["rows"][1]["core_share"], 0.012);
+  EXPECT_FALSE(json["rows"][0].contains("core_share"));
 }
 
 }  // namespace

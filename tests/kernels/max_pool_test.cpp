@@ -140,13 +140,17 @@ void for_each_case_here(const Check& check) {
     }
 }
 
-/// With the machine's best instructions, and with what every machine has.
+/// With the machine's best instructions, with AVX2 where it has that, and with what every machine
+/// has.
 template <typename Check>
 void for_each_case(const Check& check) {
   for_each_case_here(check);
-  hwy::SetSupportedTargetsForTest(HWY_STATIC_TARGET);
-  for_each_case_here(check);
-  hwy::SetSupportedTargetsForTest(0);
+  for (const std::int64_t target : {std::int64_t{HWY_AVX2}, std::int64_t{HWY_STATIC_TARGET}}) {
+    if ((hwy::SupportedTargets() & target) == 0) continue;
+    hwy::SetSupportedTargetsForTest(target);
+    for_each_case_here(check);
+    hwy::SetSupportedTargetsForTest(0);
+  }
 }
 
 void expect_reference(Case& c, bool relu) {

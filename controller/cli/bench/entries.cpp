@@ -132,6 +132,24 @@ MatrixRate measure_matrix_rate(const BenchSetup& setup) {
           json.at("all_cores_flops_per_second").get<double>()};
 }
 
+DispatchReport measure_dispatch(const BenchSetup& setup) {
+  ProcessSpec spec;
+  spec.command = {(libexec_folder() / "bench_dispatch").string(), "--cpus",
+                  format_cpu_list(setup.cpus)};
+  for (const std::string& flag : step_flags(100, 2000)) spec.command.push_back(flag);
+  const auto json = measured(spec);
+  DispatchReport report{setup.cpus, {}};
+  for (const auto& row : json.at("rows")) {
+    report.rows.push_back({row.at("name").get<std::string>(),
+                           row.at("tasks").get<std::int64_t>(),
+                           row.at("median_ns").get<double>(),
+                           row.at("p99_ns").get<double>(),
+                           {}});
+    if (row.contains("core_share")) report.rows.back().core_share = row["core_share"].get<double>();
+  }
+  return report;
+}
+
 EntryRound measure_entry(const BenchSetup& setup, const std::string& entry) {
   EntryRound round;
   const auto json = measured(spec_of(setup, entry), &round.peak_rss_bytes);

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "controller/cli/bench/dispatch.hpp"
 #include "controller/cli/bench/layers.hpp"
 #include "controller/cli/bench/process.hpp"
 #include "controller/cli/bench/report.hpp"
@@ -51,6 +52,9 @@ ModelWork prepare_costs(const BenchSetup& setup, bool costs);
 std::string faster_layout(const BenchSetup& setup, bool one_core);
 
 MatrixRate measure_matrix_rate(const BenchSetup& setup);
+
+/// On all CPUs of the setup; some seconds.
+DispatchReport measure_dispatch(const BenchSetup& setup);
 
 /// One round of one entry. REQUIRES: "libtorch tuned" only with its libraries.
 EntryRound measure_entry(const BenchSetup& setup, const std::string& entry);
