@@ -88,17 +88,26 @@ class OwnConvOp final : public TwoPartOp {
       return Kernel::make(shape);
   }
 
+  /// Made anew for another number of samples alone: in small layers that takes time.
+  const Kernel& kernel_for(const kernels::ConvolutionShape& shape) {
+    if (!kernel_ || kernel_samples_ != shape.n) kernel_.emplace(*make_kernel(shape));
+    kernel_samples_ = shape.n;
+    return *kernel_;
+  }
+
   /// The workspace comes from the thread's cached blocks, so the layers share it.
   template <typename Work>
-  void with_kernel(const kernels::ConvolutionShape& shape, const Work& work) const {
-    const auto kernel = make_kernel(shape);
-    const at::Tensor workspace = at::empty({kernel->workspace_floats()}, at::kFloat);
-    work(*kernel, workspace.data_ptr<float>());
+  void with_kernel(const kernels::ConvolutionShape& shape, const Work& work) {
+    const Kernel& kernel = kernel_for(shape);
+    const at::Tensor workspace = at::empty({kernel.workspace_floats()}, at::kFloat);
+    work(kernel, workspace.data_ptr<float>());
   }
 
   kernels::ConvolutionShape sample_;
   Fusion fusion_;
   kernels::Precision precision_;
+  std::optional<Kernel> kernel_;
+  std::int64_t kernel_samples_ = 0;
 };
 
 /// Empty where conv_geometry() is.

@@ -110,12 +110,12 @@ void pad_row(const DirectShape& d, Index height, Index width, const ImageView& i
   if (y < 0 || y % d.spread_y != 0 || y / d.spread_y >= height) return;
   const float* in = image.data + y / d.spread_y * image.row;
   out += d.pad_x * d.step_x;
-  if (image.channel == 1 && image.column == d.channels && d.step_x == d.channels &&
-      d.spread_x == 1) {
+  const bool dense = image.channel == 1 || d.channels == 1;  // whatever the stride of one channel
+  if (dense && image.column == d.channels && d.step_x == d.channels && d.spread_x == 1) {
     std::copy_n(in, width * d.channels, out);
     return;
   }
-  if (image.channel == 1 && d.step_x == 1 && d.spread_x == 1)
+  if (dense && d.step_x == 1 && d.spread_x == 1)
     transpose(in, image.column, width, d.channels, out, d.step_channel);
   else if (d.step_x == 1)
     for (Index c = 0; c < d.channels; ++c, in += image.channel, out += d.step_channel)

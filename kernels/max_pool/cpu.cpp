@@ -161,42 +161,55 @@ void pool_row(const PoolShape& s, const float* x, bool relu, float* y, std::uint
   pool_edge(s, pooled, {inner.end, s.out_width});
 }
 
-/// dy and from of one vector of channels.
-struct Chosen {
-  Vector dy;
-  hn::Vec<hn::RebindToSigned<Floats>> from;
-
-  HWY_INLINE Vector at(hn::Vec<hn::RebindToSigned<Floats>> position) const {
-    return hn::IfThenElseZero(hn::RebindMask(Floats(), hn::Eq(from, position)), dy);
-  }
+/// An output row's windows, which do not overlap, over a row of dx.
+struct ScatteredRow {
+  const float* dy;
+  const std::uint8_t* from;
+  Index size;      ///< elements of dy up to its end
+  Index position;  ///< of a window's first tap in the row of dx
+  float* dx;
 };
 
-/// A row of dx under the output row whose windows, which do not overlap, begin at `dy` and `from`;
-/// `position`: of a window's first tap in it. `size`: the elements of dy up to its end.
-void scatter_into(const PoolShape& shape, const float* dy, const std::uint8_t* from, Index size,
-                  Index position, float* dx) {
-  const PoolShape s = shape;
+/// `kInner`: one of inner_windows(), whose vectors are whole.
+template <bool kInner>
+HWY_INLINE void scatter_window(const PoolShape& s, const ScatteredRow& r, Index q) {
   const hn::RebindToSigned<Floats> di;
-  const auto one = hn::Set(di, 1);
-  const Index row_end = s.width * s.channels;
-  for (Index q = 0; q < s.out_width; ++q) {
-    const Index left = q * s.stride_x - s.pad_x, begin = std::max<Index>(left, 0);
-    const Index end = std::min(left + s.taps_x, s.width);
-    for (Index c = 0; c < s.channels; c += kLanes) {
-      const Index out = q * s.channels + c, rest = s.channels - c;
-      const bool whole = size - out >= kLanes;
-      const Chosen chosen = whole ? Chosen{load<false>(dy + out, rest),
-                                           hn::PromoteTo(di, load<false>(from + out, rest))}
-                                  : Chosen{load<true>(dy + out, rest),
-                                           hn::PromoteTo(di, load<true>(from + out, rest))};
-      auto tap = hn::Set(di, static_cast<std::int32_t>(position + begin - left));
-      for (Index x = begin; x < end; ++x, tap = hn::Add(tap, one)) {
-        const Index to = x * s.channels + c;
-        store_lanes(chosen.at(tap), dx + to, c == 0 && to + kLanes <= row_end ? kLanes : rest);
-      }
+  const Index left = q * s.stride_x - s.pad_x, row_end = s.width * s.channels;
+  const Index begin = kInner ? left : std::max<Index>(left, 0);
+  const Index end = kInner ? left + s.taps_x : std::min(left + s.taps_x, s.width);
+  for (Index c = 0; c < s.channels; c += kLanes) {
+    const Index out = q * s.channels + c, rest = s.channels - c;
+    const bool whole = kInner || r.size - out >= kLanes;
+    const Vector dy = whole ? load<false>(r.dy + out, rest) : load<true>(r.dy + out, rest);
+    const auto from =
+        hn::PromoteTo(di, whole ? load<false>(r.from + out, rest) : load<true>(r.from + out, rest));
+    auto tap = hn::Set(di, static_cast<std::int32_t>(r.position + begin - left));
+    for (Index x = begin; x < end; ++x, tap = hn::Add(tap, hn::Set(di, 1))) {
+      const Index to = x * s.channels + c;
+      const auto taken = hn::RebindMask(Floats(), hn::Eq(from, tap));
+      const bool room = kInner || (c == 0 && to + kLanes <= row_end);
+      store_lanes(hn::IfThenElseZero(taken, dy), r.dx + to, room ? kLanes : rest);
     }
-    const Index next = q + 1 < s.out_width ? left + s.stride_x : s.width;
-    if (next > end) std::fill_n(dx + end * s.channels, (next - end) * s.channels, 0.0F);
+  }
+}
+
+/// Pixels behind a window that no window holds.
+HWY_INLINE void clear_gap(const PoolShape& s, const ScatteredRow& r, Index q) {
+  const Index left = q * s.stride_x - s.pad_x, begin = left + s.taps_x;
+  const Index end = q + 1 < s.out_width ? left + s.stride_x : s.width;
+  if (begin < end) std::fill_n(r.dx + begin * s.channels, (end - begin) * s.channels, 0.0F);
+}
+
+void scatter_into(const PoolShape& shape, const ScatteredRow& row) {
+  const PoolShape s = shape;
+  const ScatteredRow r = row;
+  Taps inner = inner_windows(s);
+  if (s.channels > kLanes && s.channels % kLanes != 0)  // the next pixel would be written too late
+    inner.end = inner.begin;
+  for (Index q = 0; q < s.out_width; ++q) {
+    q >= inner.begin&& q < inner.end ? scatter_window<true>(s, r, q)
+                                     : scatter_window<false>(s, r, q);
+    clear_gap(s, r, q);
   }
 }
 
@@ -211,7 +224,7 @@ void scatter_row(const PoolShape& s, const float* dy, const std::uint8_t* from, 
   for (Index y = std::max<Index>(top, 0); y < end; ++y) {
     float* const out = dx + (image * s.height + y) * row_floats;
     if (y - top < s.taps_y)
-      scatter_into(s, dy + first, from + first, size, (y - top) * s.taps_x, out);
+      scatter_into(s, {dy + first, from + first, size, (y - top) * s.taps_x, out});
     else
       std::fill_n(out, row_floats, 0.0F);
   }
