@@ -115,7 +115,8 @@ ModelWork prepare_costs(const BenchSetup& setup, bool costs) {
 
 std::string faster_layout(const BenchSetup& setup, bool one_core) {
   const auto speed = [&](const std::string& layout) {
-    return measured(libtorch_spec(setup, one_core, layout, 1, 1))
+    const int steps = std::max(setup.steps / 10, 1);  // one of a small network says too little
+    return measured(libtorch_spec(setup, one_core, layout, steps, steps))
         .at("images_per_second")
         .get<double>();
   };

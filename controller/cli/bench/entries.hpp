@@ -48,7 +48,7 @@ struct ModelWork {
 /// topology.json to the setup's folder.
 ModelWork prepare_costs(const BenchSetup& setup, bool costs);
 
-/// The faster of LibTorch's layouts, by one timed step of each.
+/// The faster of LibTorch's layouts, by a tenth of the timed steps of each.
 std::string faster_layout(const BenchSetup& setup, bool one_core);
 
 MatrixRate measure_matrix_rate(const BenchSetup& setup);
