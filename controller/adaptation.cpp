@@ -24,6 +24,9 @@ constexpr std::int64_t kLongestWait_ns = 600'000'000'000;
 constexpr std::int64_t kPeace = 10;  // waits
 constexpr std::int64_t kIdleWait_ns = 20'000'000'000;
 
+/// Of the memory that a plan needs: what the next one may, the first that is possible.
+constexpr double kLessMemory[] = {0.75, 0.9};
+
 constexpr double kLeastGain = 0.07;  // of a step: less is within the error of a prediction
 constexpr double kChange_ns = 2e9;   // probing, and a step or two at less than full speed
 /// What a prediction was wrong by under one plan holds for the next, within reason.
@@ -129,7 +132,7 @@ bool Adaptation::leaves_cores_idle() const {
 
 std::optional<PlanOffer> Adaptation::offer() {
   try {
-    auto offer = session_.offer_plan();
+    auto offer = session_.offer_plan(most_bytes_);
     adapts_ = offer.has_value();
     if (!adapts_)
       log_info(kTag,
@@ -158,24 +161,61 @@ std::optional<PlanChange> Adaptation::take_if_it_pays(const PlanOffer& offer, st
                        same ? std::string("is the one in force")
                             : fmt::format("would take {}, {}", format_duration(expected_ns),
                                           pays ? "and is taken" : "which does not pay")));
-  if (!pays) return std::nullopt;
+  if (!pays || !take_recorded(offer, step)) return std::nullopt;
+  return PlanChange{step, reason, last_ns, expected_ns};
+}
+
+bool Adaptation::take_recorded(const PlanOffer& offer, std::int64_t step) {
   taken_.add(step, offer.plan, offer.costs);
   try {
     take(offer.plan, offer.costs);
+    return true;
   } catch (const Error& error) {  // a resumed run would fail there again
     taken_.remove_after(step - 1);
     if (error.code() != ExitCode::user && error.code() != ExitCode::no_plan) throw;
     log_warning(kTag, fmt::format("the run keeps its plan: {}", error.what()));
+    return false;
+  }
+}
+
+std::optional<PlanOffer> Adaptation::smaller_offer() {
+  const auto needed = static_cast<double>(session_.plan().memory_bytes);
+  for (const double share : kLessMemory) {
+    try {
+      const auto most = static_cast<std::int64_t>(share * needed);
+      auto offer = session_.offer_plan(most);
+      if (offer) most_bytes_ = most;
+      return offer;
+    } catch (const NoPlanError&) {  // nothing that small
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<PlanChange> Adaptation::take_smaller(std::int64_t step) {
+  if (!adapts_) return std::nullopt;
+  const auto before = static_cast<double>(session_.plan().memory_bytes);
+  const auto found = smaller_offer();
+  if (!found) {
+    log_warning(kTag, fmt::format("the run keeps its plan, which needs {}: none needs less",
+                                  format_bytes(before)));
     return std::nullopt;
   }
-  return PlanChange{step, reason, last_ns, expected_ns};
+  taken_.remove_after(step - 1);
+  again_.clear();
+  if (!take_recorded(*found, step)) return std::nullopt;
+  const std::string reason = fmt::format(
+      "too little memory: {} instead of {}",
+      format_bytes(static_cast<double>(found->plan.memory_bytes)), format_bytes(before));
+  log_warning(kTag, fmt::format("{}: the run goes on under another plan", reason));
+  return PlanChange{step, reason, 0, predicted_ns_};
 }
 
 std::optional<PlanChange> Adaptation::take_again(std::int64_t step) {
   again_.pop_front();
   doubted_ = true;  // once all are taken
   try {
-    const auto [plan, costs] = taken_.read(step);
+    const auto [plan, costs] = TakenPlans::read(taken_.files_of(step));
     log_info(kTag,
              fmt::format("step {}: the plan that the run took here before it was stopped", step));
     take(plan, costs);

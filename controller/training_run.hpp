@@ -49,6 +49,7 @@ struct TrainingResult {
   double measured_ns = 0;               ///< from then to the end
   std::optional<double> error_percent;  ///< |expected - measured| / measured; absent: ended early
   std::int64_t plan_changes = 0;        ///< plans that were taken on the way
+  std::int64_t failed_steps = 0;        ///< that were trained again
   LoaderWaits loader;
   std::int64_t skipped_images = 0;  ///< broken ones that were left out
   bool reached_deadline = false;    ///< and ended for it, whatever else was asked for
@@ -61,6 +62,11 @@ struct TrainingResult {
 ///
 /// Where the machine becomes faster or slower, the run goes on under another plan if that pays
 /// (controller/adaptation.hpp); its result is the same to round-off.
+///
+/// A step that fails (controller/step_failure.hpp) is trained once more: for want of memory under a
+/// plan that needs less, if there is one. Where it failed amid its update the run goes back to its
+/// newest checkpoint, from which the result's times then count. Where it fails again, the run ends
+/// with a checkpoint of the steps before it.
 ///
 /// Ends before its time, as finished, where settings.patience is exhausted and where another step
 /// with the evaluation and the checkpoint behind it may not be done by settings.end.deadline_ns. A

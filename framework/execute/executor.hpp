@@ -56,6 +56,9 @@ class Executor {
   StepReport run(const Schedule& schedule, const Options& options);
   StepReport run(const Schedule& schedule) { return run(schedule, Options{}); }
 
+  /// Whether an update of the last run() had begun when it ended, or threw.
+  bool update_begun() const;
+
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;

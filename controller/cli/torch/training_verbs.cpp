@@ -82,6 +82,7 @@ std::string json_of(const TrainingResult& result, const fs::path& folder) {
                     {"loss", or_null(result.loss)},
                     {"accuracy", or_null(accuracy_of(result))},
                     {"plan_changes", result.plan_changes},
+                    {"failed_steps", result.failed_steps},
                     {"estimate",
                      {{"first_expected_ns", result.first_expected_ns},
                       {"first_latest_ns", result.first_latest_ns},
@@ -108,6 +109,10 @@ std::string text_of(const TrainingResult& result, const std::string& model,
   if (result.plan_changes > 0) {
     text += fmt::format("\nthe plan was changed {} time{} as the machine changed",
                         result.plan_changes, result.plan_changes == 1 ? "" : "s");
+  }
+  if (result.failed_steps > 0) {
+    text += fmt::format("\n{} failed step{} trained again", result.failed_steps,
+                        result.failed_steps == 1 ? " was" : "s were");
   }
   if (result.skipped_images > 0) {
     text += fmt::format("\n{} broken images were left out", result.skipped_images);
