@@ -179,6 +179,7 @@ bool Adaptation::take_recorded(const PlanOffer& offer, std::int64_t step) {
 }
 
 std::optional<PlanOffer> Adaptation::smaller_offer() {
+  if (!adapts_) return std::nullopt;
   const auto needed = static_cast<double>(session_.plan().memory_bytes);
   for (const double share : kLessMemory) {
     try {
@@ -192,23 +193,24 @@ std::optional<PlanOffer> Adaptation::smaller_offer() {
   return std::nullopt;
 }
 
-std::optional<PlanChange> Adaptation::take_smaller(std::int64_t step) {
-  if (!adapts_) return std::nullopt;
-  const auto before = static_cast<double>(session_.plan().memory_bytes);
+std::optional<PlanChange> Adaptation::take_smaller(std::int64_t step, const std::string& reason) {
+  const std::string before = format_bytes(static_cast<double>(session_.plan().memory_bytes));
   const auto found = smaller_offer();
   if (!found) {
-    log_warning(kTag, fmt::format("the run keeps its plan, which needs {}: none needs less",
-                                  format_bytes(before)));
+    log_warning(kTag,
+                fmt::format("too little memory ({}): the run keeps its plan of {}, no smaller "
+                            "one is to be had: lower --batch, or free some",
+                            reason, before));
     return std::nullopt;
   }
   taken_.remove_after(step - 1);
   again_.clear();
   if (!take_recorded(*found, step)) return std::nullopt;
-  const std::string reason = fmt::format(
-      "too little memory: {} instead of {}",
-      format_bytes(static_cast<double>(found->plan.memory_bytes)), format_bytes(before));
-  log_warning(kTag, fmt::format("{}: the run goes on under another plan", reason));
-  return PlanChange{step, reason, 0, predicted_ns_};
+  const std::string change =
+      fmt::format("too little memory ({}): a plan that needs {} instead of {}", reason,
+                  format_bytes(static_cast<double>(found->plan.memory_bytes)), before);
+  log_warning(kTag, change);
+  return PlanChange{step, change, 0, predicted_ns_};
 }
 
 std::optional<PlanChange> Adaptation::take_again(std::int64_t step) {

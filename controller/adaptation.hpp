@@ -28,8 +28,9 @@ class Adaptation {
                                     std::int64_t now_ns, std::int64_t step, double left_ns);
 
   /// The best plan that needs clearly less memory than the one in force, taken after `step`; later
-  /// ones need no more. Empty where none fits, or other plans are not wanted. Throws as stepped().
-  std::optional<PlanChange> take_smaller(std::int64_t step);
+  /// ones need no more. Empty, with a warning, where none fits, or other plans are not wanted.
+  /// `reason`: of too little memory. Throws as stepped().
+  std::optional<PlanChange> take_smaller(std::int64_t step, const std::string& reason);
 
  private:
   /// When something was last tried, and how long to wait before the next time.

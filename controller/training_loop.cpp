@@ -63,6 +63,7 @@ TrainingLoop::TrainingLoop(TrainingSession& session, const RunFolder& folder,
       status_(folder.status()),
       forecast_(new_forecast()),
       adaptation_(session, folder, settings.replans, restored_.step),
+      memory_(settings.memory),
       first_(forecast_->first()),
       metrics_step_(restored_.step),
       trace_(settings.trace_steps) {
@@ -153,6 +154,7 @@ void TrainingLoop::train_step() {
     write_status(RunState::running);
   }
   adapt(report, wall_ns);
+  watch_memory();
   trace_.add(std::move(report));
   if (step() % settings_.metrics_every_steps == 0) write_metrics();
   observer_.stepped(progress());
@@ -183,7 +185,15 @@ void TrainingLoop::note_failure() {
                                 failures_.step + 1, step() + 1, failures_.reason));
   metrics_.add(FailedStep{step(), failures_.step + 1, failures_.reason});
   if (!failures_.memory) return;
-  if (const auto change = adaptation_.take_smaller(step())) take(*change);
+  if (const auto change = adaptation_.take_smaller(step(), failures_.reason)) take(*change);
+}
+
+void TrainingLoop::watch_memory() {
+  const auto pressure = memory_.pressed(now_ns());
+  if (!pressure) return;
+  const auto change = adaptation_.take_smaller(step(), *pressure);
+  memory_.answered(now_ns(), change.has_value());
+  if (change) take(*change);
 }
 
 void TrainingLoop::adapt(const StepReport& report, std::int64_t wall_ns) {

@@ -10,6 +10,7 @@
 #include "controller/adaptation.hpp"
 #include "controller/deadline.hpp"
 #include "controller/forecast.hpp"
+#include "controller/memory_watch.hpp"
 #include "controller/metrics.hpp"
 #include "controller/patience.hpp"
 #include "controller/recent_steps.hpp"
@@ -52,6 +53,7 @@ class TrainingLoop {
   void train_step();
   StepReport train_next();
   void note_failure();
+  void watch_memory();
   void take(const PlanChange& change);
   void adapt(const StepReport& report, std::int64_t wall_ns);
   Forecast new_forecast() const;
@@ -104,6 +106,7 @@ class TrainingLoop {
   RecentSteps recent_;
   std::optional<Forecast> forecast_;  // of the plan in force
   Adaptation adaptation_;
+  MemoryWatch memory_;
   const Estimate first_;
 
   std::int64_t metrics_step_ = 0;     // of the last line

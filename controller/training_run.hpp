@@ -7,6 +7,7 @@
 
 #include "controller/calendar.hpp"
 #include "controller/checkpoint.hpp"
+#include "controller/memory_watch.hpp"
 #include "controller/run_folder.hpp"
 #include "controller/session.hpp"
 #include "controller/training_observer.hpp"
@@ -31,6 +32,7 @@ struct TrainingSettings {
   double learning_rate = 0.01;   ///< with the schedule: what metrics report
   LearningRateSchedule learning_rate_schedule;
   std::function<std::int64_t()> now_ns;  ///< empty: the steady clock
+  MemoryWatch::Look memory;              ///< empty: nobody looks after it
   /// Gets what status.json gets, and the newest step. Empty: nobody.
   std::function<void(const RunStatus&, const StepReport&)> on_status;
 };
@@ -62,6 +64,9 @@ struct TrainingResult {
 ///
 /// Where the machine becomes faster or slower, the run goes on under another plan if that pays
 /// (controller/adaptation.hpp); its result is the same to round-off.
+///
+/// Where the memory is nearly used up (controller/memory_watch.hpp), it goes on under a plan that
+/// needs less, if there is one.
 ///
 /// A step that fails (controller/step_failure.hpp) is trained once more: for want of memory under a
 /// plan that needs less, if there is one. Where it failed amid its update the run goes back to its

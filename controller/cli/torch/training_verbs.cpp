@@ -142,6 +142,7 @@ TrainingSettings training_settings(const RunConfig& config, const TrainingData& 
   settings.evaluate_every_epochs = config.evaluate_every_epochs;
   settings.patience = config.patience;
   settings.replans = config.replan;
+  settings.memory = [] { return read_memory_state(); };
   settings.learning_rate = step.optimizer.learning_rate;
   settings.learning_rate_schedule = step.learning_rate;
   return settings;
