@@ -60,6 +60,8 @@ class TrainingSession {
 
   /// Weights and optimizer state, in place.
   virtual std::vector<SessionTensor> state() = 0;
+  /// As TrainStep has it.
+  virtual void hold_updates(std::function<void()> until) = 0;
   virtual LoaderWaits loader_waits() const = 0;
   /// Broken images that were left out so far.
   virtual std::int64_t skipped_images() const = 0;

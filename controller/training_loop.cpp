@@ -64,10 +64,12 @@ TrainingLoop::TrainingLoop(TrainingSession& session, const RunFolder& folder,
       forecast_(new_forecast()),
       adaptation_(session, folder, settings.replans, restored_.step),
       memory_(settings.memory),
+      limits_(settings.limits, restored_.energy_joules, begin_ns_),
       first_(forecast_->first()),
       metrics_step_(restored_.step),
       trace_(settings.trace_steps) {
   require_evaluations();
+  session_.hold_updates([this] { checkpoints_.wait_copied(); });
   for (const auto& [at, accuracy] : metrics_.kept_accuracies()) patience_.observe(accuracy);
   if (restored_.accuracy) {
     evaluation_ = Evaluation{session.validation_samples(), restored_.evaluation_loss.value_or(NAN),
@@ -147,14 +149,18 @@ void TrainingLoop::train_step() {
                                             settings_.learning_rate_schedule.factor(step())));
   }
   recent_.add(report, wall_ns);
-  forecast_->observe_step(report.samples, wall_ns);
+  const std::int64_t waited_ns = checkpoints_.take_waited_ns();
+  if (waited_ns > 0) note_saving(waited_ns);
+  forecast_->observe_step(report.samples, wall_ns - waited_ns);
   if (recent_.count() == 1 || status_.is_due(now_ns())) {
     stages_ = stage_status(session_.plan(), report);
     shown_ = report;
     write_status(RunState::running);
   }
-  adapt(report, wall_ns);
+  adapt(report, wall_ns - waited_ns);
   watch_memory();
+  limits_.look(now_ns());
+  if (!limits_.reached().empty()) log_info(kTag, limits_.reached() + ": the training ends");
   trace_.add(std::move(report));
   if (step() % settings_.metrics_every_steps == 0) write_metrics();
   observer_.stepped(progress());
@@ -268,16 +274,23 @@ bool TrainingLoop::epoch_checkpoint_fits() const {
 
 void TrainingLoop::save() {
   const std::int64_t before_ns = now_ns();
-  CheckpointInfo info{settings_.facts, step(), elapsed_ns(), std::nullopt, std::nullopt};
+  CheckpointInfo info{settings_.facts, step(),       elapsed_ns(),
+                      std::nullopt,    std::nullopt, limits_.used_joules()};
   if (evaluated_step_ == step()) {
     info.accuracy = evaluation_->accuracy;
     info.evaluation_loss = evaluation_->loss;
   }
   checkpoints_.save(info, session_.state());
-  const std::int64_t wall_ns = now_ns() - before_ns;
-  saving_ns_ += wall_ns;
-  forecast_->observe_checkpoint(wall_ns);
+  last_save_ns_ = 0;
+  note_saving(now_ns() - before_ns);
   report_saved();
+}
+
+/// Of the last checkpoint, for which the run has waited once more.
+void TrainingLoop::note_saving(std::int64_t waited_ns) {
+  saving_ns_ += waited_ns;
+  last_save_ns_ += waited_ns;
+  forecast_->observe_checkpoint(last_save_ns_);
 }
 
 void TrainingLoop::report_saved() {

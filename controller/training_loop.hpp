@@ -34,6 +34,7 @@ class TrainingLoop {
  public:
   TrainingLoop(TrainingSession& session, const RunFolder& folder, const TrainingSettings& settings,
                TrainingObserver& observer, RunWatch& watch);
+  ~TrainingLoop() { session_.hold_updates({}); }
 
   /// Throws LostStep where it has to go on from a checkpoint.
   TrainingResult run();
@@ -67,6 +68,7 @@ class TrainingLoop {
   void evaluate();
   void show_life();
   void save();
+  void note_saving(std::int64_t waited_ns);
   void report_saved();
   void write_metrics();
   void write_status(RunState state);
@@ -84,7 +86,10 @@ class TrainingLoop {
     if (!done())
       deadline_.observe(elapsed, forecast_->remaining(step(), elapsed), forecast_->last_step_ns());
   }
-  bool done() const { return calendar_.ended(step(), elapsed_ns()) || patience_.exhausted(); }
+  bool done() const {
+    return calendar_.ended(step(), elapsed_ns()) || patience_.exhausted() ||
+           !limits_.reached().empty();
+  }
   bool evaluates() const { return session_.validation_samples() > 0; }
 
   TrainingSession& session_;
@@ -107,11 +112,13 @@ class TrainingLoop {
   std::optional<Forecast> forecast_;  // of the plan in force
   Adaptation adaptation_;
   MemoryWatch memory_;
+  RunLimits limits_;
   const Estimate first_;
 
   std::int64_t metrics_step_ = 0;     // of the last line
   std::int64_t evaluated_step_ = -1;  // of evaluation_
-  std::int64_t saving_ns_ = 0;        // in this process
+  std::int64_t saving_ns_ = 0;        // that this process waited for checkpoints
+  std::int64_t last_save_ns_ = 0;     // for the last one
   std::int64_t plan_changes_ = 0;
   bool step_failed_ = false;  // the last one
   std::optional<Evaluation> evaluation_;

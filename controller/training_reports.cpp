@@ -62,6 +62,8 @@ TrainingResult TrainingLoop::result() const {
   result.first_expected_ns = first_.run.expected_ns;
   result.first_latest_ns = first_.run.latest_ns;
   result.measured_ns = static_cast<double>(here_ns());
+  result.reached_limit = limits_.reached();
+  result.energy_joules = limits_.used_joules();
   result.reached_deadline = deadline_.reached();
   if (calendar_.ended(step(), elapsed_ns()) && recent_.count() > 0) {
     result.error_percent =

@@ -4,11 +4,13 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <string>
 
 #include "controller/calendar.hpp"
 #include "controller/checkpoint.hpp"
 #include "controller/memory_watch.hpp"
 #include "controller/run_folder.hpp"
+#include "controller/run_limits.hpp"
 #include "controller/session.hpp"
 #include "controller/training_observer.hpp"
 #include "millrace/optimizer.hpp"
@@ -32,7 +34,8 @@ struct TrainingSettings {
   double learning_rate = 0.01;   ///< with the schedule: what metrics report
   LearningRateSchedule learning_rate_schedule;
   std::function<std::int64_t()> now_ns;  ///< empty: the steady clock
-  MemoryWatch::Look memory;              ///< empty: nobody looks after it
+  RunLimits::Settings limits;
+  MemoryWatch::Look memory;  ///< empty: nobody looks after it
   /// Gets what status.json gets, and the newest step. Empty: nobody.
   std::function<void(const RunStatus&, const StepReport&)> on_status;
 };
@@ -55,6 +58,8 @@ struct TrainingResult {
   LoaderWaits loader;
   std::int64_t skipped_images = 0;  ///< broken ones that were left out
   bool reached_deadline = false;    ///< and ended for it, whatever else was asked for
+  std::string reached_limit;        ///< of energy or heat, for which it ended; "": none
+  double energy_joules = 0;         ///< of the whole run; 0 without a budget
 };
 
 /// Trains `session` in `folder` (config.toml and plan.json are the caller's). After each step comes
@@ -73,9 +78,10 @@ struct TrainingResult {
 /// newest checkpoint, from which the result's times then count. Where it fails again, the run ends
 /// with a checkpoint of the steps before it.
 ///
-/// Ends before its time, as finished, where settings.patience is exhausted and where another step
-/// with the evaluation and the checkpoint behind it may not be done by settings.end.deadline_ns. A
-/// deadline that may be missed is warned of, once more where it is expected to be.
+/// Ends before its time, as finished, where settings.patience is exhausted, at one of
+/// settings.limits, and where another step with the evaluation and the checkpoint behind it may not
+/// be done by settings.end.deadline_ns. A deadline that may be missed is warned of, once more where
+/// it is expected to be.
 ///
 ///   INT, TERM: ends after the step with a checkpoint. HUP: a checkpoint after the step.
 ///

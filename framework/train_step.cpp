@@ -25,8 +25,8 @@ struct TrainStep::Parts {
 
   /// Runs what the stages were begun with.
   StepReport run(const Schedule& schedule) {
-    StepReport report =
-        executor.run(schedule, {stages.clips_gradients(), [this] { stages.clip_gradients(); }});
+    StepReport report = executor.run(
+        schedule, {stages.clips_gradients(), [this] { stages.clip_gradients(); }, hold});
     const StepResults results = stages.results();
     report.samples = results.samples;
     report.loss = results.loss;
@@ -46,6 +46,7 @@ struct TrainStep::Parts {
   StageSet stages;
   Executor executor;
   std::int64_t next_step = 0;
+  std::function<void()> hold;           // of updates
   bool whole = true;                    // no step ended amid its update
   std::optional<MeasuredProfile> base;  // of offers; absent: not looked for yet, or not known
 };
@@ -105,14 +106,17 @@ void TrainStep::take_plan(const Plan& plan, const Profile& costs) {
   const MeasuredProfile costs_before = parts_->measured;
   const Plan plan_before = parts_->plan;
   const std::int64_t next_step = parts_->next_step;
+  const std::function<void()> hold = parts_->hold;
   const bool whole = parts_->whole;
   const std::optional<MeasuredProfile> base = parts_->base;
+  if (hold) hold();
   const OptimizerState kept = parts_->stages.optimizer_state();
   parts_.reset();  // its workers' memory is the next ones'
   trim_allocator();
   const auto make = [&](const MeasuredProfile& by, const Plan& made) {
     parts_ = std::make_unique<Parts>(model, settings, by, made, kept);
     parts_->next_step = next_step;
+    parts_->hold = hold;
     parts_->whole = whole;
     parts_->base = base;
   };
@@ -137,6 +141,9 @@ std::int64_t TrainStep::next_step() const { return parts_->next_step; }
 void TrainStep::set_next_step(std::int64_t step) {
   parts_->next_step = step;
   parts_->whole = true;
+}
+void TrainStep::hold_updates(std::function<void()> until) {
+  if (parts_) parts_->hold = std::move(until);
 }
 bool TrainStep::state_is_whole() const { return parts_ && parts_->whole; }
 std::vector<StateTensor> TrainStep::state() { return parts_->stages.state(); }

@@ -29,6 +29,7 @@ FakeSession::FakeSession(std::int64_t steps_per_epoch, std::int64_t last_samples
 
 StepReport FakeSession::train_next() {
   if (before_step) before_step(step_);
+  if (hold_) hold_();
   for (std::size_t i = 0; i < kElements; ++i) {
     const float gradient = std::sin(static_cast<float>(step_ * 31 + static_cast<std::int64_t>(i)));
     momentum_[i] = 0.9f * momentum_[i] + gradient * weights_[i];

@@ -51,6 +51,7 @@ class FakeSession : public TrainingSession {
     whole_ = true;
   }
   std::vector<SessionTensor> state() override;
+  void hold_updates(std::function<void()> until) override { hold_ = std::move(until); }
   LoaderWaits loader_waits() const override { return {3, 40, 1, 5}; }
   std::int64_t skipped_images() const override { return 5; }
 
@@ -70,6 +71,7 @@ class FakeSession : public TrainingSession {
   Profile profile_;
   std::int64_t step_ = 0, step_ns_ = kStep_ns;
   bool whole_ = true;
+  std::function<void()> hold_;
   std::vector<float> weights_, momentum_;
 };
 

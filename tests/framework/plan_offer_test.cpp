@@ -178,6 +178,29 @@ TEST(TakePlan, OffersNothingForCostsThatThisMachineHasNotKept) {
   EXPECT_FALSE(TrainStep::prepare(model, settings).offer_plan());
 }
 
+TEST(HeldUpdates, LeaveTheStateAsItIsUntilThen) {
+  int held = 0;
+  const auto expect_same = [](const State& before, const State& now) {
+    for (std::size_t i = 0; i < before.size(); ++i)
+      EXPECT_TRUE(at::equal(before[i].second, now[i].second)) << before[i].first;
+  };
+  trained([&](TrainStep& step, const Model& model) {
+    const State before = state_of(step);
+    step.hold_updates([&] {
+      expect_same(before, state_of(step));
+      ++held;
+    });
+    const auto [plan, costs] = on_one_core(model, 3);
+    step.take_plan(plan, costs);
+    EXPECT_EQ(held, 1) << "another plan waits, too";
+    step.step({at::rand({7, 6}), at::randint(4, {7}, at::kLong)});
+    EXPECT_EQ(held, 2);
+    step.hold_updates({});
+    step.set_next_step(2);
+  });
+  EXPECT_EQ(held, 2);
+}
+
 /// Throws when its pass number `fails_at`, counted down, comes.
 struct BreakingImpl : torch::nn::Cloneable<BreakingImpl> {
   void reset() override {}

@@ -32,6 +32,7 @@ class ModelSession : public TrainingSession {
   void seek(std::int64_t step) override;
 
   std::vector<SessionTensor> state() override;
+  void hold_updates(std::function<void()> until) override { step_.hold_updates(std::move(until)); }
   LoaderWaits loader_waits() const override;
   std::int64_t skipped_images() const override { return skipped_before_ + loader_->skipped(); }
 

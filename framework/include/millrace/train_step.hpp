@@ -62,6 +62,11 @@ class TrainStep {
   StepReport step(const Batch& batch);
   bool state_is_whole() const;
 
+  /// No step updates weights or optimizer state, and no other plan is taken, before `until` has
+  /// returned, which is called on any thread, by several at once; empty: at any time. It must not
+  /// throw. So the state can be copied while the next step runs.
+  void hold_updates(std::function<void()> until);
+
   /// Loss and correct answers of a batch of any size up to plan().batch, nothing learned; random
   /// layers are off.
   StepReport evaluate(const Batch& batch);
