@@ -18,7 +18,8 @@ namespace {
 constexpr const char* kTag = "replan";
 
 // No flapping: each try doubles the time to the next, until the machine has been left in peace for
-// much longer than that. Idle cores are looked after apart, so that a drift is not overlooked.
+// much longer than that; a try that leads to another plan makes it as long as the number of such
+// tries says. Idle cores are looked after apart, so that a drift is not overlooked.
 constexpr std::int64_t kShortestWait_ns = 2'000'000'000;
 constexpr std::int64_t kLongestWait_ns = 600'000'000'000;
 constexpr std::int64_t kPeace = 10;  // waits
@@ -100,14 +101,27 @@ std::optional<PlanChange> Adaptation::stepped(const StepReport& report, std::int
   if (!is_due(now_ns)) return std::nullopt;
   std::optional<PlanChange> change;
   if (const auto found = offer()) change = take_if_it_pays(*found, step, left_ns);
-  if (!change) watch_.accept();
+  if (change) {
+    drift_.changed(kShortestWait_ns);
+  } else {
+    watch_.accept();
+  }
   return change;
 }
 
 void Adaptation::Patience::tried(std::int64_t now_ns, std::int64_t shortest_ns) {
-  if (now_ns - tried_ns > kPeace * wait_ns) wait_ns = shortest_ns;
+  if (now_ns - tried_ns > kPeace * wait_ns) {
+    wait_ns = shortest_ns;
+    changes = 0;
+  }
   wait_ns = std::min(2 * wait_ns, kLongestWait_ns);
   tried_ns = now_ns;
+}
+
+void Adaptation::Patience::changed(std::int64_t shortest_ns) {
+  wait_ns = shortest_ns;
+  for (int i = 0; i < changes && wait_ns < kLongestWait_ns; ++i) wait_ns *= 2;
+  ++changes;
 }
 
 bool Adaptation::is_due(std::int64_t now_ns) {

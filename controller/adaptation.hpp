@@ -36,8 +36,11 @@ class Adaptation {
   /// When something was last tried, and how long to wait before the next time.
   struct Patience {
     std::int64_t tried_ns = 0, wait_ns = 0;
+    int changes = 0;  // that the tries led to, since there was peace
     bool is_over(std::int64_t now_ns) const { return now_ns - tried_ns >= wait_ns; }
     void tried(std::int64_t now_ns, std::int64_t shortest_ns);
+    /// Refusals before it count no more.
+    void changed(std::int64_t shortest_ns);
   };
 
   bool is_due(std::int64_t now_ns);

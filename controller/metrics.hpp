@@ -40,6 +40,14 @@ struct FailedStep {
   std::string reason;
 };
 
+/// Gets what metrics.jsonl gets of steps and evaluations.
+class MetricsSink {
+ public:
+  virtual ~MetricsSink() = default;
+  virtual void add(const StepMetrics& metrics) = 0;
+  virtual void add(std::int64_t step, const Evaluation& evaluation) = 0;
+};
+
 /// Lines {"kind": "step", …}, {"kind": "evaluation", …}, {"kind": "plan", …} and
 /// {"kind": "failure", …}; each is in the file when the call returns. Not thread-safe.
 class MetricsLog {

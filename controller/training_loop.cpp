@@ -58,6 +58,7 @@ TrainingLoop::TrainingLoop(TrainingSession& session, const RunFolder& folder,
       restored_(restore()),
       begin_ns_(now_ns()),
       metrics_(folder.metrics(), restored_.step),
+      sink_(settings.metrics_sink ? settings.metrics_sink(restored_.step) : nullptr),
       patience_(settings.patience),
       deadline_(calendar_.deadline_ns()),
       status_(folder.status()),
@@ -236,6 +237,7 @@ void TrainingLoop::evaluate() {
   if (!metrics_.kept_accuracies().contains(step())) patience_.observe(evaluation_->accuracy);
   forecast_->observe_evaluation(evaluation_->wall_ns);
   metrics_.add(step(), calendar_.epoch_of(step()), *evaluation_);
+  if (sink_) sink_->add(step(), *evaluation_);
   observer_.evaluated(progress(), *evaluation_);
   if (patience_.exhausted())
     log_info(kTag, fmt::format("the last {} evaluations were no better than {:.2f} %: the training "

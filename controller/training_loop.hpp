@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -105,6 +106,7 @@ class TrainingLoop {
   CheckpointInfo restored_;
   std::int64_t begin_ns_;  // of this process's part of the run
   MetricsLog metrics_;
+  const std::unique_ptr<MetricsSink> sink_;  // or null
   Patience patience_;
   DeadlineWatch deadline_;
   StatusFile status_;

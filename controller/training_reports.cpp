@@ -17,8 +17,16 @@ void TrainingLoop::write_metrics() {
   const TrainingProgress now = progress();
   const auto covered = static_cast<std::size_t>(step() - metrics_step_);
   const double rate = settings_.learning_rate * settings_.learning_rate_schedule.factor(step() - 1);
-  metrics_.add({now.step, now.epoch, recent_.loss(covered), recent_.images_per_second(covered),
-                recent_.step_ns(covered), rate, now.elapsed_ns, now.remaining});
+  const StepMetrics line{now.step,
+                         now.epoch,
+                         recent_.loss(covered),
+                         recent_.images_per_second(covered),
+                         recent_.step_ns(covered),
+                         rate,
+                         now.elapsed_ns,
+                         now.remaining};
+  metrics_.add(line);
+  if (sink_) sink_->add(line);
   metrics_step_ = step();
 }
 

@@ -3,12 +3,14 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 
 #include "controller/calendar.hpp"
 #include "controller/checkpoint.hpp"
 #include "controller/memory_watch.hpp"
+#include "controller/metrics.hpp"
 #include "controller/run_folder.hpp"
 #include "controller/run_limits.hpp"
 #include "controller/session.hpp"
@@ -36,6 +38,8 @@ struct TrainingSettings {
   std::function<std::int64_t()> now_ns;  ///< empty: the steady clock
   RunLimits::Settings limits;
   MemoryWatch::Look memory;  ///< empty: nobody looks after it
+  /// Makes what gets the metrics behind `step`, from which the run goes on, too. Empty: nobody.
+  std::function<std::unique_ptr<MetricsSink>(std::int64_t step)> metrics_sink;
   /// Gets what status.json gets, and the newest step. Empty: nobody.
   std::function<void(const RunStatus&, const StepReport&)> on_status;
 };

@@ -57,6 +57,7 @@ struct RunConfig {
   std::int64_t checkpoint_keep = 2;
   std::int64_t evaluate_every_epochs = 1;
 
+  bool tensorboard = false;               ///< event files in the run's folder
   std::optional<std::int64_t> http_port;  ///< absent: no server; 0: any that is free
 };
 

@@ -219,6 +219,10 @@ std::vector<Setting> training_settings() {
       integer_row(
           {"checkpoint.keep", "", "N", "checkpoints that are kept besides the best", training},
           PLACE(checkpoint_keep), 1, 10'000),
+      switch_row({"tensorboard.write", "--tensorboard", "",
+                  "write TensorBoard's event files into the run's folder, tensorboard/",
+                  SettingGroup::watching},
+                 PLACE(tensorboard)),
       make({"http.port", "--http", "PORT|none",
             "show the run on http://127.0.0.1:PORT/ while it goes on; 0: any port that is free",
             SettingGroup::watching},

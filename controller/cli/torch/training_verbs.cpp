@@ -22,6 +22,7 @@
 #include "controller/progress.hpp"
 #include "controller/service_notice.hpp"
 #include "controller/taken_plans.hpp"
+#include "controller/tensorboard/tensorboard_log.hpp"
 #include "controller/training_run.hpp"
 #include "framework/base/file.hpp"
 #include "framework/planning.hpp"
@@ -266,6 +267,10 @@ int train_in(const RunFolder& folder, RunConfig config, const std::optional<Prog
       planned(model, std::move(asked_of_step), config, data, folder, resume ? before->step : 0);
   TrainingSettings settings = training_settings(config, data, step);
   settings.resume = resume;
+  if (config.tensorboard)
+    settings.metrics_sink = [&](std::int64_t step) {
+      return std::make_unique<TensorboardLog>(folder.tensorboard(), step);
+    };
   ServiceNotice service;
   settings.on_status = [&](const RunStatus& status, const StepReport& last) {
     service.publish(status);
