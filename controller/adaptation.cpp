@@ -120,8 +120,8 @@ void Adaptation::Patience::tried(std::int64_t now_ns, std::int64_t shortest_ns) 
 
 void Adaptation::Patience::changed(std::int64_t shortest_ns) {
   wait_ns = shortest_ns;
-  for (int i = 0; i < changes && wait_ns < kLongestWait_ns; ++i) wait_ns *= 2;
   ++changes;
+  for (int i = 0; i < changes && wait_ns < kLongestWait_ns; ++i) wait_ns *= 2;
 }
 
 bool Adaptation::is_due(std::int64_t now_ns) {
