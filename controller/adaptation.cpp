@@ -18,11 +18,15 @@ namespace {
 constexpr const char* kTag = "replan";
 
 // No flapping: each try doubles the time to the next, until the machine has been left in peace for
-// much longer than that. Idle cores are looked after apart, so that a drift is not overlooked.
+// much longer than that; a try that leads to another plan makes it as long as the number of such
+// tries says. Idle cores are looked after apart, so that a drift is not overlooked.
 constexpr std::int64_t kShortestWait_ns = 2'000'000'000;
 constexpr std::int64_t kLongestWait_ns = 600'000'000'000;
 constexpr std::int64_t kPeace = 10;  // waits
 constexpr std::int64_t kIdleWait_ns = 20'000'000'000;
+
+/// Of the memory that a plan needs: what the next one may, the first that is possible.
+constexpr double kLessMemory[] = {0.75, 0.9};
 
 constexpr double kLeastGain = 0.07;  // of a step: less is within the error of a prediction
 constexpr double kChange_ns = 2e9;   // probing, and a step or two at less than full speed
@@ -97,14 +101,27 @@ std::optional<PlanChange> Adaptation::stepped(const StepReport& report, std::int
   if (!is_due(now_ns)) return std::nullopt;
   std::optional<PlanChange> change;
   if (const auto found = offer()) change = take_if_it_pays(*found, step, left_ns);
-  if (!change) watch_.accept();
+  if (change) {
+    drift_.changed(kShortestWait_ns);
+  } else {
+    watch_.accept();
+  }
   return change;
 }
 
 void Adaptation::Patience::tried(std::int64_t now_ns, std::int64_t shortest_ns) {
-  if (now_ns - tried_ns > kPeace * wait_ns) wait_ns = shortest_ns;
+  if (now_ns - tried_ns > kPeace * wait_ns) {
+    wait_ns = shortest_ns;
+    changes = 0;
+  }
   wait_ns = std::min(2 * wait_ns, kLongestWait_ns);
   tried_ns = now_ns;
+}
+
+void Adaptation::Patience::changed(std::int64_t shortest_ns) {
+  wait_ns = shortest_ns;
+  ++changes;
+  for (int i = 0; i < changes && wait_ns < kLongestWait_ns; ++i) wait_ns *= 2;
 }
 
 bool Adaptation::is_due(std::int64_t now_ns) {
@@ -129,7 +146,7 @@ bool Adaptation::leaves_cores_idle() const {
 
 std::optional<PlanOffer> Adaptation::offer() {
   try {
-    auto offer = session_.offer_plan();
+    auto offer = session_.offer_plan(most_bytes_);
     adapts_ = offer.has_value();
     if (!adapts_)
       log_info(kTag,
@@ -158,24 +175,63 @@ std::optional<PlanChange> Adaptation::take_if_it_pays(const PlanOffer& offer, st
                        same ? std::string("is the one in force")
                             : fmt::format("would take {}, {}", format_duration(expected_ns),
                                           pays ? "and is taken" : "which does not pay")));
-  if (!pays) return std::nullopt;
+  if (!pays || !take_recorded(offer, step)) return std::nullopt;
+  return PlanChange{step, reason, last_ns, expected_ns};
+}
+
+bool Adaptation::take_recorded(const PlanOffer& offer, std::int64_t step) {
   taken_.add(step, offer.plan, offer.costs);
   try {
     take(offer.plan, offer.costs);
+    return true;
   } catch (const Error& error) {  // a resumed run would fail there again
     taken_.remove_after(step - 1);
     if (error.code() != ExitCode::user && error.code() != ExitCode::no_plan) throw;
     log_warning(kTag, fmt::format("the run keeps its plan: {}", error.what()));
+    return false;
+  }
+}
+
+std::optional<PlanOffer> Adaptation::smaller_offer() {
+  if (!adapts_) return std::nullopt;
+  const auto needed = static_cast<double>(session_.plan().memory_bytes);
+  for (const double share : kLessMemory) {
+    try {
+      const auto most = static_cast<std::int64_t>(share * needed);
+      auto offer = session_.offer_plan(most);
+      if (offer) most_bytes_ = most;
+      return offer;
+    } catch (const NoPlanError&) {  // nothing that small
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<PlanChange> Adaptation::take_smaller(std::int64_t step, const std::string& reason) {
+  const std::string before = format_bytes(static_cast<double>(session_.plan().memory_bytes));
+  const auto found = smaller_offer();
+  if (!found) {
+    log_warning(kTag,
+                fmt::format("too little memory ({}): the run keeps its plan of {}, no smaller "
+                            "one is to be had: lower --batch, or free some",
+                            reason, before));
     return std::nullopt;
   }
-  return PlanChange{step, reason, last_ns, expected_ns};
+  taken_.remove_after(step - 1);
+  again_.clear();
+  if (!take_recorded(*found, step)) return std::nullopt;
+  const std::string change =
+      fmt::format("too little memory ({}): a plan that needs {} instead of {}", reason,
+                  format_bytes(static_cast<double>(found->plan.memory_bytes)), before);
+  log_warning(kTag, change);
+  return PlanChange{step, change, 0, predicted_ns_};
 }
 
 std::optional<PlanChange> Adaptation::take_again(std::int64_t step) {
   again_.pop_front();
   doubted_ = true;  // once all are taken
   try {
-    const auto [plan, costs] = taken_.read(step);
+    const auto [plan, costs] = TakenPlans::read(taken_.files_of(step));
     log_info(kTag,
              fmt::format("step {}: the plan that the run took here before it was stopped", step));
     take(plan, costs);

@@ -27,19 +27,29 @@ class Adaptation {
   std::optional<PlanChange> stepped(const StepReport& report, std::int64_t wall_ns,
                                     std::int64_t now_ns, std::int64_t step, double left_ns);
 
+  /// The best plan that needs clearly less memory than the one in force, taken after `step`; later
+  /// ones need no more. Empty, with a warning, where none fits, or other plans are not wanted.
+  /// `reason`: of too little memory. Throws as stepped().
+  std::optional<PlanChange> take_smaller(std::int64_t step, const std::string& reason);
+
  private:
   /// When something was last tried, and how long to wait before the next time.
   struct Patience {
     std::int64_t tried_ns = 0, wait_ns = 0;
+    int changes = 0;  // that the tries led to, since there was peace
     bool is_over(std::int64_t now_ns) const { return now_ns - tried_ns >= wait_ns; }
     void tried(std::int64_t now_ns, std::int64_t shortest_ns);
+    /// Refusals before it count no more.
+    void changed(std::int64_t shortest_ns);
   };
 
   bool is_due(std::int64_t now_ns);
   bool leaves_cores_idle() const;
   std::optional<PlanOffer> offer();
+  std::optional<PlanOffer> smaller_offer();
   std::optional<PlanChange> take_if_it_pays(const PlanOffer& offer, std::int64_t step,
                                             double left_ns);
+  bool take_recorded(const PlanOffer& offer, std::int64_t step);
   std::optional<PlanChange> take_again(std::int64_t step);
   void take(const Plan& plan, const Profile& costs);
 
@@ -51,7 +61,8 @@ class Adaptation {
   double predicted_ns_;             // a step of the plan in force
   std::optional<double> wrong_by_;  // its first steps took so many times as long
   bool doubted_;  // the machine may have changed since the plan was made: while the run was stopped
-  int most_cores_ = 0;  // that a plan could have used
+  int most_cores_ = 0;                      // that a plan could have used
+  std::optional<std::int64_t> most_bytes_;  // that a plan may need
   Patience drift_, idle_;
 };
 

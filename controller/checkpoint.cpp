@@ -7,7 +7,7 @@
 
 #include "controller/checkpoint_metadata.hpp"
 #include "framework/base/hash.hpp"
-#include "framework/base/safetensors_copy.hpp"
+#include "framework/base/safetensors_beginning.hpp"
 #include "millrace/errors.hpp"
 #include "millrace/log.hpp"
 
@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 constexpr const char* kTag = "checkpoint";
 constexpr const char* kPrefix = "step-";
 constexpr const char* kSuffix = ".safetensors";
-constexpr std::int64_t kReadBytes = 1 << 20;
+constexpr std::int64_t kPartBytes = 1 << 20;  // hashed while the caches have it
 
 void add_number(Hash64& hash, std::int64_t number) { hash.add(&number, sizeof number); }
 
@@ -43,17 +43,7 @@ void add_header(Hash64& hash, const std::string& name, const std::string& dtype,
   for (const std::int64_t dimension : shape) add_number(hash, dimension);
 }
 
-/// Of `tensors` sorted by name.
-std::string checksum_of(const std::map<std::string, std::string>& metadata,
-                        const std::vector<TensorView>& tensors) {
-  Hash64 hash;
-  add_metadata(hash, metadata);
-  for (const TensorView& tensor : tensors) {
-    add_header(hash, tensor.name, tensor.dtype, tensor.shape);
-    hash.add(tensor.data, static_cast<std::size_t>(tensor.bytes));
-  }
-  return fmt::format("{:016x}", hash.value());
-}
+std::string text_of(const Hash64& hash) { return fmt::format("{:016x}", hash.value()); }
 
 std::string checksum_of(const SafetensorsFile& file) {
   Hash64 hash;
@@ -61,15 +51,15 @@ std::string checksum_of(const SafetensorsFile& file) {
   std::vector<char> buffer;
   for (const auto& entry : file.entries()) {
     buffer.resize(
-        std::max(buffer.size(), static_cast<std::size_t>(std::min(kReadBytes, entry.bytes))));
+        std::max(buffer.size(), static_cast<std::size_t>(std::min(kPartBytes, entry.bytes))));
     add_header(hash, entry.name, entry.dtype, entry.shape);
-    for (std::int64_t at = 0; at < entry.bytes; at += kReadBytes) {
-      const std::int64_t bytes = std::min(kReadBytes, entry.bytes - at);
+    for (std::int64_t at = 0; at < entry.bytes; at += kPartBytes) {
+      const std::int64_t bytes = std::min(kPartBytes, entry.bytes - at);
       file.read_part(entry, at, bytes, buffer.data());
       hash.add(buffer.data(), static_cast<std::size_t>(bytes));
     }
   }
-  return fmt::format("{:016x}", hash.value());
+  return text_of(hash);
 }
 
 void check_checksum(const SafetensorsFile& file, const fs::path& path) {
@@ -125,15 +115,33 @@ std::string some_of(const std::vector<std::string>& names) {
                      more);
 }
 
+/// A part is hashed and written while the caches have it: the weights are read once.
+void copy_data(AtomicFile& file, Hash64& hash, const TensorView& tensor) {
+  add_header(hash, tensor.name, tensor.dtype, tensor.shape);
+  const char* data = static_cast<const char*>(tensor.data);
+  for (std::int64_t at = 0; at < tensor.bytes; at += kPartBytes) {
+    const auto bytes = static_cast<std::size_t>(std::min(kPartBytes, tensor.bytes - at));
+    hash.add(data + at, bytes);
+    file.write(data + at, bytes);
+  }
+}
+
 std::unique_ptr<AtomicFile> copy_checkpoint(const fs::path& path, const CheckpointInfo& info,
                                             const std::vector<SessionTensor>& state) {
   std::vector<TensorView> tensors;
   for (const SessionTensor& tensor : state) tensors.push_back(tensor.view);
-  std::sort(tensors.begin(), tensors.end(),
-            [](const TensorView& a, const TensorView& b) { return a.name < b.name; });
+  sort_for_file(tensors);  // by name: all are of float32
   auto metadata = to_metadata(info);
-  metadata[kChecksumKey] = checksum_of(metadata, tensors);
-  return copy_safetensors(path, std::move(tensors), metadata);
+  metadata[kChecksumKey] = text_of(Hash64());  // as long as the right one, which comes last
+  const std::string beginning = safetensors_beginning(tensors, metadata);
+  auto file = std::make_unique<AtomicFile>(path, kTag);
+  file->write(beginning.data(), beginning.size());
+  Hash64 hash;
+  add_metadata(hash, metadata);
+  for (const TensorView& tensor : tensors) copy_data(*file, hash, tensor);
+  metadata[kChecksumKey] = text_of(hash);
+  file->rewrite_beginning(safetensors_beginning(tensors, metadata));
+  return file;
 }
 
 }  // namespace

@@ -31,6 +31,7 @@ struct CheckpointInfo {
   std::int64_t trained_ns = 0;            ///< time the run has taken so far, over all its processes
   std::optional<double> accuracy;         ///< of the validation at this step; absent: none was due
   std::optional<double> evaluation_loss;  ///< likewise
+  double energy_joules = 0;               ///< that the run has used so far, where it has a budget
   bool operator==(const CheckpointInfo&) const = default;
 };
 

@@ -60,7 +60,8 @@ std::map<std::string, std::string> to_metadata(const CheckpointInfo& info) {
                          {"step", info.step},
                          {"trained_ns", info.trained_ns},
                          {"accuracy", or_null(info.accuracy)},
-                         {"evaluation_loss", or_null(info.evaluation_loss)}};
+                         {"evaluation_loss", or_null(info.evaluation_loss)},
+                         {"energy_joules", info.energy_joules}};
   return {{kInfoKey, document.dump(-1, ' ', false, json::error_handler_t::replace)}};
 }
 
@@ -82,6 +83,7 @@ CheckpointInfo info_from_metadata(const std::map<std::string, std::string>& meta
   info.trained_ns = reader.integer("trained_ns");
   info.accuracy = optional_number(reader, "accuracy");
   info.evaluation_loss = optional_number(reader, "evaluation_loss");
+  if (reader.has("energy_joules")) info.energy_joules = reader.non_negative("energy_joules");
   reader.finish();
   return info;
 }

@@ -84,6 +84,14 @@ void MetricsLog::add(const PlanChange& change) {
                .dump());
 }
 
+void MetricsLog::add(const FailedStep& failure) {
+  add_line(json{{"kind", "failure"},
+                {"step", failure.step},
+                {"failed_step", failure.failed},
+                {"reason", failure.reason}}
+               .dump(-1, ' ', false, json::error_handler_t::replace));
+}
+
 void MetricsLog::add_line(const std::string& line) {
   errno = 0;
   stream_ << line << '\n' << std::flush;

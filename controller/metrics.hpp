@@ -33,8 +33,23 @@ struct PlanChange {
   double expected_step_ns = 0;  ///< under the new one
 };
 
-/// Lines {"kind": "step", …}, {"kind": "evaluation", …} and {"kind": "plan", …}; each is in the
-/// file when the call returns. Not thread-safe.
+/// A step that failed and is trained again.
+struct FailedStep {
+  std::int64_t step = 0;    ///< trained before those that make up for it
+  std::int64_t failed = 0;  ///< the step that did, 1-based
+  std::string reason;
+};
+
+/// Gets what metrics.jsonl gets of steps and evaluations.
+class MetricsSink {
+ public:
+  virtual ~MetricsSink() = default;
+  virtual void add(const StepMetrics& metrics) = 0;
+  virtual void add(std::int64_t step, const Evaluation& evaluation) = 0;
+};
+
+/// Lines {"kind": "step", …}, {"kind": "evaluation", …}, {"kind": "plan", …} and
+/// {"kind": "failure", …}; each is in the file when the call returns. Not thread-safe.
 class MetricsLog {
  public:
   /// Keeps the lines of steps up to `step` (a line that was cut short ends what is kept) and
@@ -47,6 +62,7 @@ class MetricsLog {
   void add(const StepMetrics& metrics);
   void add(std::int64_t step, std::int64_t epoch, const Evaluation& evaluation);
   void add(const PlanChange& change);
+  void add(const FailedStep& failure);
 
  private:
   void add_line(const std::string& line);

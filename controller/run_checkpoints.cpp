@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <system_error>
@@ -68,35 +69,57 @@ void RunCheckpoints::note(const CheckpointInfo& info) {
 void RunCheckpoints::save(const CheckpointInfo& info, const std::vector<SessionTensor>& state) {
   finish();
   begun_ns_ = now_ns_();
-  const std::shared_ptr<AtomicFile> file = folder_.copy(info, state);
-  flushed_ = false;
+  written_ = false;
+  std::promise<void> copied;
+  copied_ = copied.get_future().share();
   try {
-    flushing_ = std::thread([this, file] { flush(*file); });
+    writing_ = std::thread(
+        [this, info, state, copied = std::move(copied)]() mutable { write(info, state, copied); });
   } catch (const std::system_error& refused) {
+    copied_ = {};
     throw ResourceError("checkpoint", std::string("a thread for the disk is refused: ") +
                                           refused.what() + ": raise the limit of threads");
   }
   note(info);
 }
 
-void RunCheckpoints::flush(AtomicFile& file) {
-  try {
-    folder_.complete(file);
-  } catch (...) {
-    failure_ = std::current_exception();
-  }
+void RunCheckpoints::write(const CheckpointInfo& info, const std::vector<SessionTensor>& state,
+                           std::promise<void>& copied) {
+  std::unique_ptr<AtomicFile> file;
+  const auto attempt = [this](const auto& part) {
+    try {
+      part();
+    } catch (...) {
+      failure_ = std::current_exception();
+    }
+  };
+  attempt([&] { file = folder_.copy(info, state); });
+  copied.set_value();
+  if (file) attempt([&] { folder_.complete(*file); });
   ended_ns_ = now_ns_();
-  flushed_ = true;
+  written_ = true;
+}
+
+void RunCheckpoints::wait_copied() {
+  const std::shared_future<void> copied = copied_;
+  if (!copied.valid() || copied.wait_for(std::chrono::seconds(0)) == std::future_status::ready)
+    return;
+  const std::int64_t before_ns = now_ns_();
+  copied.wait();
+  const std::int64_t waited_ns = now_ns_() - before_ns;
+  std::int64_t longest_ns = waited_ns_;
+  while (waited_ns > longest_ns && !waited_ns_.compare_exchange_weak(longest_ns, waited_ns)) {
+  }
 }
 
 std::vector<RunCheckpoints::Completed> RunCheckpoints::take_completed() {
-  if (flushed_) finish();
+  if (written_) finish();
   return std::exchange(completed_, {});
 }
 
 void RunCheckpoints::finish() {
-  if (!flushing_.joinable()) return;
-  flushing_.join();
+  if (!writing_.joinable()) return;
+  writing_.join();
   if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
   completed_.push_back({*step_, ended_ns_ - begun_ns_});
 }

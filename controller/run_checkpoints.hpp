@@ -1,11 +1,12 @@
 #pragma once
-// The checkpoints that a run writes. The disk takes each in while the training goes on: a slow card
-// stops it for as long as a copy into the system's memory takes, not for the card.
+// The checkpoints that a run writes. Each is copied, and flushed to the disk, while the training
+// goes on: the next step's updates alone wait for the copy, nothing for a slow card.
 
 #include <atomic>
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <future>
 #include <optional>
 #include <thread>
 #include <vector>
@@ -40,9 +41,13 @@ class RunCheckpoints {
   /// Whether the newest has `step`, and its evaluation where `evaluated`.
   bool holds(std::int64_t step, bool evaluated) const;
 
-  /// Copies the state and leaves it to the disk, once that has the one before. Throws
-  /// ResourceError (disk full, …), for the one before, too.
+  /// Begins to copy the state, once the disk has the one before. `state` must stay as it is until
+  /// wait_copied() has returned. Throws ResourceError (disk full, …) for the one before.
   void save(const CheckpointInfo& info, const std::vector<SessionTensor>& state);
+  /// Waits until the state of the last save() may change. Thread-safe, but for save().
+  void wait_copied();
+  /// The longest wait for a copy since this was last asked.
+  std::int64_t take_waited_ns() { return waited_ns_.exchange(0); }
   struct Completed {
     std::int64_t step = 0;
     std::int64_t wall_ns = 0;  ///< from save() on, until the disk had it
@@ -56,7 +61,8 @@ class RunCheckpoints {
 
  private:
   void note(const CheckpointInfo& info);
-  void flush(AtomicFile& file);
+  void write(const CheckpointInfo& info, const std::vector<SessionTensor>& state,
+             std::promise<void>& copied);
 
   CheckpointFolder folder_;
   std::function<std::int64_t()> now_ns_;
@@ -64,10 +70,12 @@ class RunCheckpoints {
   std::vector<Completed> completed_;  // and not asked for yet
   bool evaluated_ = false;            // the newest holds its evaluation
 
-  std::thread flushing_;
-  std::exception_ptr failure_;  // of flushing_, once it has ended
+  std::thread writing_;
+  std::shared_future<void> copied_;  // or failed
+  std::atomic<std::int64_t> waited_ns_{0};
+  std::exception_ptr failure_;  // of writing_, once it has ended
   std::int64_t begun_ns_ = 0, ended_ns_ = 0;
-  std::atomic<bool> flushed_{false};
+  std::atomic<bool> written_{false};
 };
 
 }  // namespace millrace

@@ -20,8 +20,9 @@ constexpr const char* kTag = "out";
 constexpr std::size_t kProbeBytes = 4 << 20;
 
 /// Everything that a run writes, so that --force removes nothing else.
-constexpr const char* kFiles[] = {"config.toml",   "plan.json",   "costs.json", "plans",
-                                  "metrics.jsonl", "status.json", "trace.json", "checkpoints"};
+constexpr const char* kFiles[] = {"config.toml", "plan.json",     "costs.json",
+                                  "plans",       "metrics.jsonl", "status.json",
+                                  "trace.json",  "checkpoints",   "tensorboard"};
 
 void make_folder(const fs::path& path) {
   std::error_code error;

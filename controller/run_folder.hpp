@@ -1,6 +1,6 @@
 #pragma once
 // The output folder of one training: config.toml, plan.json, costs.json, plans/, metrics.jsonl,
-// status.json, trace.json, checkpoints/.
+// status.json, trace.json, tensorboard/, checkpoints/.
 
 #include <cstdint>
 #include <filesystem>
@@ -44,6 +44,7 @@ class RunFolder {
     return path / "status.json";
   }
   std::filesystem::path trace() const { return path_ / "trace.json"; }
+  std::filesystem::path tensorboard() const { return path_ / "tensorboard"; }
   std::filesystem::path checkpoints() const { return path_ / "checkpoints"; }
 
   /// Throws ResourceError (tag "out") where fewer than `bytes` are free.

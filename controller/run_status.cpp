@@ -173,6 +173,7 @@ std::string to_json(const RunStatus& status) {
        {{"expected_ns", now.remaining.expected_ns}, {"latest_ns", now.remaining.latest_ns}}},
       {"deadline_ns", or_null(now.deadline_ns)},
       {"deadline_outlook", or_null(deadline_outlook(now))},
+      {"failed_steps", status.failed_steps},
       {"stages", stages}};
   return document.dump(2) + "\n";
 }
@@ -188,6 +189,7 @@ RunStatus run_status_from_json(const std::string& text, const std::string& origi
   status.model = reader.text("model");
   status.progress = progress_from(reader);
   status.accuracy = optional_number(reader, "accuracy");
+  if (reader.has("failed_steps")) status.failed_steps = reader.integer("failed_steps");
   for (std::size_t i = 0; i < reader.array("stages").size(); ++i)
     status.stages.push_back(stage_from(reader.element("stages", i)));
   return status;

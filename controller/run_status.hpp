@@ -52,6 +52,7 @@ struct RunStatus {
   TrainingProgress progress;       ///< loss and speed: 0 before this process has trained a step
   std::optional<double> accuracy;  ///< of the last evaluation
   std::vector<StageStatus> stages;
+  std::int64_t failed_steps = 0;  ///< that this process trained again
 };
 
 /// `report`: of the last step.

@@ -40,13 +40,16 @@ class TrainingSession {
 
   /// Trains the next batch; the report's times and loss are filled. Throws as TrainStep::step.
   virtual StepReport train_next() = 0;
+  /// After train_next() threw: whether the state is the one before that step, which seek() and
+  /// train_next() then train again.
+  virtual bool state_is_whole() const = 0;
   /// The whole validation set; samples = 0 where there is none. `between` two batches is called.
   virtual Evaluation evaluate(const std::function<void()>& between) = 0;
 
   virtual const Plan& plan() const = 0;
   virtual const Profile& profile() const = 0;
   /// As TrainStep has them: the plan for the cores as fast as they are now, and going on under it.
-  virtual std::optional<PlanOffer> offer_plan() = 0;
+  virtual std::optional<PlanOffer> offer_plan(std::optional<std::int64_t> memory_bytes) = 0;
   virtual void take_plan(const Plan& plan, const Profile& costs) = 0;
 
   virtual std::int64_t steps_per_epoch() const = 0;
@@ -57,6 +60,8 @@ class TrainingSession {
 
   /// Weights and optimizer state, in place.
   virtual std::vector<SessionTensor> state() = 0;
+  /// As TrainStep has it.
+  virtual void hold_updates(std::function<void()> until) = 0;
   virtual LoaderWaits loader_waits() const = 0;
   /// Broken images that were left out so far.
   virtual std::int64_t skipped_images() const = 0;

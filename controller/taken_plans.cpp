@@ -46,8 +46,7 @@ std::optional<TakenPlans::Files> TakenPlans::in_force(std::int64_t step) const {
   return files_of(*std::prev(later));
 }
 
-std::pair<Plan, Profile> TakenPlans::read(std::int64_t step) const {
-  const Files files = files_of(step);
+std::pair<Plan, Profile> TakenPlans::read(const Files& files) {
   return {plan_from_json(read_file(files.plan, kTag), files.plan.string()),
           profile_from_json(read_file(files.costs, kTag), files.costs.string())};
 }

@@ -28,7 +28,7 @@ class TakenPlans {
   std::optional<Files> in_force(std::int64_t step) const;
 
   /// Throws ConfigError (tag "plan" or "costs") naming the file.
-  std::pair<Plan, Profile> read(std::int64_t step) const;
+  static std::pair<Plan, Profile> read(const Files& files);
   /// Throws ResourceError (tag "plan").
   void add(std::int64_t step, const Plan& plan, const Profile& costs) const;
   /// Those that a run which goes on at `step` otherwise will not take.

@@ -3,11 +3,16 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
+#include <string>
 
 #include "controller/calendar.hpp"
 #include "controller/checkpoint.hpp"
+#include "controller/memory_watch.hpp"
+#include "controller/metrics.hpp"
 #include "controller/run_folder.hpp"
+#include "controller/run_limits.hpp"
 #include "controller/session.hpp"
 #include "controller/training_observer.hpp"
 #include "millrace/optimizer.hpp"
@@ -31,6 +36,10 @@ struct TrainingSettings {
   double learning_rate = 0.01;   ///< with the schedule: what metrics report
   LearningRateSchedule learning_rate_schedule;
   std::function<std::int64_t()> now_ns;  ///< empty: the steady clock
+  RunLimits::Settings limits;
+  MemoryWatch::Look memory;  ///< empty: nobody looks after it
+  /// Makes what gets the metrics behind `step`, from which the run goes on, too. Empty: nobody.
+  std::function<std::unique_ptr<MetricsSink>(std::int64_t step)> metrics_sink;
   /// Gets what status.json gets, and the newest step. Empty: nobody.
   std::function<void(const RunStatus&, const StepReport&)> on_status;
 };
@@ -49,9 +58,12 @@ struct TrainingResult {
   double measured_ns = 0;               ///< from then to the end
   std::optional<double> error_percent;  ///< |expected - measured| / measured; absent: ended early
   std::int64_t plan_changes = 0;        ///< plans that were taken on the way
+  std::int64_t failed_steps = 0;        ///< that were trained again
   LoaderWaits loader;
   std::int64_t skipped_images = 0;  ///< broken ones that were left out
   bool reached_deadline = false;    ///< and ended for it, whatever else was asked for
+  std::string reached_limit;        ///< of energy or heat, for which it ended; "": none
+  double energy_joules = 0;         ///< of the whole run; 0 without a budget
 };
 
 /// Trains `session` in `folder` (config.toml and plan.json are the caller's). After each step comes
@@ -62,9 +74,18 @@ struct TrainingResult {
 /// Where the machine becomes faster or slower, the run goes on under another plan if that pays
 /// (controller/adaptation.hpp); its result is the same to round-off.
 ///
-/// Ends before its time, as finished, where settings.patience is exhausted and where another step
-/// with the evaluation and the checkpoint behind it may not be done by settings.end.deadline_ns. A
-/// deadline that may be missed is warned of, once more where it is expected to be.
+/// Where the memory is nearly used up (controller/memory_watch.hpp), it goes on under a plan that
+/// needs less, if there is one.
+///
+/// A step that fails (controller/step_failure.hpp) is trained once more: for want of memory under a
+/// plan that needs less, if there is one. Where it failed amid its update the run goes back to its
+/// newest checkpoint, from which the result's times then count. Where it fails again, the run ends
+/// with a checkpoint of the steps before it.
+///
+/// Ends before its time, as finished, where settings.patience is exhausted, at one of
+/// settings.limits, and where another step with the evaluation and the checkpoint behind it may not
+/// be done by settings.end.deadline_ns. A deadline that may be missed is warned of, once more where
+/// it is expected to be.
 ///
 ///   INT, TERM: ends after the step with a checkpoint. HUP: a checkpoint after the step.
 ///

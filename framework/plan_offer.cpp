@@ -22,6 +22,11 @@ std::vector<int> present_cpus(const MeasuredProfile& base, const Topology& machi
   return cpus;
 }
 
+void limit_memory(TrainSettings& settings, std::int64_t bytes) {
+  const std::int64_t asked = bytes + static_cast<std::int64_t>(settings.reserved_bytes);
+  settings.plan.memory_bytes = std::min(asked, settings.plan.memory_bytes.value_or(asked));
+}
+
 PlanOffer offer_plan(const MeasuredProfile& base, const TrainSettings& settings,
                      const std::map<int, double>& rates) {
   PlanOffer offer;

@@ -14,6 +14,9 @@ namespace millrace {
 std::vector<int> present_cpus(const MeasuredProfile& base, const Topology& machine,
                               const std::string& cores);
 
+/// A plan of `settings` then takes at most `bytes`, beside what the caller keeps.
+void limit_memory(TrainSettings& settings, std::int64_t bytes);
+
 /// The best plan for the cores in `rates`, as fast as these say. Throws NoPlanError where none
 /// fits.
 PlanOffer offer_plan(const MeasuredProfile& base, const TrainSettings& settings,

@@ -25,8 +25,8 @@ struct TrainStep::Parts {
 
   /// Runs what the stages were begun with.
   StepReport run(const Schedule& schedule) {
-    StepReport report =
-        executor.run(schedule, {stages.clips_gradients(), [this] { stages.clip_gradients(); }});
+    StepReport report = executor.run(
+        schedule, {stages.clips_gradients(), [this] { stages.clip_gradients(); }, hold});
     const StepResults results = stages.results();
     report.samples = results.samples;
     report.loss = results.loss;
@@ -46,6 +46,8 @@ struct TrainStep::Parts {
   StageSet stages;
   Executor executor;
   std::int64_t next_step = 0;
+  std::function<void()> hold;           // of updates
+  bool whole = true;                    // no step ended amid its update
   std::optional<MeasuredProfile> base;  // of offers; absent: not looked for yet, or not known
 };
 
@@ -58,9 +60,15 @@ TrainStep TrainStep::prepare(const Model& model, const TrainSettings& settings) 
 
 StepReport TrainStep::step(const Batch& batch) {
   parts_->stages.begin_training(batch.inputs, batch.targets, parts_->next_step);
-  const StepReport report = parts_->run(parts_->schedules.training(batch.inputs.size(0)));
-  ++parts_->next_step;
-  return report;
+  const Schedule& schedule = parts_->schedules.training(batch.inputs.size(0));
+  try {
+    const StepReport report = parts_->run(schedule);
+    ++parts_->next_step;
+    return report;
+  } catch (...) {
+    if (parts_->executor.update_begun()) parts_->whole = false;
+    throw;
+  }
 }
 
 StepReport TrainStep::evaluate(const Batch& batch) {
@@ -74,14 +82,15 @@ torch::Tensor TrainStep::predict(const torch::Tensor& inputs) {
   return parts_->stages.outputs();
 }
 
-std::optional<PlanOffer> TrainStep::offer_plan() {
-  const TrainSettings& settings = parts_->settings;
+std::optional<PlanOffer> TrainStep::offer_plan(std::optional<std::int64_t> memory_bytes) {
+  TrainSettings settings = parts_->settings;
   std::optional<MeasuredProfile>& base = parts_->base;
   if (!base && !parts_->measured.rates.empty()) base = parts_->measured;
   if (!base) base = kept_costs(parts_->model, settings);
   if (!base) return std::nullopt;
   const Topology there = select_cores(discover_topology(settings.machine), "all");
   const std::vector<int> cpus = present_cpus(*base, there, settings.cores);
+  if (memory_bytes) limit_memory(settings, *memory_bytes);
   return millrace::offer_plan(*base, settings, present_rates(cpus));
 }
 
@@ -97,13 +106,18 @@ void TrainStep::take_plan(const Plan& plan, const Profile& costs) {
   const MeasuredProfile costs_before = parts_->measured;
   const Plan plan_before = parts_->plan;
   const std::int64_t next_step = parts_->next_step;
+  const std::function<void()> hold = parts_->hold;
+  const bool whole = parts_->whole;
   const std::optional<MeasuredProfile> base = parts_->base;
+  if (hold) hold();
   const OptimizerState kept = parts_->stages.optimizer_state();
   parts_.reset();  // its workers' memory is the next ones'
   trim_allocator();
   const auto make = [&](const MeasuredProfile& by, const Plan& made) {
     parts_ = std::make_unique<Parts>(model, settings, by, made, kept);
     parts_->next_step = next_step;
+    parts_->hold = hold;
+    parts_->whole = whole;
     parts_->base = base;
   };
   try {
@@ -124,7 +138,14 @@ const Profile& TrainStep::profile() const { return parts_->measured.profile; }
 const Plan& TrainStep::plan() const { return parts_->plan; }
 const Schedule& TrainStep::schedule() const { return parts_->schedules.full(); }
 std::int64_t TrainStep::next_step() const { return parts_->next_step; }
-void TrainStep::set_next_step(std::int64_t step) { parts_->next_step = step; }
+void TrainStep::set_next_step(std::int64_t step) {
+  parts_->next_step = step;
+  parts_->whole = true;
+}
+void TrainStep::hold_updates(std::function<void()> until) {
+  if (parts_) parts_->hold = std::move(until);
+}
+bool TrainStep::state_is_whole() const { return parts_ && parts_->whole; }
 std::vector<StateTensor> TrainStep::state() { return parts_->stages.state(); }
 
 }  // namespace millrace

@@ -43,8 +43,10 @@ struct RunConfig {
   std::optional<std::int64_t> epochs, steps, time_ns;  ///< at most one: when the run ends
   /// Seconds since 1970; the run is over by then. It ends the run where none of the above does.
   std::optional<std::int64_t> deadline;
-  bool replan = true;         ///< another plan where the machine has changed
-  std::int64_t patience = 0;  ///< evaluations without a better one; 0: the run goes on
+  std::optional<double> energy_joules;  ///< the run ends when it has used so much
+  std::optional<double> max_celsius;    ///< the run ends when the machine is that hot
+  bool replan = true;                   ///< another plan where the machine has changed
+  std::int64_t patience = 0;            ///< evaluations without a better one; 0: the run goes on
   std::uint64_t seed = 1;
   std::string weights;    ///< a safetensors file to start from
   bool new_head = false;  ///< the last layer starts afresh though `weights` has one
@@ -55,6 +57,7 @@ struct RunConfig {
   std::int64_t checkpoint_keep = 2;
   std::int64_t evaluate_every_epochs = 1;
 
+  bool tensorboard = false;               ///< event files in the run's folder
   std::optional<std::int64_t> http_port;  ///< absent: no server; 0: any that is free
 };
 

@@ -51,6 +51,28 @@ void set_deadline(RunConfig& config, const string& text) {
   if (text != "none") config.deadline = parse_deadline(text, std::time(nullptr));
 }
 
+void set_energy(RunConfig& config, const string& text) {
+  config.energy_joules.reset();
+  if (text == "none") return;
+  config.energy_joules = parse_energy_joules(text);
+  if (*config.energy_joules <= 0) refuse("train.energy_budget", text, "more than 0, or none");
+}
+
+optional<string> energy_text(const RunConfig& config) {
+  return config.energy_joules ? fmt::format("{}J", *config.energy_joules) : optional<string>();
+}
+
+void set_max_temp(RunConfig& config, const string& text) {
+  config.max_celsius.reset();
+  if (text != "none")
+    config.max_celsius = parse_number<double>("train.max_temp", text, 1, 150,
+                                              "degrees Celsius from 1 to 150, or none");
+}
+
+optional<string> max_temp_text(const RunConfig& config) {
+  return config.max_celsius ? fmt::format("{}", *config.max_celsius) : optional<string>();
+}
+
 void set_http(RunConfig& config, const string& text) {
   config.http_port.reset();
   if (text != "none")
@@ -162,6 +184,14 @@ std::vector<Setting> training_settings() {
           {"train.patience", "--patience", "N",
            "end early when N evaluations in a row are no better than the best; 0: never", ending},
           PLACE(patience), 0),
+      make({"train.energy_budget", "--energy-budget", "ENERGY|none",
+            "end with a checkpoint when the machine has used so much for the run, such as 500J, "
+            "20kJ or 1.5Wh, as its sensors say",
+            ending},
+           true, set_energy, energy_text),
+      make({"train.max_temp", "--max-temp", "CELSIUS|none",
+            "end with a checkpoint when a sensor of the machine shows so many degrees", ending},
+           true, set_max_temp, max_temp_text),
       choice_row({"train.replan", "--replan", "auto|never",
                   "auto: another plan is taken where cores become slower or faster; with --plan it "
                   "is never",
@@ -189,6 +219,10 @@ std::vector<Setting> training_settings() {
       integer_row(
           {"checkpoint.keep", "", "N", "checkpoints that are kept besides the best", training},
           PLACE(checkpoint_keep), 1, 10'000),
+      switch_row({"tensorboard.write", "--tensorboard", "",
+                  "write TensorBoard's event files into the run's folder, tensorboard/",
+                  SettingGroup::watching},
+                 PLACE(tensorboard)),
       make({"http.port", "--http", "PORT|none",
             "show the run on http://127.0.0.1:PORT/ while it goes on; 0: any port that is free",
             SettingGroup::watching},

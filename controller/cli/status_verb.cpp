@@ -32,6 +32,10 @@ std::string deadline_line(const TrainingProgress& now) {
                      to_string(outlook_of(left_ns, now.remaining)));
 }
 
+std::string failed_steps_text(std::int64_t count) {
+  return fmt::format("{} failed step{} trained again", count, count == 1 ? " was" : "s were");
+}
+
 std::string way_on(const RunStatus& status, const std::string& folder) {
   const bool ended_early = status.state == RunState::interrupted ||
                            status.state == RunState::terminated ||
@@ -47,6 +51,7 @@ std::string status_text(const RunStatus& status, const std::string& folder) {
   if (status.accuracy) text += fmt::format("  accuracy {:.2f} %", 100 * *status.accuracy);
   if (status.state == RunState::running && status.progress.deadline_ns)
     text += "\n" + deadline_line(status.progress);
+  if (status.failed_steps > 0) text += "\n" + failed_steps_text(status.failed_steps);
   for (std::size_t s = 0; status.state == RunState::running && s < status.stages.size(); ++s)
     text += "\n" + stage_line(s, status.stages[s]);
   return text + way_on(status, folder);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <fstream>
@@ -22,6 +23,13 @@ std::string part_of(const std::filesystem::path& file, std::uintmax_t begin, std
   stream.read(text.data(), static_cast<std::streamsize>(text.size()));
   text.resize(static_cast<std::size_t>(std::max<std::streamsize>(stream.gcount(), 0)));
   return text;
+}
+
+/// Empty where there is no such file.
+std::optional<ino_t> inode_of(const std::filesystem::path& file) {
+  struct stat status {};
+  if (::stat(file.c_str(), &status) != 0) return std::nullopt;
+  return status.st_ino;
 }
 
 /// Every second, and the last.
@@ -96,7 +104,17 @@ void MetricsHistory::take_line(const std::string& line) {
   }
 }
 
+void MetricsHistory::forget() {
+  read_ = 0;
+  lines_each_ = 1;
+  points_.clear();
+  evaluations_.clear();
+  plans_.clear();
+}
+
 void MetricsHistory::read_on() {
+  const std::optional<ino_t> inode = inode_of(file_);
+  if (std::exchange(inode_, inode) != inode) forget();
   const std::string text = part_of(file_, read_, kReadBytes);
   std::size_t begin = 0;
   for (std::size_t end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1)

@@ -1,9 +1,12 @@
 #pragma once
 // The course of a run so far, from its metrics.jsonl, thinned to what a page can draw.
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <filesystem>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -48,12 +51,14 @@ class MetricsHistory {
   };
 
   void read_on();
+  void forget();
   void take_line(const std::string& line);
   void take_point(const Point& line);
 
   const std::filesystem::path file_;
   std::mutex mutex_;
-  std::uintmax_t read_ = 0;  // bytes
+  std::uintmax_t read_ = 0;     // bytes
+  std::optional<ino_t> inode_;  // another one: the run went back to a checkpoint
   bool complete_ = true;
   std::int64_t lines_each_ = 1;
   std::vector<Point> points_;

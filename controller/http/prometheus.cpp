@@ -97,6 +97,8 @@ std::string to_prometheus(const RunStatus& status, const StepReport& last) {
               *status.accuracy);
   if (last.wall_ns() > 0)
     out.gauge("step_seconds", "Time of the last step that was looked at.", seconds(last.wall_ns()));
+  out.begin("failed_steps_total", "counter", "Steps that failed and were trained again.");
+  out.sample(static_cast<double>(status.failed_steps));
   write_stages(out, status.stages);
   return std::move(out).text();
 }

@@ -88,6 +88,13 @@ AtomicFile::~AtomicFile() {
   if (!renamed_) ::unlink(temporary_.c_str());
 }
 
+void AtomicFile::rewrite_beginning(std::string_view data) {
+  const off_t end = ::lseek(descriptor_, 0, SEEK_CUR);
+  if (end < 0 || ::lseek(descriptor_, 0, SEEK_SET) != 0) fail("cannot write");
+  write(data.data(), data.size());
+  if (::lseek(descriptor_, end, SEEK_SET) != end) fail("cannot write");
+}
+
 void AtomicFile::write(const void* data, std::size_t bytes) {
   const char* next = static_cast<const char*>(data);
   while (bytes > 0) {

@@ -31,6 +31,8 @@ class AtomicFile {
 
   /// Throws ResourceError (disk full, …).
   void write(const void* data, std::size_t bytes);
+  /// Over what was written first. Throws the same.
+  void rewrite_beginning(std::string_view data);
   /// fsync, rename, fsync of the folder.
   void commit();
   /// rename alone.

@@ -10,7 +10,8 @@
 #include <cerrno>
 #include <cstring>
 
-#include "framework/base/safetensors_copy.hpp"
+#include "framework/base/file.hpp"
+#include "framework/base/safetensors_beginning.hpp"
 #include "framework/base/safetensors_header.hpp"
 #include "millrace/errors.hpp"
 
@@ -39,15 +40,6 @@ std::uint64_t length_of(const LengthField& field) {
 }
 
 /// Larger elements first, so that every tensor is aligned to its own; then by name.
-void sort_for_file(std::vector<TensorView>& tensors) {
-  std::sort(tensors.begin(), tensors.end(), [](const TensorView& a, const TensorView& b) {
-    const auto key = [](const TensorView& tensor) {
-      return std::pair(-safetensors_bytes(tensor.dtype, {}), std::string_view(tensor.name));
-    };
-    return key(a) < key(b);
-  });
-}
-
 SafetensorsHeader header_of(const std::vector<TensorView>& tensors,
                             const std::map<std::string, std::string>& metadata) {
   SafetensorsHeader header{metadata, {}};
@@ -133,24 +125,31 @@ std::int64_t header_length(int descriptor, std::int64_t size, const std::filesys
 
 }  // namespace
 
-std::unique_ptr<AtomicFile> copy_safetensors(const std::filesystem::path& path,
-                                             std::vector<TensorView> tensors,
-                                             const std::map<std::string, std::string>& metadata) {
-  sort_for_file(tensors);
+void sort_for_file(std::vector<TensorView>& tensors) {
+  std::sort(tensors.begin(), tensors.end(), [](const TensorView& a, const TensorView& b) {
+    const auto key = [](const TensorView& tensor) {
+      return std::pair(-safetensors_bytes(tensor.dtype, {}), std::string_view(tensor.name));
+    };
+    return key(a) < key(b);
+  });
+}
+
+std::string safetensors_beginning(const std::vector<TensorView>& tensors,
+                                  const std::map<std::string, std::string>& metadata) {
   const std::string header = safetensors_header_text(header_of(tensors, metadata));
   const LengthField length = length_field(header.size());
-  auto file = std::make_unique<AtomicFile>(path, kTag);
-  file->write(length.data(), length.size());
-  file->write(header.data(), header.size());
-  for (const TensorView& tensor : tensors) {
-    file->write(tensor.data, static_cast<std::size_t>(tensor.bytes));
-  }
-  return file;
+  return std::string(length.begin(), length.end()) + header;
 }
 
 void write_safetensors(const std::filesystem::path& path, std::vector<TensorView> tensors,
                        const std::map<std::string, std::string>& metadata) {
-  copy_safetensors(path, std::move(tensors), metadata)->commit();
+  sort_for_file(tensors);
+  const std::string beginning = safetensors_beginning(tensors, metadata);
+  AtomicFile file(path, kTag);
+  file.write(beginning.data(), beginning.size());
+  for (const TensorView& tensor : tensors)
+    file.write(tensor.data, static_cast<std::size_t>(tensor.bytes));
+  file.commit();
 }
 
 SafetensorsFile SafetensorsFile::open(const std::filesystem::path& path) {

@@ -36,6 +36,8 @@ constexpr std::array kByteUnits = {Unit{"", 1},
 constexpr std::array kTimeUnits = {Unit{"", 1e9},     Unit{"ns", 1},     Unit{"us", 1e3},
                                    Unit{"ms", 1e6},   Unit{"s", 1e9},    Unit{"m", 60e9},
                                    Unit{"min", 60e9}, Unit{"h", 3600e9}, Unit{"d", 86400e9}};
+constexpr std::array kEnergyUnits = {Unit{"", 1},     Unit{"J", 1},     Unit{"kJ", 1e3},
+                                     Unit{"MJ", 1e6}, Unit{"Wh", 3600}, Unit{"kWh", 3.6e6}};
 constexpr double kLargest = 9.2e18;
 
 void skip_blanks(std::string_view& text) {
@@ -89,6 +91,22 @@ std::int64_t parse_duration_ns(std::string_view text) {
                       fmt::format("\"{}\" is no time: write it as 90s, 10m or 2h30m", text));
   }
   return static_cast<std::int64_t>(std::llround(total));
+}
+
+double parse_energy_joules(std::string_view text) {
+  std::string_view rest = text;
+  skip_blanks(rest);
+  const double value = take_quantity(rest, kEnergyUnits);
+  if (!usable(value) || !rest.empty())
+    throw ConfigError("units",
+                      fmt::format("\"{}\" is no energy: write it as 500J, 20kJ or 1.5Wh", text));
+  return value;
+}
+
+std::string format_energy(double joules) {
+  if (joules < 1e4) return fmt::format("{:.0f} J", joules);
+  return joules < 1e6 ? fmt::format("{:.1f} kJ", joules / 1e3)
+                      : fmt::format("{:.2f} MJ", joules / 1e6);
 }
 
 std::string format_bytes(double bytes) {

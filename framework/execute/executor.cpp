@@ -108,6 +108,7 @@ struct Executor::Impl {
   std::unique_ptr<Wiring> wiring;
   Gate gate;
   Options options;
+  std::atomic<bool> updating = false;  ///< an update of the step has begun
   std::atomic<bool> failed = false;
   std::exception_ptr failure;  ///< written once, by the worker that set `failed`
   Crew crew;                   ///< last: its threads use all of the above
@@ -116,6 +117,7 @@ struct Executor::Impl {
 StepReport Executor::Impl::run(const Schedule& wanted, const Options& chosen) {
   prepare(wanted);
   options = chosen;
+  updating = false;
   gate.reset(static_cast<int>(workers.size()));  // a valid schedule updates every stage, or none
   StepReport report;
   report.begin_ns = now_ns();
@@ -183,6 +185,8 @@ void Executor::Impl::run_action(Worker& worker, const Action& action) {
 void Executor::Impl::update(Worker& worker, const Action& action) {
   const bool first = worker.tasks.empty() || worker.tasks.back().action.kind != ActionKind::update;
   if (first && options.update_after_all_reduced) gate.arrive_and_wait(options.between);
+  if (first && options.before_update) options.before_update();
+  updating = true;
   measure(worker, action, [&] { stages[at(action.stage)]->update(worker.index); });
 }
 
@@ -240,5 +244,7 @@ Executor::~Executor() = default;
 StepReport Executor::run(const Schedule& schedule, const Options& options) {
   return impl_->run(schedule, options);
 }
+
+bool Executor::update_begun() const { return impl_->updating; }
 
 }  // namespace millrace

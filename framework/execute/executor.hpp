@@ -45,16 +45,21 @@ class Executor {
 
   /// Runs one step. `update_after_all_reduced`: no update starts before every stage's reduction is
   /// done and `between` (may be empty) has run once, on one of the workers (gradient clipping);
-  /// without the flag `between` is not called. Returns begin, end and the measured tasks (by lane,
-  /// worker, order); step, samples and loss are the caller's to fill. What it needs of a schedule
-  /// is made anew only when another schedule comes. Throws ConfigError for a schedule that is not
-  /// valid (it would hang).
+  /// without the flag `between` is not called. `before_update` (may be empty) is called by every
+  /// worker before its first update, and may make it wait. Returns begin, end and the measured
+  /// tasks (by lane, worker, order); step, samples and loss are the caller's to fill. What it needs
+  /// of a schedule is made anew only when another schedule comes. Throws ConfigError for a schedule
+  /// that is not valid (it would hang).
   struct Options {
     bool update_after_all_reduced = false;
-    std::function<void()> between;
+    std::function<void()> between = {};
+    std::function<void()> before_update = {};
   };
   StepReport run(const Schedule& schedule, const Options& options);
   StepReport run(const Schedule& schedule) { return run(schedule, Options{}); }
+
+  /// Whether an update of the last run() had begun when it ended, or threw.
+  bool update_begun() const;
 
  private:
   struct Impl;

@@ -59,25 +59,6 @@ std::optional<path> own_group(const SystemFiles& files, const std::string& contr
   return std::nullopt;
 }
 
-// Folders of the process's own group and of all above it that are mounted here. `controller` is ""
-// for version 2.
-std::vector<path> groups(const SystemFiles& files, const std::string& controller) {
-  const auto mount = find_mount(files, controller);
-  const auto group = own_group(files, controller);
-  if (!mount || !group) return {};
-  path below = group->lexically_relative(mount->root);
-  // Outside the mount (another group namespace): only what is mounted can be read.
-  if (below.empty() || *below.begin() == "..") below = ".";
-  const path top = mount->point.relative_path();
-  std::vector<path> result;
-  for (path folder = (top / below).lexically_normal(); folder != top && !folder.empty();
-       folder = folder.parent_path()) {
-    if (folder.has_filename()) result.push_back(folder);
-  }
-  result.push_back(top);
-  return result;
-}
-
 template <typename Number>
 void tighten(std::optional<Number>& limit, std::optional<Number> other) {
   if (other && (!limit || *other < *limit)) limit = other;
@@ -99,15 +80,6 @@ std::optional<double> quota_v1(const SystemFiles& files, const path& group) {
   return static_cast<double>(*quota) / static_cast<double>(*period);
 }
 
-std::int64_t statistic(const SystemFiles& files, const path& file, const std::string& key) {
-  std::istringstream stream(files.text(file).value_or(""));
-  std::string name;
-  for (std::int64_t value = 0; stream >> name >> value;) {
-    if (name == key) return value;
-  }
-  return 0;
-}
-
 struct MemoryFiles {
   const char *limit, *usage, *droppable;
 };
@@ -117,10 +89,10 @@ constexpr MemoryFiles kVersion2 = {"memory.max", "memory.current", "inactive_fil
 
 void apply_memory(CgroupLimits& limits, const SystemFiles& files, const path& group,
                   const MemoryFiles& names) {
-  const auto limit = files.number(group / names.limit);
-  if (!limit || *limit < 0 || *limit >= kNoLimitBytes) return;
+  const auto limit = cgroup_limit(files, group / names.limit);
+  if (!limit) return;
   const std::int64_t usage = files.number(group / names.usage).value_or(0);
-  const std::int64_t droppable = statistic(files, group / "memory.stat", names.droppable);
+  const std::int64_t droppable = files.statistic(group / "memory.stat", names.droppable);
   const std::int64_t held = std::max<std::int64_t>(usage - droppable, 0);
   tighten(limits.memory_limit_bytes, limit);
   tighten(limits.memory_left_bytes, std::optional(std::max<std::int64_t>(*limit - held, 0)));
@@ -128,17 +100,40 @@ void apply_memory(CgroupLimits& limits, const SystemFiles& files, const path& gr
 
 }  // namespace
 
+std::vector<path> cgroup_folders(const SystemFiles& files, const std::string& controller) {
+  const auto mount = find_mount(files, controller);
+  const auto group = own_group(files, controller);
+  if (!mount || !group) return {};
+  path below = group->lexically_relative(mount->root);
+  // Outside the mount (another group namespace): only what is mounted can be read.
+  if (below.empty() || *below.begin() == "..") below = ".";
+  const path top = mount->point.relative_path();
+  std::vector<path> result;
+  for (path folder = (top / below).lexically_normal(); folder != top && !folder.empty();
+       folder = folder.parent_path()) {
+    if (folder.has_filename()) result.push_back(folder);
+  }
+  result.push_back(top);
+  return result;
+}
+
+std::optional<std::int64_t> cgroup_limit(const SystemFiles& files, const path& file) {
+  const auto limit = files.number(file);
+  if (!limit || *limit < 0 || *limit >= kNoLimitBytes) return std::nullopt;
+  return limit;
+}
+
 CgroupLimits read_cgroup_limits(const path& root) {
   const SystemFiles files(root);
   CgroupLimits limits;
-  for (const path& group : groups(files, "")) {
+  for (const path& group : cgroup_folders(files, "")) {
     tighten(limits.cpu_quota, quota_v2(files, group));
     apply_memory(limits, files, group, kVersion2);
   }
-  for (const path& group : groups(files, "cpu")) {
+  for (const path& group : cgroup_folders(files, "cpu")) {
     tighten(limits.cpu_quota, quota_v1(files, group));
   }
-  for (const path& group : groups(files, "memory")) {
+  for (const path& group : cgroup_folders(files, "memory")) {
     apply_memory(limits, files, group, kVersion1);
   }
   return limits;

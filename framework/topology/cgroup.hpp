@@ -4,6 +4,10 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <string>
+#include <vector>
+
+#include "framework/topology/system_files.hpp"
 
 namespace millrace {
 
@@ -14,6 +18,14 @@ struct CgroupLimits {
   /// left, or a program that has read its data once would seem out of memory.
   std::optional<std::int64_t> memory_left_bytes;
 };
+
+/// Folders below the root of the process's own group and of all above it that are mounted here.
+/// `controller`: "memory", …, of version 1; "" for version 2.
+std::vector<std::filesystem::path> cgroup_folders(const SystemFiles& files,
+                                                  const std::string& controller);
+/// Of a file such as memory.max; empty where it sets none.
+std::optional<std::int64_t> cgroup_limit(const SystemFiles& files,
+                                         const std::filesystem::path& file);
 
 /// Reads /proc/self/cgroup, /proc/self/mountinfo and the groups' files below `root`. A group is
 /// bound by those above it, so every group from the process's own to the top that is mounted here

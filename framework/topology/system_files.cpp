@@ -39,6 +39,15 @@ std::optional<std::int64_t> SystemFiles::number(const std::filesystem::path& pat
   return content ? parse<std::int64_t>(*content) : std::nullopt;
 }
 
+std::int64_t SystemFiles::statistic(const std::filesystem::path& path,
+                                    const std::string& key) const {
+  std::istringstream stream(text(path).value_or(""));
+  std::string name;
+  for (std::int64_t value = 0; stream >> name >> value;)
+    if (name == key) return value;
+  return 0;
+}
+
 // Lines such as "MemAvailable:   23620220 kB".
 std::optional<std::int64_t> SystemFiles::memory_info(const std::string& key) const {
   std::istringstream stream(text("proc/meminfo").value_or(""));

@@ -28,6 +28,8 @@ class SystemFiles {
   std::optional<std::string> text(const std::filesystem::path& path) const;
   /// A file with one whole number.
   std::optional<std::int64_t> number(const std::filesystem::path& path) const;
+  /// Of a file with lines "key number"; 0 where it is not there.
+  std::int64_t statistic(const std::filesystem::path& path, const std::string& key) const;
 
  private:
   std::optional<std::int64_t> memory_info(const std::string& key) const;

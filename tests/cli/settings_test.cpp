@@ -72,6 +72,15 @@ TEST(Settings, StoreWhatTheyAreGiven) {
   EXPECT_EQ(config.time_ns, 9000LL * 1'000'000'000);
   EXPECT_EQ(config.deadline, 1796104800);
   EXPECT_EQ(find_setting("train.deadline", "test").get(config), "2026-12-01T06:00:00Z");
+  set("train.energy_budget", "1.5Wh");
+  EXPECT_EQ(config.energy_joules, 5400);
+  EXPECT_EQ(find_setting("train.energy_budget", "test").get(config), "5400J");
+  set("train.max_temp", "72.5");
+  EXPECT_EQ(config.max_celsius, 72.5);
+  EXPECT_EQ(find_setting("train.max_temp", "test").get(config), "72.5");
+  set("train.energy_budget", "none");
+  set("train.max_temp", "none");
+  EXPECT_FALSE(config.energy_joules || config.max_celsius);
   set("train.deadline", "none");
   EXPECT_FALSE(config.deadline.has_value());
   EXPECT_EQ(config.optimizer.kind, OptimizerKind::adamw);
@@ -129,6 +138,9 @@ INSTANTIATE_TEST_SUITE_P(
         BadValue{"http.port", "65536", "a port from 0 to 65535, or none"},
         BadValue{"http.port", "8080x", "a port from 0"}, BadValue{"train.time", "soon", "soon"},
         BadValue{"train.deadline", "soon", "no deadline"},
+        BadValue{"train.energy_budget", "5W", "no energy"},
+        BadValue{"train.energy_budget", "0J", "more than 0"},
+        BadValue{"train.max_temp", "200", "degrees Celsius"},
         BadValue{"train.seed", "-1", "whole number"}));
 
 TEST(Settings, PrecisionIsThatOfTheCpuWhereItIsLeftToIt) {

@@ -124,6 +124,21 @@ TEST_F(AdaptationTest, DoesNotFlap) {
   EXPECT_LE(asked, 12) << "each try doubles the time to the next: 630 s of training";
 }
 
+TEST_F(AdaptationTest, RefusalsBeforeAChangeDoNotDelayTheNextOne) {
+  // It becomes slower thrice, which a plan mends at last; at step 100 it recovers.
+  session_.slowness = [this](std::int64_t step) {
+    if (session_.taken.size() == 2) return 0.8;
+    if (session_.taken.size() == 1) return step < 100 ? 1.5 : 1.1;
+    return step < 10 ? 1.0 : step < 40 ? 1.3 : step < 80 ? 1.7 : 2.5;
+  };
+  session_.offers = [this, costs = session_.profile()] {
+    if (session_.taken.size() == 1) return offer(session_, costs, 0.8);
+    return offer(session_, costs, session_.trained() < 80 ? 1.7 : 1.5);
+  };
+  run(settings(200));
+  EXPECT_THAT(taken_steps(), ElementsAre(::testing::Le(84), ::testing::Le(106)));
+}
+
 TEST_F(AdaptationTest, LooksForCoresThatNobodyUses) {
   session_.slowness = [](std::int64_t) { return 1.0; };
   Plan one_core = session_.plan();

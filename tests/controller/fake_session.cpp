@@ -29,10 +29,15 @@ FakeSession::FakeSession(std::int64_t steps_per_epoch, std::int64_t last_samples
 
 StepReport FakeSession::train_next() {
   if (before_step) before_step(step_);
+  if (hold_) hold_();
   for (std::size_t i = 0; i < kElements; ++i) {
     const float gradient = std::sin(static_cast<float>(step_ * 31 + static_cast<std::int64_t>(i)));
     momentum_[i] = 0.9f * momentum_[i] + gradient * weights_[i];
     weights_[i] -= 0.01f * momentum_[i];
+    if (i != kElements / 2 || !amid_update) continue;
+    whole_ = false;
+    amid_update(step_);
+    whole_ = true;
   }
   StepReport report;
   report.step = step_;
@@ -51,7 +56,10 @@ void FakeSession::scale(std::int64_t factor) {
   profile_ = longer(profile_, static_cast<double>(factor));
 }
 
-std::optional<PlanOffer> FakeSession::offer_plan() { return offers ? offers() : std::nullopt; }
+std::optional<PlanOffer> FakeSession::offer_plan(std::optional<std::int64_t> memory_bytes) {
+  if (memory_bytes) limits.push_back(*memory_bytes);
+  return offers ? offers() : std::nullopt;
+}
 
 void FakeSession::take_plan(const Plan& plan, const Profile& costs) {
   if (cannot_take) throw ResourceError("execute", "no thread is left");

@@ -27,6 +27,7 @@ class FakeSession : public TrainingSession {
   void scale(std::int64_t factor);
 
   std::function<void(std::int64_t step)> before_step;    ///< step trained next; may throw
+  std::function<void(std::int64_t step)> amid_update;    ///< the same, when half is changed
   std::function<double(std::int64_t step)> accuracy_at;  ///< empty: rises with the step
   std::function<void()> on_state;                        ///< whenever the state is asked for
   std::int64_t diverges_at = -1;                         ///< the loss of this step is not a number
@@ -34,18 +35,23 @@ class FakeSession : public TrainingSession {
   std::int64_t clock_ns = 0;
 
   StepReport train_next() override;
+  bool state_is_whole() const override { return whole_; }
   Evaluation evaluate(const std::function<void()>& between) override;
   const Plan& plan() const override { return plan_; }
   const Profile& profile() const override { return profile_; }
-  std::optional<PlanOffer> offer_plan() override;
+  std::optional<PlanOffer> offer_plan(std::optional<std::int64_t> memory_bytes) override;
   void take_plan(const Plan& plan, const Profile& costs) override;
   std::int64_t steps_per_epoch() const override { return steps_per_epoch_; }
   std::int64_t training_samples() const override {
     return (steps_per_epoch_ - 1) * kBatch + last_samples_;
   }
   std::int64_t validation_samples() const override { return validation; }
-  void seek(std::int64_t step) override { step_ = step; }
+  void seek(std::int64_t step) override {
+    step_ = step;
+    whole_ = true;
+  }
   std::vector<SessionTensor> state() override;
+  void hold_updates(std::function<void()> until) override { hold_ = std::move(until); }
   LoaderWaits loader_waits() const override { return {3, 40, 1, 5}; }
   std::int64_t skipped_images() const override { return 5; }
 
@@ -54,6 +60,7 @@ class FakeSession : public TrainingSession {
   const std::vector<float>& momentum() const { return momentum_; }
   std::function<std::optional<PlanOffer>()> offers;   ///< empty: nothing is known of the cores
   std::function<double(std::int64_t step)> slowness;  ///< by which a step is longer; empty: 1
+  std::vector<std::int64_t> limits;                   ///< of memory, that offers were asked for
   bool cannot_take = false;                           ///< another plan
   std::vector<std::pair<std::int64_t, Plan>> taken;   ///< plans, with the steps before them
   std::vector<std::int64_t> evaluations;              ///< steps at which evaluate() was called
@@ -63,6 +70,8 @@ class FakeSession : public TrainingSession {
   Plan plan_;
   Profile profile_;
   std::int64_t step_ = 0, step_ns_ = kStep_ns;
+  bool whole_ = true;
+  std::function<void()> hold_;
   std::vector<float> weights_, momentum_;
 };
 

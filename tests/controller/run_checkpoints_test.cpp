@@ -45,6 +45,7 @@ class RunCheckpointsTest : public ScratchFolder {
 TEST_F(RunCheckpointsTest, AreWholeOnceFinished) {
   RunCheckpoints checkpoints(folder_, clock());
   checkpoints.save(info_at(3), state());
+  checkpoints.wait_copied();
   values_.assign(4, 9);  // the next step does not wait for the disk
   checkpoints.finish();
   EXPECT_THAT(completed(checkpoints), ElementsAre(3));
@@ -53,6 +54,23 @@ TEST_F(RunCheckpointsTest, AreWholeOnceFinished) {
   std::vector<float> kept(4);
   saved.file.read(*saved.file.find("w"), kept.data());
   EXPECT_THAT(kept, ElementsAre(1, 2, 3, 4));
+}
+
+TEST_F(RunCheckpointsTest, AStateThatIsBeingCopiedIsWaitedFor) {
+  constexpr std::size_t kValues = 4 << 20;
+  std::vector<float> many(kValues, 1);
+  RunCheckpoints checkpoints(folder_, clock());
+  for (const float value : {1.0f, 2.0f, 3.0f}) {
+    checkpoints.save(info_at(static_cast<std::int64_t>(value)),
+                     {{{"w", "F32", {kValues}, many.data(), 4 * kValues}, many.data()}});
+    checkpoints.wait_copied();
+    std::fill(many.begin(), many.end(), value + 1);
+  }
+  checkpoints.finish();
+  const Checkpoint saved = folder_.open("3");
+  std::vector<float> kept(kValues);
+  saved.file.read(*saved.file.find("w"), kept.data());
+  EXPECT_EQ(std::count(kept.begin(), kept.end(), 3.0f), std::ssize(kept));
 }
 
 TEST_F(RunCheckpointsTest, AreSavedInTurnAndOldOnesGo) {

@@ -36,7 +36,7 @@ TEST_F(TakenPlansTest, AreReadBackInOrder) {
   taken_.add(100, plan(32), costs_);
   taken_.add(20, plan(16), costs_);
   EXPECT_THAT(taken_.steps(), ElementsAre(20, 100));
-  const auto [plan, costs] = taken_.read(100);
+  const auto [plan, costs] = TakenPlans::read(taken_.files_of(100));
   EXPECT_EQ(plan.batch, 32);
   EXPECT_EQ(costs, costs_);
 }
@@ -67,7 +67,7 @@ TEST_F(TakenPlansTest, ABrokenFileIsNamed) {
   taken_.add(20, plan(16), costs_);
   std::ofstream(taken_.files_of(20).plan) << "{";
   try {
-    taken_.read(20);
+    TakenPlans::read(taken_.files_of(20));
     FAIL() << "it was read";
   } catch (const ConfigError& error) {
     EXPECT_THAT(error.what(), HasSubstr("20.json"));

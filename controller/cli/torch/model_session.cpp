@@ -23,8 +23,8 @@ ModelSession::ModelSession(const Model& model, const TrainSettings& settings, Tr
 
 StepReport ModelSession::train_next() { return step_.step(*loader_->next()); }
 
-std::optional<PlanOffer> ModelSession::offer_plan() {
-  auto offer = step_.offer_plan();
+std::optional<PlanOffer> ModelSession::offer_plan(std::optional<std::int64_t> memory_bytes) {
+  auto offer = step_.offer_plan(memory_bytes);
   if (offer) offer->costs.loader_ns_per_sample = profile_.loader_ns_per_sample;
   return offer;
 }

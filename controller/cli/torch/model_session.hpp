@@ -18,11 +18,12 @@ class ModelSession : public TrainingSession {
                const RunConfig& config);
 
   StepReport train_next() override;
+  bool state_is_whole() const override { return step_.state_is_whole(); }
   Evaluation evaluate(const std::function<void()>& between) override;
 
   const Plan& plan() const override { return step_.plan(); }
   const Profile& profile() const override { return profile_; }
-  std::optional<PlanOffer> offer_plan() override;
+  std::optional<PlanOffer> offer_plan(std::optional<std::int64_t> memory_bytes) override;
   void take_plan(const Plan& plan, const Profile& costs) override;
 
   std::int64_t steps_per_epoch() const override { return loader_->steps_per_epoch(); }
@@ -31,6 +32,7 @@ class ModelSession : public TrainingSession {
   void seek(std::int64_t step) override;
 
   std::vector<SessionTensor> state() override;
+  void hold_updates(std::function<void()> until) override { step_.hold_updates(std::move(until)); }
   LoaderWaits loader_waits() const override;
   std::int64_t skipped_images() const override { return skipped_before_ + loader_->skipped(); }
 

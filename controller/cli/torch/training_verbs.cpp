@@ -22,6 +22,7 @@
 #include "controller/progress.hpp"
 #include "controller/service_notice.hpp"
 #include "controller/taken_plans.hpp"
+#include "controller/tensorboard/tensorboard_log.hpp"
 #include "controller/training_run.hpp"
 #include "framework/base/file.hpp"
 #include "framework/planning.hpp"
@@ -75,25 +76,29 @@ std::optional<double> accuracy_of(const TrainingResult& result) {
 }
 
 std::string json_of(const TrainingResult& result, const fs::path& folder) {
-  return json_text({{"outcome", name_of(result.outcome)},
-                    {"folder", folder.string()},
-                    {"steps", result.steps},
-                    {"images_per_second", result.images_per_second},
-                    {"loss", or_null(result.loss)},
-                    {"accuracy", or_null(accuracy_of(result))},
-                    {"plan_changes", result.plan_changes},
-                    {"estimate",
-                     {{"first_expected_ns", result.first_expected_ns},
-                      {"first_latest_ns", result.first_latest_ns},
-                      {"measured_ns", result.measured_ns},
-                      {"error_percent", or_null(result.error_percent)}}},
-                    {"loader",
-                     {{"waits", result.loader.waits},
-                      {"wait_ns", result.loader.wait_ns},
-                      {"disk_waits", result.loader.disk_waits},
-                      {"disk_wait_ns", result.loader.disk_wait_ns}}},
-                    {"skipped_images", result.skipped_images},
-                    {"reached_deadline", result.reached_deadline}});
+  return json_text(
+      {{"outcome", name_of(result.outcome)},
+       {"folder", folder.string()},
+       {"steps", result.steps},
+       {"images_per_second", result.images_per_second},
+       {"loss", or_null(result.loss)},
+       {"accuracy", or_null(accuracy_of(result))},
+       {"plan_changes", result.plan_changes},
+       {"failed_steps", result.failed_steps},
+       {"estimate",
+        {{"first_expected_ns", result.first_expected_ns},
+         {"first_latest_ns", result.first_latest_ns},
+         {"measured_ns", result.measured_ns},
+         {"error_percent", or_null(result.error_percent)}}},
+       {"loader",
+        {{"waits", result.loader.waits},
+         {"wait_ns", result.loader.wait_ns},
+         {"disk_waits", result.loader.disk_waits},
+         {"disk_wait_ns", result.loader.disk_wait_ns}}},
+       {"skipped_images", result.skipped_images},
+       {"reached_deadline", result.reached_deadline},
+       {"reached_limit", result.reached_limit.empty() ? Json(nullptr) : Json(result.reached_limit)},
+       {"energy_joules", result.energy_joules > 0 ? Json(result.energy_joules) : Json(nullptr)}});
 }
 
 std::string text_of(const TrainingResult& result, const std::string& model,
@@ -109,6 +114,12 @@ std::string text_of(const TrainingResult& result, const std::string& model,
     text += fmt::format("\nthe plan was changed {} time{} as the machine changed",
                         result.plan_changes, result.plan_changes == 1 ? "" : "s");
   }
+  if (result.failed_steps > 0) {
+    text += fmt::format("\n{} failed step{} trained again", result.failed_steps,
+                        result.failed_steps == 1 ? " was" : "s were");
+  }
+  if (result.energy_joules > 0)
+    text += fmt::format("\nthe run has used {}", format_energy(result.energy_joules));
   if (result.skipped_images > 0) {
     text += fmt::format("\n{} broken images were left out", result.skipped_images);
   }
@@ -120,6 +131,9 @@ std::string text_of(const TrainingResult& result, const std::string& model,
   }
   if (result.outcome != TrainingOutcome::finished) {
     text += fmt::format("\n`millrace resume {}` goes on", folder.string());
+  } else if (!result.reached_limit.empty()) {
+    text += fmt::format("\nended, as {}; `millrace resume {}` goes on with another limit",
+                        result.reached_limit, folder.string());
   } else if (result.reached_deadline) {
     text += fmt::format("\nended for its deadline; `millrace resume {} --deadline TIME` goes on",
                         folder.string());
@@ -137,6 +151,8 @@ TrainingSettings training_settings(const RunConfig& config, const TrainingData& 
   settings.evaluate_every_epochs = config.evaluate_every_epochs;
   settings.patience = config.patience;
   settings.replans = config.replan;
+  settings.limits = {config.energy_joules, config.max_celsius};
+  settings.memory = [] { return read_memory_state(); };
   settings.learning_rate = step.optimizer.learning_rate;
   settings.learning_rate_schedule = step.learning_rate;
   return settings;
@@ -238,6 +254,7 @@ int train_in(const RunFolder& folder, RunConfig config, const std::optional<Prog
              const Presentation& presentation) {
   const bool resume = before.has_value();
   const std::string asked = config.cores;
+  RunLimits::require_sensors({config.energy_joules, config.max_celsius});
   CoreClaims claims(folder.path(), default_lock_folder());
   config.cores = free_cores(claims, config, folder);
   const auto watch = watch_server(folder, config);  // before anything is measured
@@ -250,6 +267,10 @@ int train_in(const RunFolder& folder, RunConfig config, const std::optional<Prog
       planned(model, std::move(asked_of_step), config, data, folder, resume ? before->step : 0);
   TrainingSettings settings = training_settings(config, data, step);
   settings.resume = resume;
+  if (config.tensorboard)
+    settings.metrics_sink = [&](std::int64_t step) {
+      return std::make_unique<TensorboardLog>(folder.tensorboard(), step);
+    };
   ServiceNotice service;
   settings.on_status = [&](const RunStatus& status, const StepReport& last) {
     service.publish(status);

@@ -57,8 +57,15 @@ class TrainStep {
 
   /// Trains one batch of at most plan().batch samples (a smaller last batch of an epoch is right,
   /// too). The first exception of a worker is rethrown here; weights are then those before the
-  /// step, or, if an update had begun, undefined (load a checkpoint).
+  /// step, which can be trained again, or, if an update had begun, undefined (load a checkpoint):
+  /// state_is_whole() tells which.
   StepReport step(const Batch& batch);
+  bool state_is_whole() const;
+
+  /// No step updates weights or optimizer state, and no other plan is taken, before `until` has
+  /// returned, which is called on any thread, by several at once; empty: at any time. It must not
+  /// throw. So the state can be copied while the next step runs.
+  void hold_updates(std::function<void()> until);
 
   /// Loss and correct answers of a batch of any size up to plan().batch, nothing learned; random
   /// layers are off.
@@ -69,8 +76,9 @@ class TrainStep {
 
   /// What the search finds for the cores as fast as they are now, which takes 0.3 s of probing. No
   /// step may run. Empty where nothing is known of how fast they were: a given plan, whose costs
-  /// this machine has not kept. Throws NoPlanError where no plan fits.
-  std::optional<PlanOffer> offer_plan();
+  /// this machine has not kept. `memory_bytes`: that its plan takes at most. Throws NoPlanError
+  /// where no plan fits.
+  std::optional<PlanOffer> offer_plan(std::optional<std::int64_t> memory_bytes = {});
   /// Goes on under another plan: weights, optimizer state and the number of the next step stay.
   /// Throws as prepare() does for a given plan: the earlier plan is then in force, unless that
   /// fails, too, for want of memory or threads, and no step can be trained any more.
@@ -81,7 +89,8 @@ class TrainStep {
   const Plan& plan() const;
   const Schedule& schedule() const;
 
-  /// Number of the next step (0 at the start); masks and learning rate follow from it.
+  /// Number of the next step (0 at the start); masks and learning rate follow from it. Who sets it
+  /// says that the state is the one before it.
   std::int64_t next_step() const;
   void set_next_step(std::int64_t step);
 

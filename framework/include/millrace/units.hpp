@@ -16,6 +16,13 @@ std::int64_t parse_bytes(std::string_view text);
 /// Throws ConfigError (tag "units").
 std::int64_t parse_duration_ns(std::string_view text);
 
+/// Joules from "500J", "20kJ", "1.5Wh", "2kWh"; a bare number is joules. Throws ConfigError (tag
+/// "units").
+double parse_energy_joules(std::string_view text);
+
+/// "500 J", "20.0 kJ", "1.50 MJ".
+std::string format_energy(double joules);
+
 /// "412 MiB", "1.50 GiB", "96 B".
 std::string format_bytes(double bytes);
 

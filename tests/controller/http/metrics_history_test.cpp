@@ -50,6 +50,15 @@ TEST_F(History, GrowsWithTheFile) {
             json::parse(R"({"step": [2], "loss": [0.5], "accuracy": [0.25]})"));
 }
 
+TEST_F(History, BeginsAnewWhereTheRunWentBackToACheckpoint) {
+  MetricsLog log(file_, 0);
+  for (int step = 1; step <= 4; ++step) log.add(line(step));
+  read();
+  MetricsLog again(file_, 2);
+  for (int step = 3; step <= 6; ++step) again.add(line(step));
+  EXPECT_EQ(read().at("points").at("step"), json({1, 2, 3, 4, 5, 6}));
+}
+
 TEST_F(History, LeavesALineThatIsBeingWritten) {
   std::ofstream(file_) << R"({"kind": "step", "step": 1, "loss": 3)";
   EXPECT_EQ(read().at("points").at("step"), json::array());

@@ -59,5 +59,17 @@ TEST(Units, FormatsForPeople) {
   EXPECT_EQ(format_duration(7500e9), "2 h 05 m");
 }
 
+TEST(Energy, IsReadInTheUnitsOfPeople) {
+  EXPECT_DOUBLE_EQ(parse_energy_joules("500J"), 500);
+  EXPECT_DOUBLE_EQ(parse_energy_joules("2.5 kJ"), 2500);
+  EXPECT_DOUBLE_EQ(parse_energy_joules("1.5Wh"), 5400);
+  EXPECT_DOUBLE_EQ(parse_energy_joules("7"), 7);
+  for (const char* wrong : {"", "5W", "-1J", "1J 2J", "nanJ", "many"})
+    EXPECT_THROW(parse_energy_joules(wrong), ConfigError) << wrong;
+  EXPECT_EQ(format_energy(500), "500 J");
+  EXPECT_EQ(format_energy(20'000), "20.0 kJ");
+  EXPECT_EQ(format_energy(1.5e6), "1.50 MJ");
+}
+
 }  // namespace
 }  // namespace millrace

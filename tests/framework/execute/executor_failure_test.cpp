@@ -54,6 +54,7 @@ TEST_P(ExecutorFails, InAnyCallAndRunsAgain) {
           if (call.worker == worker && call.what == what) throw Fault(what);
         };
         EXPECT_THROW(executor.run(schedule, {true, {}}), Fault);
+        EXPECT_EQ(executor.update_begun(), std::string(what) == "U");
         ++failures;
         expect_each(pipeline, failures, failures);
         expect_a_whole_step(pipeline, executor, schedule);

@@ -130,6 +130,23 @@ TEST(Executor, ThreadsOfALaneRunItsStagesInTurn) {
   for (const auto& [place, ids] : threads) EXPECT_EQ(ids.size(), 1u);
 }
 
+TEST(Executor, EachWorkerAsksOnceBeforeItUpdates) {
+  FakePipeline pipeline({2, 1, 2});
+  std::atomic<int> asked = 0, updates = 0, early = 0;
+  pipeline.hook_all([&](FakeStage&, const FakeCall& call) {
+    if (call.what != "U") return;
+    ++updates;
+    if (asked == 0) ++early;
+  });
+  Executor executor = pipeline.make_executor();
+  executor.run(make_schedule("1f1b", 3, 4), {.before_update = [&] { ++asked; }});
+  EXPECT_EQ(asked, 5);
+  EXPECT_EQ(updates, 5);
+  EXPECT_EQ(early, 0);
+  executor.run(make_schedule("forward-only", 3, 4), {.before_update = [&] { ++asked; }});
+  EXPECT_EQ(asked, 5);
+}
+
 TEST(Executor, LanesMustFitStagesAndSchedule) {
   FakePipeline pipeline({2, 1, 2});
   const std::vector<std::vector<WorkerPlace>> places = {std::vector<WorkerPlace>(2),
