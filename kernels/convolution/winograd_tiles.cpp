@@ -6,6 +6,7 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/convolution/winograd_tiles.cpp"
+#include "hwy/cache_control.h"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
 #include "kernels/convolution/finish-inl.h"
@@ -139,7 +140,7 @@ struct AlongStorer {
   }
 };
 
-template <typename Products>
+template <typename Products, bool kStreams = false>
 struct AcrossStorer {
   float* first;
   Index stride, row;
@@ -151,7 +152,12 @@ struct AcrossStorer {
         row(at_row),
         width(points) {}
   HWY_INLINE void operator()(Index i, Index j, Vector value) const {
-    Products::store_across(value, row, first + (i * width + j) * stride);
+    float* const to = first + (i * width + j) * stride;
+    if constexpr (kStreams) {
+      Products::stream_across(value, row, to);
+    } else {
+      Products::store_across(value, row, to);
+    }
   }
 };
 
@@ -238,9 +244,12 @@ class TapBuffer {
   WeightPlace columns_[kPanel];
 };
 
-template <auto kMatrix, typename Products>
-void transform_filters(const FilterLayout& layout, const float* w, Index begin, Index end,
-                       const PointMatrices& u) {
+/// More than this the second-level cache of a core hardly holds beside anything else.
+constexpr Index kCachedBytes = 1 << 20;
+
+template <auto kMatrix, typename Storer>
+void transform_filters_by(const FilterLayout& layout, const float* w, Index begin, Index end,
+                          const PointMatrices& u) {
   constexpr int kTaps = kMatrix.columns;
   for (Index panel = 0; panel < u.panels(); ++panel) {
     TapBuffer<kTaps> taps(layout, panel, u.channels);
@@ -248,9 +257,20 @@ void transform_filters(const FilterLayout& layout, const float* w, Index begin, 
       taps.for_each(row, [w](float& tap, Index index) { tap = index < 0 ? 0 : w[index]; });
       for (Index half = 0; half < 2; ++half)
         sandwich<kMatrix>(PointLoader{&taps.at[0][half * kLanes], kPanel, kTaps},
-                          AcrossStorer<Products>(u, panel, half, row, kMatrix.rows));
+                          Storer(u, panel, half, row, kMatrix.rows));
     }
   }
+}
+
+template <auto kMatrix, typename Products>
+void transform_filters(const FilterLayout& layout, const float* w, Index begin, Index end,
+                       const PointMatrices& u) {
+  constexpr Index kPoints = kMatrix.rows * kMatrix.rows;
+  const Index bytes = kPoints * u.point_stride() * static_cast<Index>(sizeof(float));
+  if (bytes <= kCachedBytes)
+    return transform_filters_by<kMatrix, AcrossStorer<Products>>(layout, w, begin, end, u);
+  transform_filters_by<kMatrix, AcrossStorer<Products, true>>(layout, w, begin, end, u);
+  hwy::FlushStream();  // the team's others read it
 }
 
 template <auto kMatrix>

@@ -33,6 +33,11 @@ struct FloatProducts {
   static HWY_INLINE void store_across(Vector value, std::ptrdiff_t, float* units) {
     hn::StoreU(value, Floats(), units);
   }
+  /// store_across() to a whole vector of what is larger than the caches: past them, since they
+  /// would first read what is overwritten. REQUIRES units aligned to a vector.
+  static HWY_INLINE void stream_across(Vector value, std::ptrdiff_t, float* units) {
+    hn::Stream(value, Floats(), units);
+  }
 };
 
 /// For AVX-512 by the instructions of AVX512-BF16, which a caller has to make sure of
@@ -67,6 +72,10 @@ class PairProducts {
     if (row % 2 != 0)
       word = hn::Or(hn::ShiftLeft<16>(word), hn::BitCast(Words(), hn::LoadU(Floats(), units)));
     hn::StoreU(hn::BitCast(Floats(), word), Floats(), units);
+  }
+  /// A unit has two rows: the first is read again.
+  static HWY_INLINE void stream_across(Vector value, std::ptrdiff_t row, float* units) {
+    store_across(value, row, units);
   }
 
  private:
