@@ -31,8 +31,7 @@ std::int64_t steady_ns() {
       .count();
 }
 
-/// Of the disk, where the run's clock is not the machine's.
-std::int64_t no_time() { return 0; }
+std::int64_t no_time() { return 0; }  // of the disk, where the run's clock is another
 
 Calendar calendar_of(const TrainingSession& session, const TrainingSettings& settings) {
   return Calendar({settings.end, session.steps_per_epoch(), settings.evaluate_every_epochs,
@@ -74,7 +73,7 @@ class TrainingRun {
   void finish();
 
   void evaluate();
-  void show_life();
+  bool show_life();
   void save();
   void report_saved();
   void write_metrics();
@@ -111,6 +110,7 @@ class TrainingRun {
   DeadlineWatch deadline_;
   StatusFile status_;
   RecentSteps recent_;
+  std::int64_t plan_changes_ = 0;
   std::optional<Forecast> forecast_;  // of the plan in force
   Adaptation adaptation_;
   const Estimate first_;
@@ -118,7 +118,6 @@ class TrainingRun {
   std::int64_t metrics_step_ = 0;     // of the last line
   std::int64_t evaluated_step_ = -1;  // of evaluation_
   std::int64_t saving_ns_ = 0;        // in this process
-  std::int64_t plan_changes_ = 0;
   std::optional<Evaluation> evaluation_;
   RecentTrace trace_;
   std::vector<StageStatus> stages_;
@@ -245,8 +244,13 @@ void TrainingRun::adapt(const StepReport& report, std::int64_t wall_ns) {
 Forecast TrainingRun::new_forecast() const {
   const double checkpoint_ns =
       static_cast<double>(state_bytes(session_)) * folder_.write_ns_per_byte();
-  return {
-      outline_of(session_), calendar_, {checkpoint_ns, settings_.confidence}, step(), elapsed_ns()};
+  // What was tried is the plan that the run began with.
+  const auto tried = plan_changes_ == 0 ? settings_.rehearsal : std::nullopt;
+  return {outline_of(session_),
+          calendar_,
+          {checkpoint_ns, settings_.confidence, tried},
+          step(),
+          elapsed_ns()};
 }
 
 void TrainingRun::evaluate_if_due() {
@@ -256,7 +260,7 @@ void TrainingRun::evaluate_if_due() {
 void TrainingRun::evaluate() {
   if (!evaluates()) return;
   const std::int64_t before_ns = now_ns();
-  evaluation_ = session_.evaluate([this] { show_life(); });
+  evaluation_ = session_.evaluate([this] { return show_life(); });
   evaluation_->wall_ns = now_ns() - before_ns;
   evaluated_step_ = step();
   if (!metrics_.kept_accuracies().contains(step())) patience_.observe(evaluation_->accuracy);
@@ -269,9 +273,10 @@ void TrainingRun::evaluate() {
                                settings_.patience, 100 * patience_.best()));
 }
 
-/// Where something takes longer than a step.
-void TrainingRun::show_life() {
+/// Where something takes longer than a step; it goes on.
+bool TrainingRun::show_life() {
   if (status_.is_due(now_ns())) write_status(RunState::running);
+  return true;
 }
 
 void TrainingRun::save_if_due() {

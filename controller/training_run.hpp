@@ -10,6 +10,7 @@
 #include "controller/run_folder.hpp"
 #include "controller/session.hpp"
 #include "controller/training_observer.hpp"
+#include "millrace/estimate.hpp"
 #include "millrace/optimizer.hpp"
 
 namespace millrace {
@@ -30,6 +31,7 @@ struct TrainingSettings {
   double confidence = 0.99;      ///< of the latest time
   double learning_rate = 0.01;   ///< with the schedule: what metrics report
   LearningRateSchedule learning_rate_schedule;
+  std::optional<Rehearsal> rehearsal;    ///< of the session's plan; absent: not tried
   std::function<std::int64_t()> now_ns;  ///< empty: the steady clock
   /// Gets what status.json gets, and the newest step. Empty: nobody.
   std::function<void(const RunStatus&, const StepReport&)> on_status;

@@ -34,7 +34,9 @@ class FakeSession : public TrainingSession {
   std::int64_t clock_ns = 0;
 
   StepReport train_next() override;
-  Evaluation evaluate(const std::function<void()>& between) override;
+  StepReport rehearse_next() override;
+  void end_rehearsal() override;
+  Evaluation evaluate(const std::function<bool()>& goes_on) override;
   const Plan& plan() const override { return plan_; }
   const Profile& profile() const override { return profile_; }
   std::optional<PlanOffer> offer_plan() override;
@@ -56,7 +58,8 @@ class FakeSession : public TrainingSession {
   std::function<double(std::int64_t step)> slowness;  ///< by which a step is longer; empty: 1
   bool cannot_take = false;                           ///< another plan
   std::vector<std::pair<std::int64_t, Plan>> taken;   ///< plans, with the steps before them
-  std::vector<std::int64_t> evaluations;              ///< steps at which evaluate() was called
+  std::int64_t rehearsed = 0, rehearsals_ended = 0;
+  std::vector<std::int64_t> evaluations;  ///< steps at which evaluate() was called
 
  private:
   const std::int64_t steps_per_epoch_, last_samples_;
