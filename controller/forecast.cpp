@@ -101,12 +101,15 @@ double Forecast::evaluations_ns(std::int64_t from, std::int64_t to) const {
 }
 
 double Forecast::checkpoints_ns(std::int64_t from, std::int64_t to, double steps_ns) const {
-  const double certain = static_cast<double>(calendar_.checkpoints(from, to)) * checkpoint_ns_;
-  const bool ends_with_one = from < to && to == calendar_.last_step() && calendar_.epoch_ends(to);
-  const double of_epochs =
-      static_cast<double>(calendar_.epoch_ends(from, to) - (ends_with_one ? 1 : 0)) *
-      checkpoint_ns_;  // the last one is certain
-  return certain + std::min(of_epochs, std::max(0.0, kCheckpointShare * steps_ns - certain));
+  const bool to_the_end = from < to && to == calendar_.last_step();  // with a last one, saved once
+  const auto certain = static_cast<double>(calendar_.checkpoints(from, to));
+  const bool epoch_is_last = to_the_end && calendar_.epoch_ends(to);
+  const std::int64_t epochs = calendar_.epoch_ends(from, to) - (epoch_is_last ? 1 : 0);
+  // An epoch's is written while those before took no more than their share.
+  const double room =
+      kCheckpointShare * steps_ns + checkpoint_ns_ * (to_the_end ? 2 - certain : 1 - certain);
+  return certain * checkpoint_ns_ +
+         std::clamp(room, 0.0, static_cast<double>(epochs) * checkpoint_ns_);
 }
 
 }  // namespace millrace

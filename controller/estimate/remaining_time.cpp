@@ -19,7 +19,7 @@ constexpr double kPriorLikeness = 0.5;
 constexpr std::int64_t kBlock = 16, kLeastBlocks = 4;
 constexpr double kBlockMemory = 32;
 /// The part of the prior's common deviation that stays: the machine may change after what was seen.
-constexpr double kDrift = 0.25;
+constexpr double kDrift = 0.75;
 /// No estimate made before the run is believed to be closer.
 constexpr double kLeastSpread = 0.02;
 

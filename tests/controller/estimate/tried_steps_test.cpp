@@ -32,7 +32,7 @@ TEST(TriedSteps, ADisturbanceCountsForLessThanItTook) {
 
 TEST(TriedSteps, ShortStepsAreDisturbedTogether) {
   std::vector<double> alternating;
-  for (int i = 0; i < 100; ++i) alternating.push_back(i % 2 == 0 ? 0.9 : 1.1);
+  for (int i = 0; i < 30; ++i) alternating.push_back(0.8 + 0.2 * (i % 3));
   const auto uncertainty = [&](double ns) {
     std::vector<double> steps = alternating;
     for (double& step : steps) step *= ns;
