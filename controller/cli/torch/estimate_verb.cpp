@@ -201,7 +201,9 @@ int run_estimate(const EstimateCommand& command, const Presentation& presentatio
   std::optional<RunQuestion> by_costs;
   if (!command.costs.empty()) by_costs = question_by_costs(command);
   const TrainingData data = open_training_data(command.config);
-  if (!command.compares() && !by_costs && command.board.empty()) {
+  const bool measures_here =
+      !by_costs && command.config.costs_file.empty() && command.board.empty();
+  if (!command.compares() && measures_here) {
     print(run_here(command.config, data, presentation.json));
     return 0;
   }
