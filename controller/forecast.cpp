@@ -13,11 +13,12 @@ std::int64_t short_samples_of(const RunOutline& run) {
   return rest > 0 && rest < batch ? rest : 0;
 }
 
-double evaluation_ns_of(const RunOutline& run, double confidence) {
+double evaluation_ns_of(const RunOutline& run, const Forecast::Costs& costs) {
   if (run.validation_samples == 0) return 0;
   RunShape shape;
   shape.evaluated_samples = run.validation_samples;
-  return estimate_run(run.profile, run.plan, shape, confidence).run.expected_ns;
+  return estimate_run(run.profile, run.plan, shape, costs.confidence, costs.rehearsal)
+      .run.expected_ns;
 }
 
 }  // namespace
@@ -37,9 +38,10 @@ Forecast::Forecast(const RunOutline& run, const Calendar& calendar, const Costs&
       batch_(run.plan.batch),
       short_samples_(short_samples_of(run)),
       confidence_(costs.confidence),
-      evaluation_ns_(evaluation_ns_of(run, costs.confidence)),
-      checkpoint_ns_(costs.checkpoint_ns),
-      last_checkpoint_ns_(costs.checkpoint_ns),
+      rehearsal_(costs.rehearsal),
+      evaluation_ns_(evaluation_ns_of(run, costs)),
+      checkpoint_ns_(rehearsal_ ? rehearsal_->save_ns : costs.checkpoint_ns),
+      last_checkpoint_ns_(checkpoint_ns_ + (rehearsal_ ? costs.checkpoint_ns : 0)),
       first_(calendar.last_step() ? estimate_by_steps(run, step)
                                   : estimate_by_time(run, elapsed_ns)),
       left_(first_, costs.confidence) {}
@@ -53,17 +55,17 @@ Estimate Forecast::estimate_by_steps(const RunOutline& run, std::int64_t step) c
   if (run.validation_samples > 0) {
     shape.evaluated_samples = calendar_.evaluations(step, last) * run.validation_samples;
   }
-  const Estimate steps = estimate_run(run.profile, run.plan, shape, confidence_);
+  const Estimate steps = estimate_run(run.profile, run.plan, shape, confidence_, rehearsal_);
   // How many of the epochs' checkpoints are written depends on the time of the steps.
   shape.checkpoints = 1;
-  shape.checkpoint_ns = checkpoints_ns(step, last, steps.run.expected_ns);
-  return estimate_run(run.profile, run.plan, shape, confidence_);
+  shape.checkpoint_ns = checkpoints_ns(step, last, steps.run.expected_ns) + flush_ns();
+  return estimate_run(run.profile, run.plan, shape, confidence_, rehearsal_);
 }
 
 Estimate Forecast::estimate_by_time(const RunOutline& run, std::int64_t elapsed_ns) const {
   RunShape shape;
   shape.steps = 1;
-  Estimate estimate = estimate_run(run.profile, run.plan, shape, confidence_);
+  Estimate estimate = estimate_run(run.profile, run.plan, shape, confidence_, rehearsal_);
   estimate.run = until_the_end(elapsed_ns, estimate.step);
   return estimate;
 }
@@ -90,9 +92,8 @@ TimeEstimate Forecast::remaining(std::int64_t step, std::int64_t elapsed_ns) con
       std::llround(static_cast<double>(shorts * short_samples_) / static_cast<double>(batch_));
   const std::int64_t full = last - step - shorts + short_as_full;
   const double steps_ns = left_.remaining(full, 0).expected_ns;
-  const double flush_ns = std::max(0.0, last_checkpoint_ns_ - checkpoint_ns_);
   return left_.remaining(
-      full, evaluations_ns(step, last) + checkpoints_ns(step, last, steps_ns) + flush_ns);
+      full, evaluations_ns(step, last) + checkpoints_ns(step, last, steps_ns) + flush_ns());
 }
 
 double Forecast::evaluations_ns(std::int64_t from, std::int64_t to) const {
@@ -100,9 +101,15 @@ double Forecast::evaluations_ns(std::int64_t from, std::int64_t to) const {
 }
 
 double Forecast::checkpoints_ns(std::int64_t from, std::int64_t to, double steps_ns) const {
-  const double certain = static_cast<double>(calendar_.checkpoints(from, to)) * checkpoint_ns_;
-  const double of_epochs = static_cast<double>(calendar_.epoch_ends(from, to)) * checkpoint_ns_;
-  return certain + std::min(of_epochs, std::max(0.0, kCheckpointShare * steps_ns - certain));
+  const bool to_the_end = from < to && to == calendar_.last_step();  // with a last one, saved once
+  const auto certain = static_cast<double>(calendar_.checkpoints(from, to));
+  const bool epoch_is_last = to_the_end && calendar_.epoch_ends(to);
+  const std::int64_t epochs = calendar_.epoch_ends(from, to) - (epoch_is_last ? 1 : 0);
+  // An epoch's is written while those before took no more than their share.
+  const double room =
+      kCheckpointShare * steps_ns + checkpoint_ns_ * (to_the_end ? 2 - certain : 1 - certain);
+  return certain * checkpoint_ns_ +
+         std::clamp(room, 0.0, static_cast<double>(epochs) * checkpoint_ns_);
 }
 
 }  // namespace millrace

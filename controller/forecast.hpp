@@ -1,7 +1,9 @@
 #pragma once
 // How long what is left of a run will take: the estimate, corrected by what was measured so far.
 
+#include <algorithm>
 #include <cstdint>
+#include <optional>
 
 #include "controller/calendar.hpp"
 #include "controller/session.hpp"
@@ -28,8 +30,9 @@ class Forecast {
  public:
   /// What a run does beside its steps, measured or assumed before it starts.
   struct Costs {
-    double checkpoint_ns = 0;
+    double checkpoint_ns = 0;  ///< until the disk has one
     double confidence = 0.99;
+    std::optional<Rehearsal> rehearsal = {};  ///< of the plan
   };
 
   /// For the part of the run after `step` steps and `elapsed_ns`.
@@ -57,6 +60,8 @@ class Forecast {
   /// Evaluations and checkpoints in (from, to], where the steps between take `steps_ns`.
   double evaluations_ns(std::int64_t from, std::int64_t to) const;
   double checkpoints_ns(std::int64_t from, std::int64_t to, double steps_ns) const;
+  /// How much longer the run waits for its last checkpoint than for one on the way.
+  double flush_ns() const { return std::max(0.0, last_checkpoint_ns_ - checkpoint_ns_); }
   /// Of what comes after the last step of a run that ends by time or deadline.
   double closing_ns() const { return evaluation_ns_ + last_checkpoint_ns_; }
 
@@ -64,6 +69,7 @@ class Forecast {
   std::int64_t batch_ = 1;
   std::int64_t short_samples_ = 0;  ///< of an epoch's last step; 0: it is full
   double confidence_;
+  std::optional<Rehearsal> rehearsal_;
   double evaluation_ns_ = 0, checkpoint_ns_ = 0, last_checkpoint_ns_ = 0;
   Estimate first_;
   RemainingTime left_;

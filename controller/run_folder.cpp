@@ -78,7 +78,14 @@ void remove_old(const fs::path& path) {
                                         path.string(), error.message()));
 }
 
-double probe_ns_per_byte(const fs::path& folder) {
+}  // namespace
+
+RunFolder::RunFolder(fs::path path)
+    : path_(std::move(path)),
+      lock_(lock_folder(path_)),
+      write_ns_per_byte_(write_ns_per_byte_in(path_)) {}
+
+double RunFolder::write_ns_per_byte_in(const fs::path& folder) {
   using Clock = std::chrono::steady_clock;
   const fs::path probe = folder / "write-probe";
   const auto begin = Clock::now();
@@ -88,13 +95,6 @@ double probe_ns_per_byte(const fs::path& folder) {
   fs::remove(probe, error);
   return taken.count() / kProbeBytes;
 }
-
-}  // namespace
-
-RunFolder::RunFolder(fs::path path)
-    : path_(std::move(path)),
-      lock_(lock_folder(path_)),
-      write_ns_per_byte_(probe_ns_per_byte(path_)) {}
 
 RunFolder RunFolder::create(const fs::path& path, bool force) {
   make_folder(path);

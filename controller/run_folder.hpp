@@ -51,6 +51,8 @@ class RunFolder {
   void require_free(std::int64_t bytes) const;
   /// Measured by writing and flushing a few megabytes when the folder was opened.
   double write_ns_per_byte() const { return write_ns_per_byte_; }
+  /// The same of another folder. Throws ResourceError (tag "out") where it cannot be written to.
+  static double write_ns_per_byte_in(const std::filesystem::path& folder);
 
  private:
   explicit RunFolder(std::filesystem::path path);

@@ -43,8 +43,13 @@ class TrainingSession {
   /// After train_next() threw: whether the state is the one before that step, which seek() and
   /// train_next() then train again.
   virtual bool state_is_whole() const = 0;
-  /// The whole validation set; samples = 0 where there is none. `between` two batches is called.
-  virtual Evaluation evaluate(const std::function<void()>& between) = 0;
+  /// The same for its time alone, before the first step: nothing is learnt.
+  virtual StepReport rehearse_next() = 0;
+  /// As if no step had been rehearsed.
+  virtual void end_rehearsal() = 0;
+  /// The validation set, to its end or until `goes_on`, asked after each batch, says no; samples =
+  /// 0 where there is none.
+  virtual Evaluation evaluate(const std::function<bool()>& goes_on) = 0;
 
   virtual const Plan& plan() const = 0;
   virtual const Profile& profile() const = 0;

@@ -220,8 +220,13 @@ void TrainingLoop::take(const PlanChange& change) {
 Forecast TrainingLoop::new_forecast() const {
   const double checkpoint_ns =
       static_cast<double>(state_bytes(session_)) * folder_.write_ns_per_byte();
-  return {
-      outline_of(session_), calendar_, {checkpoint_ns, settings_.confidence}, step(), elapsed_ns()};
+  // What was tried is the plan that the run began with.
+  const auto tried = plan_changes_ == 0 ? settings_.rehearsal : std::nullopt;
+  return {outline_of(session_),
+          calendar_,
+          {checkpoint_ns, settings_.confidence, tried},
+          step(),
+          elapsed_ns()};
 }
 
 void TrainingLoop::evaluate_if_due() {
@@ -231,7 +236,7 @@ void TrainingLoop::evaluate_if_due() {
 void TrainingLoop::evaluate() {
   if (!evaluates()) return;
   const std::int64_t before_ns = now_ns();
-  evaluation_ = session_.evaluate([this] { show_life(); });
+  evaluation_ = session_.evaluate([this] { return show_life(); });
   evaluation_->wall_ns = now_ns() - before_ns;
   evaluated_step_ = step();
   if (!metrics_.kept_accuracies().contains(step())) patience_.observe(evaluation_->accuracy);
@@ -245,9 +250,10 @@ void TrainingLoop::evaluate() {
                                settings_.patience, 100 * patience_.best()));
 }
 
-/// Where something takes longer than a step.
-void TrainingLoop::show_life() {
+/// Where something takes longer than a step; it goes on.
+bool TrainingLoop::show_life() {
   if (status_.is_due(now_ns())) write_status(RunState::running);
+  return true;
 }
 
 void TrainingLoop::save_if_due() {

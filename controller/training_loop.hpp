@@ -67,7 +67,7 @@ class TrainingLoop {
   void finish();
 
   void evaluate();
-  void show_life();
+  bool show_life();
   void save();
   void note_saving(std::int64_t waited_ns);
   void report_saved();
@@ -111,6 +111,7 @@ class TrainingLoop {
   DeadlineWatch deadline_;
   StatusFile status_;
   RecentSteps recent_;
+  std::int64_t plan_changes_ = 0;
   std::optional<Forecast> forecast_;  // of the plan in force
   Adaptation adaptation_;
   MemoryWatch memory_;
@@ -121,8 +122,7 @@ class TrainingLoop {
   std::int64_t evaluated_step_ = -1;  // of evaluation_
   std::int64_t saving_ns_ = 0;        // that this process waited for checkpoints
   std::int64_t last_save_ns_ = 0;     // for the last one
-  std::int64_t plan_changes_ = 0;
-  bool step_failed_ = false;  // the last one
+  bool step_failed_ = false;          // the last one
   std::optional<Evaluation> evaluation_;
   RecentTrace trace_;
   std::vector<StageStatus> stages_;

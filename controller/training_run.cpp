@@ -34,6 +34,7 @@ TrainingSettings from_checkpoint(TrainingSession& session, const RunFolder& fold
   take_plan_of(session, folder, checkpoint->info.step);
   settings.end.deadline_ns = loop.deadline_behind(checkpoint->info);
   settings.resume = true;
+  settings.rehearsal.reset();  // of the plan that the run began with
   return settings;
 }
 

@@ -15,6 +15,7 @@
 #include "controller/run_limits.hpp"
 #include "controller/session.hpp"
 #include "controller/training_observer.hpp"
+#include "millrace/estimate.hpp"
 #include "millrace/optimizer.hpp"
 
 namespace millrace {
@@ -35,6 +36,7 @@ struct TrainingSettings {
   double confidence = 0.99;      ///< of the latest time
   double learning_rate = 0.01;   ///< with the schedule: what metrics report
   LearningRateSchedule learning_rate_schedule;
+  std::optional<Rehearsal> rehearsal;    ///< of the session's plan; absent: not tried
   std::function<std::int64_t()> now_ns;  ///< empty: the steady clock
   RunLimits::Settings limits;
   MemoryWatch::Look memory;  ///< empty: nobody looks after it

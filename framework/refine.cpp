@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "framework/kept_buffers.hpp"
 #include "framework/planning.hpp"
 #include "framework/profile/cost_graph.hpp"
 
@@ -12,23 +13,6 @@ namespace millrace {
 namespace {
 
 constexpr int kRounds = 3, kWarmSteps = 1, kTimedSteps = 2;
-
-/// Puts back what a training step changes even where nothing is learnt.
-class KeptBuffers {
- public:
-  explicit KeptBuffers(const Model& model) : buffers_(named_buffers(model)) {
-    for (const auto& [name, value] : buffers_) copies_.push_back(value.clone());
-  }
-  ~KeptBuffers() {
-    for (std::size_t i = 0; i < copies_.size(); ++i) buffers_[i].second.copy_(copies_[i]);
-  }
-  KeptBuffers(const KeptBuffers&) = delete;
-  KeptBuffers& operator=(const KeptBuffers&) = delete;
-
- private:
-  std::vector<std::pair<std::string, torch::Tensor>> buffers_;
-  std::vector<torch::Tensor> copies_;
-};
 
 /// The faster of a few steps, once the plan's memory is there.
 double step_ns(const Model& model, const TrainSettings& settings, const Batch& batch) {

@@ -1,6 +1,7 @@
 #include "millrace/train_step.hpp"
 
 #include "framework/execute/executor.hpp"
+#include "framework/kept_buffers.hpp"
 #include "framework/layers/caching_allocator.hpp"
 #include "framework/plan_offer.hpp"
 #include "framework/planning.hpp"
@@ -46,8 +47,9 @@ struct TrainStep::Parts {
   StageSet stages;
   Executor executor;
   std::int64_t next_step = 0;
-  std::function<void()> hold;           // of updates
-  bool whole = true;                    // no step ended amid its update
+  std::function<void()> hold;  // of updates
+  bool whole = true;           // no step ended amid its update
+  std::optional<KeptBuffers> before_rehearsal;
   std::optional<MeasuredProfile> base;  // of offers; absent: not looked for yet, or not known
 };
 
@@ -69,6 +71,17 @@ StepReport TrainStep::step(const Batch& batch) {
     if (parts_->executor.update_begun()) parts_->whole = false;
     throw;
   }
+}
+
+StepReport TrainStep::rehearse(const Batch& batch) {
+  if (!parts_->before_rehearsal) parts_->before_rehearsal.emplace(parts_->model);
+  parts_->stages.begin_training(batch.inputs, batch.targets, parts_->next_step, /*learns=*/false);
+  return parts_->run(parts_->schedules.training(batch.inputs.size(0)));
+}
+
+void TrainStep::end_rehearsal() {
+  parts_->before_rehearsal.reset();
+  parts_->stages.forget_steps();
 }
 
 StepReport TrainStep::evaluate(const Batch& batch) {

@@ -25,6 +25,7 @@ namespace fs = std::filesystem;
 
 struct BenchCommand {
   RunConfig config;
+  bool names_model = false;
   int rounds = 5;
   std::optional<int> steps;
   std::vector<std::string> only;
@@ -195,6 +196,24 @@ int run_layers(const RunConfig& config, const Presentation& presentation) {
   return present(report, presentation);
 }
 
+/// Of the model that is named, else of small and large ones.
+EstimatesReport measured_estimates(const BenchCommand& command, const fs::path& folder) {
+  std::vector<std::string> models = {command.config.model};
+  if (!command.names_model) models = {"lenet5", "mlp", "alexnet-32", "alexnet"};
+  EstimatesReport report;
+  for (const std::string& model : models) {
+    RunConfig config = command.config;
+    config.model = model;
+    const BenchSetup setup = setup_of(config, folder);
+    measure_estimates(Trainings(config, folder), config,
+                      {std::to_string(setup.first_cpu), static_cast<int>(setup.cpus.size())},
+                      kEstimatedSeconds, report);
+  }
+  if (summary_of(report).trained == 0)
+    throw ConfigError("bench", "none of the trainings was possible, see above");
+  return report;
+}
+
 /// What is said of whole trainings instead of the entries; empty where none is asked for.
 std::optional<int> run_trainings(const BenchCommand& command, const Presentation& presentation) {
   if (!command.kills && command.soak.empty() && !command.estimates) return std::nullopt;
@@ -209,8 +228,7 @@ std::optional<int> run_trainings(const BenchCommand& command, const Presentation
   }
   if (!command.soak.empty())
     return present(measure_soak(trainings, config, parse_duration_ns(command.soak)), presentation);
-  const std::string first_cpu = std::to_string(setup_of(config, folder.path()).first_cpu);
-  return present(measure_estimates(trainings, config, first_cpu, kEstimatedSeconds), presentation);
+  return present(measured_estimates(command, folder.path()), presentation);
 }
 
 int run_bench(const BenchCommand& command, const Presentation& presentation) {
@@ -263,7 +281,8 @@ void add_other_subjects(CLI::App& app, BenchCommand& command,
                      "descriptors grow?")
           ->type_name("TIME"),
       app.add_flag("--estimates", command.estimates,
-                   "instead: trainings of 20 s under ten plans, foretold and measured")};
+                   "instead: trainings of 20 s under ten plans, foretold and measured, of four "
+                   "models (half an hour) or of the one that is named")};
   for (std::size_t i = 0; i < subjects.size(); ++i) {
     for (CLI::Option* option : of_entries) subjects[i]->excludes(option);
     for (std::size_t j = 0; j < i; ++j) subjects[i]->excludes(subjects[j]);
@@ -288,6 +307,7 @@ void add_bench(CLI::App& program, Action& action) {
   add_other_subjects(verb.app(), *command, {only, rounds}, steps);
   verb.examples(kExamples);
   verb.runs([command](const SettingLayers& layers, const Presentation& presentation) {
+    command->names_model = !resolved(layers).model.empty();
     RunConfig base;
     base.model = "alexnet";
     command->config = resolved_with_model(layers, base);

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "controller/estimate/quantile.hpp"
+#include "controller/estimate/tried_steps.hpp"
 #include "controller/estimate/what_if.hpp"
 #include "millrace/errors.hpp"
 #include "millrace/estimate.hpp"
@@ -113,6 +114,13 @@ Spread spread_of(const Profile& profile) {
   return {std::hypot(measured, kSimulationError), measured};
 }
 
+double evaluation_ns_per_sample(const Profile& profile, const Plan& plan,
+                                const std::optional<Rehearsal>& tried) {
+  if (tried && tried->evaluated_samples > 0)
+    return tried->evaluation_ns / static_cast<double>(tried->evaluated_samples);
+  return pass_ns(profile, plan, plan.batch, false) / static_cast<double>(plan.batch);
+}
+
 void check_shape(const RunShape& shape) {
   MILLRACE_CHECK(shape.steps >= 0 && shape.short_steps >= 0 && shape.short_steps <= shape.steps,
                  "estimate", "a run's short steps are some of its steps");
@@ -123,19 +131,25 @@ void check_shape(const RunShape& shape) {
 }  // namespace
 
 Estimate estimate_run(const Profile& profile, const Plan& plan, const RunShape& shape,
-                      double confidence) {
+                      double confidence, const std::optional<Rehearsal>& tried) {
   check_confidence(confidence);
   check_shape(shape);
   const double z = normal_quantile(confidence);
-  const Spread spread = spread_of(profile);
-  const double step = pass_ns(profile, plan, plan.batch, true);
+  const double simulated = pass_ns(profile, plan, plan.batch, true);
+  Spread spread = spread_of(profile);
+  double step = simulated;
+  if (tried) {
+    const TriedSteps steps = tried_steps(tried->steps_ns, spread.independent);
+    step = steps.mean_ns;
+    spread = {steps.uncertainty, steps.spread};
+  }
   const std::int64_t short_steps = shape.last_step_samples > 0 ? shape.short_steps : 0;
   const double short_step =
-      short_steps > 0 ? pass_ns(profile, plan, shape.last_step_samples, true) : 0;
+      short_steps > 0 ? step / simulated * pass_ns(profile, plan, shape.last_step_samples, true)
+                      : 0;
   const double evaluation = shape.evaluated_samples > 0
-                                ? pass_ns(profile, plan, plan.batch, false) *
-                                      static_cast<double>(shape.evaluated_samples) /
-                                      static_cast<double>(plan.batch)
+                                ? evaluation_ns_per_sample(profile, plan, tried) *
+                                      static_cast<double>(shape.evaluated_samples)
                                 : 0;
   const auto full_steps = static_cast<double>(shape.steps - short_steps);
 

@@ -299,10 +299,10 @@ std::vector<StageRunner*> StageSet::runners() {
 }
 
 void StageSet::begin_training(const at::Tensor& inputs, const at::Tensor& targets,
-                              std::int64_t step) {
+                              std::int64_t step, bool learns) {
   parts_->context.step = step;
   parts_->context.learning_rate =
-      parts_->optimizer.learning_rate * parts_->learning_rate.factor(step);
+      learns ? parts_->optimizer.learning_rate * parts_->learning_rate.factor(step) : 0;
   parts_->begin(Pass::training, inputs, targets);
 }
 
@@ -357,6 +357,10 @@ std::vector<StateTensor> StageSet::state() {
     result.push_back({name, value.sizes().vec(), value.data_ptr<float>(), value.numel()});
   result.insert(result.end(), optimizer.begin(), optimizer.end());
   return result;
+}
+
+void StageSet::forget_steps() {
+  for (const auto& [name, tensor] : optimizer_state()) tensor.zero_();
 }
 
 OptimizerState StageSet::optimizer_state() const {

@@ -43,10 +43,11 @@ class StageSet {
   std::vector<StageRunner*> runners();
 
   /// A training step on a batch of n samples, `inputs` and `targets` as Batch has them;
-  /// 1 <= n <= plan.batch. `step` decides masks and learning rate. The
-  /// tensors must stay as they are until the step has run. Throws ConfigError (tag "batch") where
-  /// they do not fit the model, naming both shapes, or a token id that is none.
-  void begin_training(const at::Tensor& inputs, const at::Tensor& targets, std::int64_t step);
+  /// 1 <= n <= plan.batch. `step` decides masks and learning rate, which is 0 where nothing is to
+  /// be learnt. The tensors must stay as they are until the step has run. Throws ConfigError (tag
+  /// "batch") where they do not fit the model, naming both shapes, or a token id that is none.
+  void begin_training(const at::Tensor& inputs, const at::Tensor& targets, std::int64_t step,
+                      bool learns = true);
 
   /// Forward only, random layers off, nothing that auxiliary outputs alone need: loss and correct
   /// answers, or (prediction) outputs().
@@ -65,6 +66,9 @@ class StageSet {
   /// Weights, then "optimizer.momentum.NAME" (SGD with momentum) or "optimizer.exp_avg.NAME" and
   /// "optimizer.exp_avg_sq.NAME" (AdamW), in layer order: the same under every plan.
   std::vector<StateTensor> state();
+
+  /// The optimizer's state becomes that of a new training.
+  void forget_steps();
 
   /// What the optimizer keeps, for stages of the same model that take over.
   OptimizerState optimizer_state() const;

@@ -3,11 +3,13 @@
 #include <gmock/gmock.h>
 
 #include <chrono>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "controller/checkpoint.hpp"
 #include "controller/cli/bench/estimates.hpp"
 #include "controller/cli/bench/kills.hpp"
+#include "controller/cli/bench/noise.hpp"
 #include "controller/cli/bench/soak.hpp"
 #include "millrace/errors.hpp"
 #include "tests/controller/scratch_folder.hpp"
@@ -73,20 +75,30 @@ TEST(Soak, ComparesTheSecondTenthWithTheLast) {
   EXPECT_THAT(to_table(report), HasSubstr("memory grew by 10.0 %"));
 }
 
+TEST(Noise, IsAPart) {
+  const double percent = foretelling_error_percent(2, 0.05, 0.05);
+  EXPECT_GE(percent, 0);
+  EXPECT_TRUE(std::isfinite(percent));
+}
+
 TEST(Estimates, SumUpWhatWasTrained) {
-  EstimatesReport report{"lenet5",
-                         {{64, "the best", "", 10, 90, 95, 100},
-                          {64, "recomputed", "not possible, see above"},
-                          {32, "one core", "", 10, 102, 110, 100}}};
+  EstimatesReport report{{{"lenet5", 64, "the best", "", 10, 90, 99, 100, 3},
+                          {"lenet5", 64, "recomputed", "not possible, see above"},
+                          {"mlp", 32, "one core", "", 10, 102, 112.2, 100, 1}}};
   const EstimatesSummary summary = summary_of(report);
   EXPECT_EQ(summary.trained, 2);
   EXPECT_EQ(summary.kept, 1);
   EXPECT_DOUBLE_EQ(summary.mean_error_percent, 6);
   EXPECT_DOUBLE_EQ(summary.largest_error_percent, 10);
+  EXPECT_DOUBLE_EQ(summary.mean_noise_percent, 2);
+  EXPECT_DOUBLE_EQ(summary.largest_noise_percent, 3);
+  EXPECT_NEAR(summary.latest_above_percent, 10, 1e-9);
+  EXPECT_THAT(to_table(report), HasSubstr("a loop without Millrace"));
   const auto json = nlohmann::json::parse(to_json(report));
   EXPECT_EQ(json.at("trainings").size(), 3);
   EXPECT_EQ(json.at("trainings")[1].at("note"), "not possible, see above");
   EXPECT_EQ(json.at("trainings")[2].at("kept"), true);
+  EXPECT_EQ(json.at("trainings")[2].at("noise_percent"), 1);
 }
 
 }  // namespace

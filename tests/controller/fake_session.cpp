@@ -68,9 +68,19 @@ void FakeSession::take_plan(const Plan& plan, const Profile& costs) {
   profile_ = costs;
 }
 
-Evaluation FakeSession::evaluate(const std::function<void()>& between) {
+StepReport FakeSession::rehearse_next() {
+  if (before_step) before_step(step_ + rehearsed);
+  StepReport report;
+  report.samples = (step_ + ++rehearsed) % steps_per_epoch_ == 0 ? last_samples_ : kBatch;
+  clock_ns += std::llround(static_cast<double>(step_ns_) * (slowness ? slowness(step_) : 1));
+  return report;
+}
+
+void FakeSession::end_rehearsal() { ++rehearsals_ended; }
+
+Evaluation FakeSession::evaluate(const std::function<bool()>& goes_on) {
   evaluations.push_back(step_);
-  between();
+  goes_on();
   clock_ns += kEvaluation_ns;
   const double accuracy =
       accuracy_at ? accuracy_at(step_) : 1.0 - 1.0 / static_cast<double>(step_ + 2);

@@ -36,7 +36,9 @@ class FakeSession : public TrainingSession {
 
   StepReport train_next() override;
   bool state_is_whole() const override { return whole_; }
-  Evaluation evaluate(const std::function<void()>& between) override;
+  StepReport rehearse_next() override;
+  void end_rehearsal() override;
+  Evaluation evaluate(const std::function<bool()>& goes_on) override;
   const Plan& plan() const override { return plan_; }
   const Profile& profile() const override { return profile_; }
   std::optional<PlanOffer> offer_plan(std::optional<std::int64_t> memory_bytes) override;
@@ -63,7 +65,8 @@ class FakeSession : public TrainingSession {
   std::vector<std::int64_t> limits;                   ///< of memory, that offers were asked for
   bool cannot_take = false;                           ///< another plan
   std::vector<std::pair<std::int64_t, Plan>> taken;   ///< plans, with the steps before them
-  std::vector<std::int64_t> evaluations;              ///< steps at which evaluate() was called
+  std::int64_t rehearsed = 0, rehearsals_ended = 0;
+  std::vector<std::int64_t> evaluations;  ///< steps at which evaluate() was called
 
  private:
   const std::int64_t steps_per_epoch_, last_samples_;

@@ -40,9 +40,10 @@ TEST(Forecast, EpochsCheckpointsTakeATenthAtMost) {
   const Calendar epochs = calendar({{}, 10, {}});
   const double steps = 40 * kStep;
   EXPECT_NEAR(Forecast(outline_of(session), epochs, {1, 0.99}, 0, 0).first().run.expected_ns,
-              steps + 1 + 10, 1e-6);
+              steps + 1 + 9, 1e-6);
   EXPECT_NEAR(Forecast(outline_of(session), epochs, {2000, 0.99}, 0, 0).first().run.expected_ns,
-              steps + kCheckpointShare * steps, 1e-6);
+              steps + kCheckpointShare * steps + 2000 + 2000, 1e-6)
+      << "one more begins within the share, and the last is certain";
 }
 
 TEST(Forecast, CountsWhatIsLeftOnly) {

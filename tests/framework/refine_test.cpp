@@ -10,6 +10,7 @@
 
 #include <algorithm>
 
+#include "framework/planning.hpp"
 #include "millrace/plan.hpp"
 
 namespace millrace {
@@ -73,6 +74,31 @@ TEST(Refine, TakesTheFastestAndLeavesTheModelAsItWas) {
   EXPECT_EQ(refined.plan.micro_batch, fastest->plan.micro_batch);
   EXPECT_NEAR(refined.plan.value_ns, fastest->measured_ns, 1e-6 * fastest->measured_ns);
   EXPECT_EQ(check_plan(refined.plan, refined.costs, settings.plan).value_ns, refined.plan.value_ns);
+}
+
+/// The weights after two steps, the first `rehearsed` ones of which are for their time alone.
+std::vector<at::Tensor> trained(int rehearsed) {
+  const Model model = small_model();
+  TrainSettings settings;
+  settings.plan.batch = 8;
+  settings.plan.statistics = BatchStatistics::micro_batch;
+  settings.optimizer.weight_decay = 0.1;
+  settings.given_costs = made_up(model).profile;
+  settings.given_plan = chosen_plans(made_up(model), settings, 1).front();
+  TrainStep step = TrainStep::prepare(model, settings);
+  at::manual_seed(5);
+  const Batch batch{at::rand({8, 6}), at::randint(4, {8}, at::kLong)};
+  for (int i = 0; i < rehearsed; ++i) step.rehearse(batch);
+  if (rehearsed > 0) step.end_rehearsal();
+  EXPECT_EQ(step.next_step(), 0);
+  for (int i = 0; i < 2; ++i) step.step(batch);
+  return copies(model);
+}
+
+TEST(Rehearse, LeavesTheTrainingAsItWouldHaveBeen) {
+  const auto plain = trained(0), rehearsed = trained(3);
+  for (std::size_t i = 0; i < plain.size(); ++i)
+    EXPECT_TRUE(at::equal(plain[i], rehearsed[i])) << i;
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "controller/cli/bench/noise.hpp"
 #include "controller/cli/output.hpp"
 #include "millrace/errors.hpp"
 #include "millrace/log.hpp"
@@ -22,10 +23,12 @@ struct Request {
   std::vector<std::string> flags;
 };
 
+constexpr const char* kOneCore = "one core";
+
 std::vector<Request> requests(std::int64_t batch, const std::string& first_cpu) {
   const std::string quarter = std::to_string((batch + 3) / 4);
   return {{"the best", {}},
-          {"one core", {"--cores", first_cpu}},
+          {kOneCore, {"--cores", first_cpu}},
           {"no replicas", {"--max-replicas", "1"}},
           {"four micro-batches", {"--micro-batch", quarter}},
           {"recomputed", {"--recompute", "all"}}};
@@ -36,25 +39,30 @@ std::vector<std::string> joined(std::vector<std::string> flags, std::vector<std:
   return flags;
 }
 
-EstimateRow measure(const Trainings& trainings, const Request& request, std::int64_t batch,
-                    double seconds) {
-  EstimateRow row{batch, request.name};
+constexpr double kTriedSeconds = 2;  // as long as a plan is tried
+
+EstimateRow measure(const Trainings& trainings, const Request& request, EstimateRow row,
+                    const EstimatedCores& cores, double seconds) {
+  const std::int64_t batch = row.batch;
   const auto flags = joined({"--batch", std::to_string(batch)}, request.flags);
   const Json foretold = trainings.json_of(trainings.estimate(joined(flags, {"--steps", "1"})));
   const double step_ns = foretold.at("step").at("expected_ns");
   row.steps = std::max<std::int64_t>(5, std::llround(seconds * 1e9 / step_ns));
-  const Json trained = trainings.json_of(trainings.train(
-      "run", joined(flags, {"--steps", std::to_string(row.steps), "--replan", "never", "--set",
-                            "checkpoint.every_steps=0", "--force"})));
+  const auto run = joined(flags, {"--steps", std::to_string(row.steps), "--replan", "never",
+                                  "--set", "checkpoint.every_steps=0"});
+  trainings.json_of(trainings.estimate(run));  // tries the plan: the training promises by it
+  const Json trained = trainings.json_of(trainings.train("run", joined(run, {"--force"})));
   const Json& estimate = trained.at("estimate");
   row.expected_ns = estimate.at("first_expected_ns");
   row.latest_ns = estimate.at("first_latest_ns");
   row.measured_ns = estimate.at("measured_ns");
+  const int threads = request.name == kOneCore ? 1 : cores.count;
+  row.noise_percent = foretelling_error_percent(threads, kTriedSeconds, seconds);
   return row;
 }
 
 Json json_of(const EstimateRow& row) {
-  Json json = {{"batch", row.batch}, {"plan", row.plan}};
+  Json json = {{"model", row.model}, {"batch", row.batch}, {"plan", row.plan}};
   if (!row.note.empty()) {
     json["note"] = row.note;
     return json;
@@ -64,16 +72,17 @@ Json json_of(const EstimateRow& row) {
                {"latest_ns", row.latest_ns},
                {"measured_ns", row.measured_ns},
                {"error_percent", row.error_percent()},
+               {"noise_percent", row.noise_percent},
                {"kept", row.kept()}});
   return json;
 }
 
 std::string text_of(const EstimateRow& row) {
-  const std::string what = fmt::format("{:>6}  {:<18}", row.batch, row.plan);
+  const std::string what = fmt::format("{:<12}{:>6}  {:<18}", row.model, row.batch, row.plan);
   if (!row.note.empty()) return fmt::format("{}  {}\n", what, row.note);
-  return fmt::format("{} {:>7} {:>10} {:>10} {:>10} {:>7.1f} %  {}\n", what, row.steps,
+  return fmt::format("{} {:>7} {:>10} {:>10} {:>10} {:>7.1f} % {:>7.1f} %  {}\n", what, row.steps,
                      format_duration(row.expected_ns), format_duration(row.latest_ns),
-                     format_duration(row.measured_ns), row.error_percent(),
+                     format_duration(row.measured_ns), row.error_percent(), row.noise_percent,
                      row.kept() ? "kept" : "later");
 }
 
@@ -84,44 +93,48 @@ double EstimateRow::error_percent() const {
 }
 
 EstimatesSummary summary_of(const EstimatesReport& report) {
-  EstimatesSummary summary;
+  EstimatesSummary sum;
   for (const EstimateRow& row : report.rows) {
     if (!row.note.empty()) continue;
-    ++summary.trained;
-    summary.kept += row.kept() ? 1 : 0;
-    summary.mean_error_percent += row.error_percent();
-    summary.largest_error_percent = std::max(summary.largest_error_percent, row.error_percent());
+    ++sum.trained;
+    sum.kept += row.kept() ? 1 : 0;
+    sum.mean_error_percent += row.error_percent();
+    sum.mean_noise_percent += row.noise_percent;
+    sum.latest_above_percent += 100 * (row.latest_ns / row.expected_ns - 1);
+    sum.largest_error_percent = std::max(sum.largest_error_percent, row.error_percent());
+    sum.largest_noise_percent = std::max(sum.largest_noise_percent, row.noise_percent);
   }
-  if (summary.trained > 0) summary.mean_error_percent /= summary.trained;
-  return summary;
+  for (double* mean : {&sum.mean_error_percent, &sum.mean_noise_percent, &sum.latest_above_percent})
+    *mean /= std::max(1, sum.trained);
+  return sum;
 }
 
-EstimatesReport measure_estimates(const Trainings& trainings, const RunConfig& config,
-                                  const std::string& first_cpu, double seconds) {
-  EstimatesReport report{config.model, {}};
+void measure_estimates(const Trainings& trainings, const RunConfig& config,
+                       const EstimatedCores& cores, double seconds, EstimatesReport& report) {
   for (const std::int64_t batch : {config.batch, std::max<std::int64_t>(1, config.batch / 2)}) {
-    for (const Request& request : requests(batch, first_cpu)) {
+    for (const Request& request : requests(batch, cores.first_cpu)) {
+      EstimateRow row{config.model, batch, request.name};
       try {
-        report.rows.push_back(measure(trainings, request, batch, seconds));
+        report.rows.push_back(measure(trainings, request, row, cores, seconds));
       } catch (const Error& refused) {
         if (refused.code() != ExitCode::user && refused.code() != ExitCode::no_plan) throw;
-        report.rows.push_back({batch, request.name, "not possible, see above"});
+        row.note = "not possible, see above";
+        report.rows.push_back(row);
       }
       log_info("bench", text_of(report.rows.back()));
     }
   }
-  if (summary_of(report).trained == 0)
-    throw ConfigError("bench", "none of the trainings was possible, see above");
-  return report;
 }
 
 std::string to_json(const EstimatesReport& report) {
   const EstimatesSummary summary = summary_of(report);
-  Json json = {{"model", report.model},
-               {"trained", summary.trained},
+  Json json = {{"trained", summary.trained},
                {"kept", summary.kept},
                {"mean_error_percent", summary.mean_error_percent},
                {"largest_error_percent", summary.largest_error_percent},
+               {"latest_above_percent", summary.latest_above_percent},
+               {"mean_noise_percent", summary.mean_noise_percent},
+               {"largest_noise_percent", summary.largest_noise_percent},
                {"trainings", Json::array()}};
   for (const EstimateRow& row : report.rows) json["trainings"].push_back(json_of(row));
   return json_text(json);
@@ -129,15 +142,18 @@ std::string to_json(const EstimatesReport& report) {
 
 std::string to_table(const EstimatesReport& report) {
   std::string text =
-      fmt::format("{}\n\n{:>6}  {:<18} {:>7} {:>10} {:>10} {:>10} {:>9}\n", report.model, "batch",
-                  "plan", "steps", "expected", "latest", "measured", "error");
+      fmt::format("{:<12}{:>6}  {:<18} {:>7} {:>10} {:>10} {:>10} {:>9} {:>9}\n", "model", "batch",
+                  "plan", "steps", "expected", "latest", "measured", "error", "noise");
   for (const EstimateRow& row : report.rows) text += text_of(row);
   const EstimatesSummary summary = summary_of(report);
-  return text + fmt::format(
-                    "\nmean error {:.1f} %, largest {:.1f} %; the latest time was kept by {} "
-                    "of {}\n",
-                    summary.mean_error_percent, summary.largest_error_percent, summary.kept,
-                    summary.trained);
+  return text +
+         fmt::format(
+             "\nmean error {:.1f} %, largest {:.1f} %; the latest time, {:.1f} % above the "
+             "expected one, was kept by {} of {}\na loop without Millrace, foretold in the same "
+             "way: mean error {:.1f} %, largest {:.1f} %\n",
+             summary.mean_error_percent, summary.largest_error_percent,
+             summary.latest_above_percent, summary.kept, summary.trained,
+             summary.mean_noise_percent, summary.largest_noise_percent);
 }
 
 }  // namespace millrace::cli

@@ -1,5 +1,6 @@
 #pragma once
-// `bench --estimates`: many short trainings under different plans, foretold and measured.
+// `bench --estimates`: many short trainings under different plans, foretold and measured, each
+// beside a loop that is none of ours.
 
 #include <cstdint>
 #include <string>
@@ -10,18 +11,19 @@
 namespace millrace::cli {
 
 struct EstimateRow {
+  std::string model;
   std::int64_t batch = 0;
   std::string plan;  ///< what was asked of the search
   std::string note;  ///< why it could not be trained; "": it was
   std::int64_t steps = 0;
   double expected_ns = 0, latest_ns = 0, measured_ns = 0;
+  double noise_percent = 0;  ///< by so much the loop was not as foretold
 
   double error_percent() const;
   bool kept() const { return measured_ns <= latest_ns; }
 };
 
 struct EstimatesReport {
-  std::string model;
   std::vector<EstimateRow> rows;
 };
 
@@ -29,13 +31,22 @@ struct EstimatesReport {
 struct EstimatesSummary {
   int trained = 0, kept = 0;
   double mean_error_percent = 0, largest_error_percent = 0;
+  double mean_noise_percent = 0, largest_noise_percent = 0;
+  double latest_above_percent = 0;  ///< mean, of the latest time above the expected one
 };
 EstimatesSummary summary_of(const EstimatesReport& report);
 
-/// Five plans for the configured batch and half of it, each trained for about `seconds`. Throws as
-/// Trainings::json_of(); a plan that is not possible becomes a note.
-EstimatesReport measure_estimates(const Trainings& trainings, const RunConfig& config,
-                                  const std::string& first_cpu, double seconds);
+/// The cores that are trained on.
+struct EstimatedCores {
+  std::string first_cpu;
+  int count = 1;
+};
+
+/// Five plans for the configured batch and half of it, each trained for about `seconds`; the rows
+/// join those of `report`. Throws as Trainings::json_of(); a plan that is not possible becomes a
+/// note.
+void measure_estimates(const Trainings& trainings, const RunConfig& config,
+                       const EstimatedCores& cores, double seconds, EstimatesReport& report);
 
 std::string to_json(const EstimatesReport& report);
 std::string to_table(const EstimatesReport& report);

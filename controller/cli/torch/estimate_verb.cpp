@@ -12,11 +12,14 @@
 #include "controller/cli/option_table.hpp"
 #include "controller/cli/output.hpp"
 #include "controller/cli/planning.hpp"
+#include "controller/cli/torch/model_session.hpp"
 #include "controller/cli/torch/preparation.hpp"
+#include "controller/cli/torch/rehearsing.hpp"
 #include "controller/cli/torch/training_data.hpp"
 #include "controller/cli/torch/verbs.hpp"
 #include "controller/cli/torch/what_if.hpp"
 #include "controller/deadline.hpp"
+#include "controller/run_folder.hpp"
 #include "framework/base/file.hpp"
 #include "framework/planning.hpp"
 #include "millrace/errors.hpp"
@@ -26,8 +29,17 @@
 namespace millrace::cli {
 namespace {
 
-/// Of a disk nobody has asked: a run measures its own folder.
+/// Of a disk that cannot be asked.
 constexpr double kAssumedWriteNsPerByte = 1;
+
+/// Of the folder that this is called in: a run measures its own.
+double write_ns_per_byte() {
+  try {
+    return RunFolder::write_ns_per_byte_in(".");
+  } catch (const ResourceError&) {
+    return kAssumedWriteNsPerByte;
+  }
+}
 
 nlohmann::ordered_json to_json(const TimeEstimate& estimate) {
   return {{"expected_ns", estimate.expected_ns}, {"latest_ns", estimate.latest_ns}};
@@ -140,7 +152,7 @@ RunQuestion question_by_measuring(const EstimateCommand& command, const Training
 void add_data(RunQuestion& run, const TrainingData& data) {
   run.training_samples = data.train->size();
   run.validation_samples = data.validation ? data.validation->size() : 0;
-  run.write_ns_per_byte = kAssumedWriteNsPerByte;
+  run.write_ns_per_byte = write_ns_per_byte();
   auto& decoding = run.measured.profile.loader_ns_per_sample;
   if (!decoding) decoding = ns_per_sample(*data.train, run.config.seed);
 }
@@ -170,12 +182,31 @@ std::string one_run(const RunQuestion& run, bool json) {
   return present(estimate_of(run, plan, run.measured.profile), run.config.model, json);
 }
 
+/// The run that `train` would begin here, by its plan, tried.
+std::string run_here(const RunConfig& config, const TrainingData& data, bool json) {
+  const Model model = prepare_model(config, static_cast<std::int64_t>(data.classes.size()));
+  const TrainSettings settings =
+      refined(model, train_settings(config, run_steps(config, data.train->size())), config);
+  ModelSession session(model, settings, data, config);
+  RunQuestion run{config, settings, {}};
+  run.measured.profile = session.profile();
+  add_data(run, data);
+  run.rehearsal = rehearsed(session, run);
+  return present(estimate_of(run, session.plan(), session.profile()), config.model, json);
+}
+
 }  // namespace
 
 int run_estimate(const EstimateCommand& command, const Presentation& presentation) {
   std::optional<RunQuestion> by_costs;
   if (!command.costs.empty()) by_costs = question_by_costs(command);
   const TrainingData data = open_training_data(command.config);
+  const bool measures_here =
+      !by_costs && command.config.costs_file.empty() && command.board.empty();
+  if (!command.compares() && measures_here) {
+    print(run_here(command.config, data, presentation.json));
+    return 0;
+  }
   RunQuestion run = by_costs ? *std::move(by_costs) : question_by_measuring(command, data);
   add_data(run, data);
   if (!command.compares()) {

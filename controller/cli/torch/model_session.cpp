@@ -23,6 +23,14 @@ ModelSession::ModelSession(const Model& model, const TrainSettings& settings, Tr
 
 StepReport ModelSession::train_next() { return step_.step(*loader_->next()); }
 
+StepReport ModelSession::rehearse_next() { return step_.rehearse(*loader_->next()); }
+
+void ModelSession::end_rehearsal() {
+  step_.end_rehearsal();
+  loader_.emplace(data_.train, training_loader(config_, step_));
+  loader_->seek(step_.next_step());
+}
+
 std::optional<PlanOffer> ModelSession::offer_plan(std::optional<std::int64_t> memory_bytes) {
   auto offer = step_.offer_plan(memory_bytes);
   if (offer) offer->costs.loader_ns_per_sample = profile_.loader_ns_per_sample;
@@ -44,8 +52,8 @@ LoaderWaits ModelSession::loader_waits() const {
           waits_before_.disk_waits + disk.count, waits_before_.disk_wait_ns + disk.ns};
 }
 
-Evaluation ModelSession::evaluate(const std::function<void()>& between) {
-  return evaluate_all(step_, data_, config_, between);
+Evaluation ModelSession::evaluate(const std::function<bool()>& goes_on) {
+  return evaluate_all(step_, data_, config_, goes_on);
 }
 
 std::int64_t ModelSession::validation_samples() const {
@@ -68,7 +76,7 @@ std::vector<SessionTensor> ModelSession::state() {
 }
 
 Evaluation evaluate_all(TrainStep& step, const TrainingData& data, const RunConfig& config,
-                        const std::function<void()>& between) {
+                        const std::function<bool()>& goes_on) {
   Evaluation total;
   if (!data.validation) return total;
   const auto begin = std::chrono::steady_clock::now();
@@ -77,11 +85,11 @@ Evaluation evaluate_all(TrainStep& step, const TrainingData& data, const RunConf
   std::int64_t correct = 0, answers = 0;
   while (const auto batch = loader.next()) {
     const StepReport report = step.evaluate(*batch);
-    if (between) between();
     loss_sum += report.loss * static_cast<double>(report.samples);
     correct += report.correct;
     answers += report.answers;
     total.samples += report.samples;
+    if (goes_on && !goes_on()) break;
   }
   if (total.samples > 0) {
     total.loss = loss_sum / static_cast<double>(total.samples);

@@ -19,7 +19,9 @@ class ModelSession : public TrainingSession {
 
   StepReport train_next() override;
   bool state_is_whole() const override { return step_.state_is_whole(); }
-  Evaluation evaluate(const std::function<void()>& between) override;
+  StepReport rehearse_next() override;
+  void end_rehearsal() override;
+  Evaluation evaluate(const std::function<bool()>& goes_on) override;
 
   const Plan& plan() const override { return step_.plan(); }
   const Profile& profile() const override { return profile_; }
@@ -48,8 +50,8 @@ class ModelSession : public TrainingSession {
   std::int64_t skipped_before_ = 0;
 };
 
-/// Loss and accuracy over the whole validation set; samples = 0 where there is none.
+/// Loss and accuracy over the validation set, as TrainingSession::evaluate; empty: to its end.
 Evaluation evaluate_all(TrainStep& step, const TrainingData& data, const RunConfig& config,
-                        const std::function<void()>& between = {});
+                        const std::function<bool()>& goes_on = {});
 
 }  // namespace millrace::cli

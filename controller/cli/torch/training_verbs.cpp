@@ -13,6 +13,7 @@
 #include "controller/cli/planning.hpp"
 #include "controller/cli/torch/model_session.hpp"
 #include "controller/cli/torch/preparation.hpp"
+#include "controller/cli/torch/rehearsing.hpp"
 #include "controller/cli/torch/trained_model.hpp"
 #include "controller/cli/torch/verbs.hpp"
 #include "controller/cli/torch/what_if.hpp"
@@ -248,6 +249,21 @@ std::unique_ptr<WatchServer> watch_server(const RunFolder& folder, const RunConf
   return server;
 }
 
+std::int64_t newest_step(const RunFolder& folder) {
+  const auto steps = CheckpointFolder(folder.checkpoints()).steps();
+  return steps.empty() ? 0 : steps.back();
+}
+
+/// What is left of the run that `session` trains in `folder`.
+RunQuestion question_of(const ModelSession& session, const TrainSettings& settings,
+                        const RunConfig& config, const RunFolder& folder) {
+  RunQuestion run{config, settings, {}};
+  run.training_samples = session.training_samples();
+  run.validation_samples = session.validation_samples();
+  run.write_ns_per_byte = folder.write_ns_per_byte();
+  return run;
+}
+
 /// What train and resume share, once the configuration and the plan's file are settled.
 /// `before`: absent for a new run.
 int train_in(const RunFolder& folder, RunConfig config, const std::optional<Progress>& before,
@@ -282,6 +298,9 @@ int train_in(const RunFolder& folder, RunConfig config, const std::optional<Prog
   const auto keep_model = [&](const fs::path& to) {
     if (files) files->write((to / kept_name(config.model)).string());
   };
+  RunQuestion left = question_of(session, step, config, folder);
+  if (resume) left.trained_steps = newest_step(folder);
+  settings.rehearsal = kept_rehearsal(session, left);
   if (!resume)
     folder.begin(to_toml(lasting(config, data, asked)), to_json(session.plan()),
                  to_json(session.profile()), keep_model);

@@ -38,7 +38,8 @@ Estimate estimate_of(const RunQuestion& run, const Plan& plan, const Profile& co
   const RunOutline outline{plan, costs, run.training_samples, run.validation_samples};
   const Calendar calendar({end_of(run.config), outline.steps_per_epoch(),
                            run.config.evaluate_every_epochs, run.config.checkpoint_every_steps});
-  return Forecast(outline, calendar, {state_bytes(costs) * run.write_ns_per_byte},
+  return Forecast(outline, calendar,
+                  {state_bytes(costs) * run.write_ns_per_byte, 0.99, run.rehearsal},
                   run.trained_steps, 0)
       .first();
 }

@@ -18,8 +18,9 @@ struct RunQuestion {
   TrainSettings settings;    ///< what is asked of a plan
   MeasuredProfile measured;  ///< decoding included
   std::int64_t training_samples = 0, validation_samples = 0;
-  double write_ns_per_byte = 1;    ///< of checkpoints
-  std::int64_t trained_steps = 0;  ///< of a run that goes on
+  double write_ns_per_byte = 1;             ///< of checkpoints
+  std::int64_t trained_steps = 0;           ///< of a run that goes on
+  std::optional<Rehearsal> rehearsal = {};  ///< of the one plan that is asked for
 };
 
 /// What is left of the run takes under `plan`.

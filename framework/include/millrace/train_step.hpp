@@ -67,6 +67,12 @@ class TrainStep {
   /// throw. So the state can be copied while the next step runs.
   void hold_updates(std::function<void()> until);
 
+  /// A step as step() does it, for its time: the weights stay, and the next one is not counted.
+  /// REQUIRES: end_rehearsal() before a step that counts.
+  StepReport rehearse(const Batch& batch);
+  /// Running statistics are what they were, the optimizer's state is that of a new training.
+  void end_rehearsal();
+
   /// Loss and correct answers of a batch of any size up to plan().batch, nothing learned; random
   /// layers are off.
   StepReport evaluate(const Batch& batch);

@@ -1,0 +1,60 @@
+#include "controller/cli/bench/noise.hpp"
+
+#include <barrier>
+#include <chrono>
+#include <cmath>
+#include <cstdint>
+#include <numeric>
+#include <thread>
+#include <vector>
+
+#include "controller/estimate/tried_steps.hpp"
+
+namespace millrace::cli {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+/// About ten milliseconds.
+void compute() {
+  volatile std::uint64_t sink = 1;
+  std::uint64_t x = sink;
+  for (int i = 0; i < 8'000'000; ++i) x = x * 6364136223846793005ULL + 1442695040888963407ULL;
+  sink = x;
+}
+
+/// What each step took that all threads computed together, for so long in all.
+std::vector<double> steps_ns(int threads, double seconds) {
+  std::vector<double> steps;
+  auto begin = Clock::now();
+  const auto end = begin + std::chrono::duration<double>(seconds);
+  bool over = false;
+  std::barrier step(threads, [&]() noexcept {
+    const auto now = Clock::now();
+    steps.push_back(std::chrono::duration<double, std::nano>(now - begin).count());
+    begin = now;
+    over = now >= end;
+  });
+  const auto work = [&] {
+    while (!over) {
+      compute();
+      step.arrive_and_wait();
+    }
+  };
+  std::vector<std::jthread> others;
+  for (int i = 1; i < threads; ++i) others.emplace_back(work);
+  work();
+  return steps;
+}
+
+}  // namespace
+
+double foretelling_error_percent(int threads, double tried_seconds, double seconds) {
+  const double expected_ns = tried_steps(steps_ns(threads, tried_seconds), 0).mean_ns;
+  const std::vector<double> steps = steps_ns(threads, seconds);
+  const double mean_ns =
+      std::accumulate(steps.begin(), steps.end(), 0.0) / static_cast<double>(steps.size());
+  return 100 * std::abs(expected_ns - mean_ns) / mean_ns;
+}
+
+}  // namespace millrace::cli

@@ -1,0 +1,115 @@
+#include "controller/cli/torch/rehearsing.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <ctime>
+#include <filesystem>
+#include <numeric>
+
+#include "controller/deadline.hpp"
+#include "controller/estimate/tried_steps.hpp"
+#include "controller/rehearsal.hpp"
+#include "framework/base/file.hpp"
+#include "framework/base/hash.hpp"
+#include "millrace/errors.hpp"
+#include "millrace/log.hpp"
+#include "millrace/units.hpp"
+
+namespace millrace::cli {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr const char* kTag = "estimate";
+
+/// A machine's clock, heat and neighbours change within it.
+constexpr auto kKept = std::chrono::minutes(10);
+/// Of what is asked for, a rehearsal that was made for a shorter run is enough.
+constexpr double kEnough = 0.9;
+/// Deviation of the mean step beyond which a latest time of 99 % is a tenth above the expected one.
+constexpr double kNoisy = 0.043;
+
+fs::path folder() {
+  const fs::path path = fs::path(default_cache_folder()) / "rehearsals";
+  std::error_code ignored;
+  fs::create_directories(path, ignored);  // what is written there says what is wrong
+  return path;
+}
+
+/// By all that the steps' time depends on: the plan, what it was made for, the data.
+fs::path file_of(const ModelSession& session, const RunConfig& config) {
+  Plan plan = session.plan();
+  plan.search = {};
+  Profile costs = session.profile();
+  costs.loader_ns_per_sample.reset();
+  Hash64 hash;
+  for (const std::string& text : {to_json(plan), to_json(costs), config.data}) hash.add(text);
+  return folder() / fmt::format("{:016x}.json", hash.value());
+}
+
+std::optional<Rehearsal> kept_in(const fs::path& file, double steps_ns) {
+  std::error_code error;
+  const auto written = fs::last_write_time(file, error);
+  if (error || fs::file_time_type::clock::now() - written > kKept) return std::nullopt;
+  try {
+    Rehearsal kept = rehearsal_from_json(read_file(file, kTag), file.string());
+    const double tried_ns = std::accumulate(kept.steps_ns.begin(), kept.steps_ns.end(), 0.0);
+    if (tried_ns >= kEnough * steps_ns) return kept;
+  } catch (const ConfigError&) {
+  }
+  return std::nullopt;
+}
+
+void warn_of_noise(const Rehearsal& rehearsal) {
+  const TriedSteps steps = tried_steps(rehearsal.steps_ns, 0);
+  if (steps.uncertainty <= kNoisy) return;
+  const auto [least, most] =
+      std::minmax_element(rehearsal.steps_ns.begin(), rehearsal.steps_ns.end());
+  log_warning(kTag, fmt::format("the machine is too noisy for a close promise: {} steps that were "
+                                "tried took {} to {}, their mean is sure to {:.0f} %; let nothing "
+                                "else run beside the training",
+                                rehearsal.steps_ns.size(), format_duration(*least),
+                                format_duration(*most), 100 * steps.uncertainty));
+}
+
+double length_ns(const ModelSession& session, const RunQuestion& run) {
+  const RunConfig& config = run.config;
+  if (config.epochs || config.steps || config.time_ns)
+    return estimate_of(run, session.plan(), session.profile()).run.expected_ns;
+  return static_cast<double>(time_still_left_ns(*config.deadline, std::time(nullptr)));
+}
+
+std::optional<Rehearsal> kept(const ModelSession& session, const RunQuestion& run) {
+  return kept_in(file_of(session, run.config), rehearsed_ns(length_ns(session, run)));
+}
+
+Rehearsal kept_or_new(ModelSession& session, const RunQuestion& run) {
+  if (auto rehearsal = kept(session, run)) return *std::move(rehearsal);
+  Rehearsal rehearsal = rehearse(session, {rehearsed_ns(length_ns(session, run)), folder(), {}});
+  replace_file(file_of(session, run.config), to_json(rehearsal), kTag);
+  return rehearsal;
+}
+
+}  // namespace
+
+std::optional<Rehearsal> kept_rehearsal(ModelSession& session, const RunQuestion& run) {
+  auto rehearsal = kept(session, run);
+  if (rehearsal) warm_up(session);
+  return rehearsal;
+}
+
+std::optional<Rehearsal> rehearsed(ModelSession& session, const RunQuestion& run) {
+  try {
+    Rehearsal rehearsal = kept_or_new(session, run);
+    warn_of_noise(rehearsal);
+    return rehearsal;
+  } catch (const InternalError&) {
+    throw;
+  } catch (const Error& error) {
+    log_info(kTag, fmt::format("the plan is not tried before the estimate: {}", error.what()));
+    return std::nullopt;
+  }
+}
+
+}  // namespace millrace::cli

@@ -1,0 +1,128 @@
+#include "controller/rehearsal.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "controller/checkpoint.hpp"
+#include "framework/base/file.hpp"
+
+namespace millrace {
+namespace {
+
+constexpr double kPartOfRun = 0.1, kLongest_ns = 2e9;
+constexpr int kLeastSteps = 2;
+/// An evaluation is ended after so long: the rest of its samples take the same.
+constexpr double kEvaluation_ns = 5e8;
+
+/// Of the state, in a checkpoint that is only copied; the rest takes the same.
+constexpr double kSavedBytes = 256 << 20;
+
+std::int64_t steady_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+class Trial {
+ public:
+  Trial(TrainingSession& session, const RehearsalSettings& settings)
+      : session_(session), settings_(settings) {}
+
+  Rehearsal run() {
+    session_.rehearse_next();  // takes memory, starts threads, reads files
+    try_steps(settings_.steps_ns / 2, kLeastSteps);
+    try_evaluation();
+    try_steps(settings_.steps_ns, kLeastSteps);
+    try_saving();
+    return std::move(tried_);
+  }
+
+ private:
+  std::int64_t now_ns() const { return settings_.now_ns ? settings_.now_ns() : steady_ns(); }
+
+  template <typename Body>
+  double time_of(const Body& body) {
+    const std::int64_t begin_ns = now_ns();
+    body();
+    return static_cast<double>(now_ns() - begin_ns);
+  }
+
+  /// Until full steps took `all_ns`, and at least `least` are there. Of a set that makes no full
+  /// batch, the others stand for them.
+  void try_steps(double all_ns, int least) {
+    const bool some_are_full = session_.training_samples() >= session_.plan().batch;
+    while (steps_ns_ < all_ns || std::ssize(tried_.steps_ns) < least) {
+      StepReport report;
+      const double ns = time_of([&] { report = session_.rehearse_next(); });
+      if (some_are_full && report.samples < session_.plan().batch) continue;
+      tried_.steps_ns.push_back(ns);
+      steps_ns_ += ns;
+    }
+  }
+
+  void try_evaluation() {
+    const auto evaluate = [&] {
+      const std::int64_t begin_ns = now_ns();
+      tried_.evaluated_samples =
+          session_.evaluate([&] { return double(now_ns() - begin_ns) < kEvaluation_ns; }).samples;
+    };
+    tried_.evaluation_ns = time_of(evaluate);
+    const bool cheap = tried_.evaluation_ns < std::min(kEvaluation_ns, settings_.steps_ns) / 4;
+    if (tried_.evaluated_samples > 0 && cheap) tried_.evaluation_ns = time_of(evaluate);  // warm
+  }
+
+  /// The second of two copies: the first finds pages and caches as no later one does.
+  void try_saving() {
+    std::vector<SessionTensor> some;
+    double bytes = 0, all_bytes = 0;
+    for (SessionTensor& tensor : session_.state()) {
+      const auto size = static_cast<double>(tensor.view.bytes);
+      all_bytes += size;
+      if (bytes + size > kSavedBytes && !some.empty()) continue;
+      bytes += size;
+      some.push_back(std::move(tensor));
+    }
+    const CheckpointFolder folder(settings_.folder);
+    std::unique_ptr<AtomicFile> unfinished;  // and removed
+    for (int i = 0; i < 2; ++i) {
+      unfinished.reset();
+      tried_.save_ns = time_of([&] { unfinished = folder.copy({}, some); });
+    }
+    if (bytes > 0) tried_.save_ns *= all_bytes / bytes;
+  }
+
+  TrainingSession& session_;
+  const RehearsalSettings& settings_;
+  Rehearsal tried_;
+  double steps_ns_ = 0;
+};
+
+/// Whatever it throws, the session's first step begins as if it had not been rehearsed.
+template <typename Body>
+auto ended(TrainingSession& session, const Body& body) {
+  try {
+    auto result = body();
+    session.end_rehearsal();
+    return result;
+  } catch (...) {
+    session.end_rehearsal();
+    throw;
+  }
+}
+
+}  // namespace
+
+double rehearsed_ns(double run_ns) { return std::min(kPartOfRun * run_ns, kLongest_ns); }
+
+Rehearsal rehearse(TrainingSession& session, const RehearsalSettings& settings) {
+  return ended(session, [&] { return Trial(session, settings).run(); });
+}
+
+void warm_up(TrainingSession& session) {
+  ended(session, [&] { return session.rehearse_next(); });
+}
+
+}  // namespace millrace

@@ -1,0 +1,95 @@
+#include "controller/rehearsal.hpp"
+
+#include <gtest/gtest.h>
+
+#include "controller/forecast.hpp"
+#include "millrace/errors.hpp"
+#include "tests/controller/fake_session.hpp"
+#include "tests/controller/scratch_folder.hpp"
+
+namespace millrace {
+namespace {
+
+class Rehearsed : public ScratchFolder {
+ protected:
+  RehearsalSettings settings(FakeSession& session, double steps_ns) const {
+    return {steps_ns, scratch_, [&session] { return session.clock_ns; }};
+  }
+};
+
+TEST_F(Rehearsed, MeasuresStepsAndAnEvaluationAndTrainsNothing) {
+  FakeSession session;
+  const Rehearsal tried = rehearse(session, settings(session, 10.0 * FakeSession::kStep_ns));
+  EXPECT_EQ(tried.steps_ns, std::vector<double>(10, FakeSession::kStep_ns));
+  EXPECT_EQ(tried.evaluated_samples, session.validation);
+  EXPECT_DOUBLE_EQ(tried.evaluation_ns, FakeSession::kEvaluation_ns);
+  EXPECT_EQ(session.rehearsed, 11) << "the first one takes the memory";
+  EXPECT_EQ(session.rehearsals_ended, 1);
+  EXPECT_EQ(session.trained(), 0);
+  EXPECT_TRUE(std::filesystem::is_empty(scratch_)) << "the checkpoint was for its time alone";
+}
+
+TEST_F(Rehearsed, TriesSomeStepsOfTheShortestRunAndFullOnesAlone) {
+  FakeSession session(2, 5);  // every second step is short
+  session.slowness = [&](std::int64_t) { return session.rehearsed % 2 == 0 ? 7.0 : 1.0; };
+  const Rehearsal tried = rehearse(session, settings(session, 0));
+  EXPECT_EQ(tried.steps_ns, std::vector<double>(2, FakeSession::kStep_ns));
+}
+
+TEST_F(Rehearsed, ASetSmallerThanABatchHasNoFullSteps) {
+  FakeSession session(1, 5);
+  EXPECT_EQ(rehearse(session, settings(session, 0)).steps_ns.size(), 2);
+}
+
+TEST_F(Rehearsed, IsEndedWhereAStepFails) {
+  FakeSession session;
+  session.before_step = [](std::int64_t step) {
+    if (step == 1) throw ConfigError("data", "a broken image");
+  };
+  EXPECT_THROW(rehearse(session, settings(session, 0)), ConfigError);
+  EXPECT_EQ(session.rehearsals_ended, 1);
+}
+
+TEST_F(Rehearsed, WarmingUpIsOneStep) {
+  FakeSession session;
+  warm_up(session);
+  EXPECT_EQ(session.rehearsed, 1);
+  EXPECT_EQ(session.rehearsals_ended, 1);
+}
+
+TEST(RehearsalSettings, ATenthOfTheRunIsTriedForTwoSecondsAtMost) {
+  EXPECT_DOUBLE_EQ(rehearsed_ns(5e9), 5e8);
+  EXPECT_DOUBLE_EQ(rehearsed_ns(5e12), 2e9);
+}
+
+TEST(RehearsalJson, RoundTrips) {
+  const Rehearsal rehearsal{{1.5, 2.5}, 3.5, 40, 5.5};
+  EXPECT_EQ(rehearsal_from_json(to_json(rehearsal), "a test"), rehearsal);
+  EXPECT_THROW(rehearsal_from_json("{}", "a test"), ConfigError);
+  EXPECT_THROW(rehearsal_from_json(to_json(Rehearsal{}), "a test"), ConfigError);
+}
+
+TEST(ForecastOfARehearsal, IsOfWhatWasMeasured) {
+  FakeSession session;
+  const Calendar calendar({{.steps = 8}, 4, 1, 0});
+  const Rehearsal tried{std::vector<double>(100, 1000), 300, session.validation / 2, 40};
+  const Forecast forecast(outline_of(session), calendar, {2000, 0.99, tried}, 0, 0);
+  EXPECT_DOUBLE_EQ(forecast.first().step.expected_ns, 1000);
+  const double evaluations = 2 * 600, saving = 2 * 40, flush = 2000;
+  // Epochs' checkpoints, one of which is the last: a copy each, and the disk waited for once.
+  EXPECT_DOUBLE_EQ(forecast.first().run.expected_ns, 8 * 1000 + evaluations + saving + flush);
+  EXPECT_DOUBLE_EQ(forecast.remaining(0, 0).expected_ns, forecast.first().run.expected_ns);
+}
+
+TEST(ForecastOfARehearsal, ShorterStepsAreInProportion) {
+  FakeSession session(4, 8);
+  session.validation = 0;
+  const Calendar calendar({{.epochs = 1}, 4, 0, 0});
+  const Forecast guess(outline_of(session), calendar, {0, 0.99}, 0, 0);
+  const Rehearsal tried{std::vector<double>(100, 2.0 * FakeSession::kStep_ns)};
+  const Forecast forecast(outline_of(session), calendar, {0, 0.99, tried}, 0, 0);
+  EXPECT_DOUBLE_EQ(forecast.first().run.expected_ns, 2 * guess.first().run.expected_ns);
+}
+
+}  // namespace
+}  // namespace millrace
