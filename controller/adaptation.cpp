@@ -189,6 +189,9 @@ bool Adaptation::take_recorded(const PlanOffer& offer, std::int64_t step) {
     if (error.code() != ExitCode::user && error.code() != ExitCode::no_plan) throw;
     log_warning(kTag, fmt::format("the run keeps its plan: {}", error.what()));
     return false;
+  } catch (...) {
+    taken_.remove_after(step - 1);
+    throw;
   }
 }
 
@@ -202,6 +205,11 @@ std::optional<PlanOffer> Adaptation::smaller_offer() {
       if (offer) most_bytes_ = most;
       return offer;
     } catch (const NoPlanError&) {  // nothing that small
+    } catch (const InternalError&) {
+      throw;
+    } catch (const std::exception& error) {  // std::bad_alloc for one
+      log_warning(kTag, fmt::format("no smaller plan can be searched: {}", error.what()));
+      return std::nullopt;
     }
   }
   return std::nullopt;

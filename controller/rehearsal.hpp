@@ -14,8 +14,8 @@
 namespace millrace {
 
 struct RehearsalSettings {
-  double steps_ns = 0;           ///< full steps are tried for so long, some at least
-  std::filesystem::path folder;  ///< on the disk of checkpoints; a file is there for a moment
+  double steps_ns = 0;                   ///< full steps are tried for so long, some at least
+  std::filesystem::path folder;          ///< a file is there for a moment
   std::function<std::int64_t()> now_ns;  ///< empty: the steady clock
 };
 

@@ -87,7 +87,7 @@ RunFolder::RunFolder(fs::path path)
 
 double RunFolder::write_ns_per_byte_in(const fs::path& folder) {
   using Clock = std::chrono::steady_clock;
-  const fs::path probe = folder / "write-probe";
+  const fs::path probe = folder / fmt::format(".millrace-write-probe.{}", ::getpid());
   const auto begin = Clock::now();
   write_file_atomically(probe, std::string(kProbeBytes, 'p'), kTag);
   const auto taken = std::chrono::duration<double, std::nano>(Clock::now() - begin);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "millrace/errors.hpp"
@@ -31,15 +32,18 @@ RunLimits::RunLimits(Settings settings, double used_joules, std::int64_t now_ns)
 }
 
 void RunLimits::look(std::int64_t now_ns) {
+  if (now_ns < next_ns_) return;
+  next_ns_ = now_ns + settings_.interval_ns;
   if (settings_.energy_joules) look_at_energy(now_ns);
   if (settings_.max_celsius) look_at_heat();
 }
 
 double RunLimits::joules_since_last(std::size_t sensor, double value, std::int64_t now_ns) const {
-  if (!sensors_[sensor].counts) return value / 1e6 * static_cast<double>(now_ns - last_ns_) / 1e9;
+  if (!sensors_[sensor].counts)
+    return std::max(0.0, value) / 1e6 * static_cast<double>(now_ns - last_ns_) / 1e9;
   const double before = last_[sensor].value_or(value);
   if (value >= before) return (value - before) / 1e6;
-  return sensors_[sensor].range_uj > 0 ? (sensors_[sensor].range_uj - before + value) / 1e6 : 0;
+  return std::max(0.0, sensors_[sensor].range_uj - before + value) / 1e6;  // it began anew
 }
 
 void RunLimits::look_at_energy(std::int64_t now_ns) {

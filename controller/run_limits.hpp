@@ -18,6 +18,8 @@ class RunLimits {
     std::optional<double> energy_joules;  ///< of the run, over all its processes
     std::optional<double> max_celsius;    ///< of the hottest sensor
     std::filesystem::path root = "/";     ///< of /sys
+    /// Between two looks: reading all sensors may take as long as a small network's step.
+    std::int64_t interval_ns = 200'000'000;
   };
 
   /// `used_joules`: before this process. Throws ConfigError (tag "energy" or "temperature") where
@@ -42,7 +44,7 @@ class RunLimits {
   Settings settings_;
   std::vector<EnergySensor> sensors_;
   std::vector<std::optional<double>> last_;  // by sensor
-  std::int64_t last_ns_;
+  std::int64_t last_ns_, next_ns_ = 0;
   double used_joules_;
   std::string reached_;
 };

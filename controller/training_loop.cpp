@@ -122,9 +122,9 @@ TrainingResult TrainingLoop::run() {
 }
 
 std::string TrainingLoop::give_up() {
-  write_status(RunState::failed);
   save_what_is_whole();
   checkpoints_.settle();
+  write_status(RunState::failed);
   const auto steps = checkpoints_.folder().steps();
   return steps.empty()
              ? fmt::format("stopped after step {}, before the first checkpoint", step())
@@ -143,6 +143,7 @@ void TrainingLoop::train_step() {
   StepReport report = train_next();
   const std::int64_t wall_ns = now_ns() - before_ns;
   if (!std::isfinite(report.loss)) {
+    diverged_ = true;
     throw ConfigError(kTag, fmt::format("the loss of step {} is {} at the learning rate {:g}: the "
                                         "training diverged, lower --lr or begin with a warm-up",
                                         step() + 1, report.loss,
@@ -159,7 +160,7 @@ void TrainingLoop::train_step() {
     write_status(RunState::running);
   }
   adapt(report, wall_ns - waited_ns);
-  watch_memory();
+  if (!done() && !stopped()) watch_memory();
   limits_.look(now_ns());
   if (!limits_.reached().empty()) log_info(kTag, limits_.reached() + ": the training ends");
   trace_.add(std::move(report));
@@ -169,20 +170,15 @@ void TrainingLoop::train_step() {
 
 /// A step that fails is trained once more.
 StepReport TrainingLoop::train_next() {
-  step_failed_ = true;
   try {
-    StepReport report = session_.train_next();
-    step_failed_ = false;
-    return report;
+    return session_.train_next();
   } catch (...) {
     if (!failures_.note(step(), std::current_exception())) throw;
     if (!session_.state_is_whole()) throw LostStep{std::current_exception()};
   }
   note_failure();
   session_.seek(step());
-  StepReport report = session_.train_next();
-  step_failed_ = false;
-  return report;
+  return session_.train_next();
 }
 
 /// Before the steps that make up for it.
@@ -268,7 +264,7 @@ void TrainingLoop::save_if_new() {
 }
 
 void TrainingLoop::save_what_is_whole() {
-  if (!step_failed_ || step() == 0 || !session_.state_is_whole()) return;
+  if (diverged_ || step() == 0 || !session_.state_is_whole()) return;
   try {
     save_if_new();
   } catch (const std::exception& error) {

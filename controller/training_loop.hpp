@@ -122,7 +122,7 @@ class TrainingLoop {
   std::int64_t evaluated_step_ = -1;  // of evaluation_
   std::int64_t saving_ns_ = 0;        // that this process waited for checkpoints
   std::int64_t last_save_ns_ = 0;     // for the last one
-  bool step_failed_ = false;          // the last one
+  bool diverged_ = false;             // the weights are not to be kept
   std::optional<Evaluation> evaluation_;
   RecentTrace trace_;
   std::vector<StageStatus> stages_;

@@ -18,11 +18,12 @@ std::string host_name() {
 /// Readers take files in the order of their names, and one process may begin several in a second.
 std::filesystem::path new_file(const std::filesystem::path& folder, double seconds) {
   std::filesystem::path path;
+  std::error_code unknown;  // what opens it says what is wrong
   int number = 0;
   do {
     path = folder / fmt::format("events.out.tfevents.{:010.0f}.{}.{}.{}", seconds, host_name(),
                                 ::getpid(), number++);
-  } while (std::filesystem::exists(path));
+  } while (std::filesystem::exists(path, unknown));
   return path;
 }
 

@@ -39,7 +39,6 @@ std::uint64_t length_of(const LengthField& field) {
   return length;
 }
 
-/// Larger elements first, so that every tensor is aligned to its own; then by name.
 SafetensorsHeader header_of(const std::vector<TensorView>& tensors,
                             const std::map<std::string, std::string>& metadata) {
   SafetensorsHeader header{metadata, {}};

@@ -186,6 +186,7 @@ void Executor::Impl::update(Worker& worker, const Action& action) {
   const bool first = worker.tasks.empty() || worker.tasks.back().action.kind != ActionKind::update;
   if (first && options.update_after_all_reduced) gate.arrive_and_wait(options.between);
   if (first && options.before_update) options.before_update();
+  if (failed) return;  // meanwhile: the state stays whole
   updating = true;
   measure(worker, action, [&] { stages[at(action.stage)]->update(worker.index); });
 }

@@ -1,6 +1,7 @@
 #include "framework/topology/memory_state.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 #include <sstream>
 
 #include "framework/topology/cgroup.hpp"

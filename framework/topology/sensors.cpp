@@ -14,8 +14,9 @@ namespace fs = std::filesystem;
 std::vector<fs::path> entries(const fs::path& root, const fs::path& folder) {
   std::vector<fs::path> paths;
   std::error_code error;
-  for (const auto& entry : fs::directory_iterator(root / folder, error))
-    paths.push_back(folder / entry.path().filename());
+  for (fs::directory_iterator entry(root / folder, error), end; !error && entry != end;
+       entry.increment(error))
+    paths.push_back(folder / entry->path().filename());
   std::sort(paths.begin(), paths.end());
   return paths;
 }

@@ -214,7 +214,10 @@ struct Loader::Parts {
       fill(std::max(settings.look_ahead, 1));
       const std::shared_ptr<Slot> slot = slots.front();
       wait_for(*slot);
-      if (slot->failure) std::rethrow_exception(slot->failure);
+      if (slot->failure) {
+        stop();  // so that a later call decodes anew
+        std::rethrow_exception(slot->failure);
+      }
       slots.pop_front();
       ++position;
       fill(settings.look_ahead);

@@ -44,7 +44,7 @@ class Loader {
 
   /// The batch of position(): n samples as the set's layout has them; n is `batch`, less at the end
   /// of an epoch. Waits for it. Absent at the end of validation data; training never ends.
-  /// Rethrows what decoding threw (ConfigError naming the image); a later call throws it again.
+  /// Rethrows what decoding threw (ConfigError naming the image); a later call tries again.
   std::optional<Batch> next();
 
   /// The next next() returns batch `step` (counted from 0 over all epochs).

@@ -75,10 +75,10 @@ TEST(Soak, ComparesTheSecondTenthWithTheLast) {
   EXPECT_THAT(to_table(report), HasSubstr("memory grew by 10.0 %"));
 }
 
-TEST(Noise, IsAPart) {
-  const double percent = foretelling_error_percent(2, 0.05, 0.05);
-  EXPECT_GE(percent, 0);
-  EXPECT_TRUE(std::isfinite(percent));
+TEST(Noise, IsHowFarTheLoopIsFromWhatItsBeginningSaid) {
+  EXPECT_DOUBLE_EQ(foretelling_error_percent({10, 10, 10}, {20, 20}), 50);
+  EXPECT_DOUBLE_EQ(foretelling_error_percent({10, 10, 10}, {8, 8}), 25);
+  EXPECT_TRUE(std::isfinite(foretelling_error_percent(2, 0.05, 0.05)));
 }
 
 TEST(Estimates, SumUpWhatWasTrained) {

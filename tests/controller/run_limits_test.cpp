@@ -99,6 +99,14 @@ TEST_F(RunLimitsTest, HeatEndsARun) {
   EXPECT_EQ(limits.reached(), "the machine has 70.5 degrees Celsius, 70.0 are allowed");
 }
 
+TEST_F(RunLimitsTest, ACounterThatFallsByMoreThanItsRangeTakesNothingBack) {
+  rapl(25'000'000);
+  RunLimits limits = energy(5);
+  rapl(1'000'000);
+  limits.look(kSecond);
+  EXPECT_DOUBLE_EQ(limits.used_joules(), 0);
+}
+
 /// Each step uses a joule.
 class LimitedRun : public RunLimitsTest {
  protected:
@@ -113,6 +121,7 @@ class LimitedRun : public RunLimitsTest {
   TrainingResult run(RunLimits::Settings limits, bool resume = false) {
     TrainingSettings settings = fake_settings(session_, 9);
     limits.root = root();
+    limits.interval_ns = 0;
     settings.limits = limits;
     settings.resume = resume;
     return run_training(session_, folder_, settings, observer_);

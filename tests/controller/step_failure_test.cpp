@@ -205,5 +205,16 @@ TEST_F(StepFailureTest, ADeadlineStaysWhereItIs) {
   EXPECT_EQ(*observer_.steps.at(5).deadline_ns - *observer_.steps.back().deadline_ns, lost);
 }
 
+/// Whatever ends a run, the steps that are whole are not lost.
+TEST_F(StepFailureTest, AnExceptionBetweenStepsLeavesACheckpointOfThem) {
+  class Thrower : public RecordingObserver {
+    void stepped(const TrainingProgress& progress) override {
+      if (progress.step == 5) throw std::runtime_error("no more lines");
+    }
+  } thrower;
+  EXPECT_THROW(run_training(session_, folder_, settings(), thrower), std::runtime_error);
+  EXPECT_EQ(CheckpointFolder(folder_.checkpoints()).open("last").info.step, 5);
+}
+
 }  // namespace
 }  // namespace millrace

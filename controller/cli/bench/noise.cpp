@@ -49,12 +49,16 @@ std::vector<double> steps_ns(int threads, double seconds) {
 
 }  // namespace
 
-double foretelling_error_percent(int threads, double tried_seconds, double seconds) {
-  const double expected_ns = tried_steps(steps_ns(threads, tried_seconds), 0).mean_ns;
-  const std::vector<double> steps = steps_ns(threads, seconds);
+double foretelling_error_percent(const std::vector<double>& tried_ns,
+                                 const std::vector<double>& steps_ns) {
   const double mean_ns =
-      std::accumulate(steps.begin(), steps.end(), 0.0) / static_cast<double>(steps.size());
-  return 100 * std::abs(expected_ns - mean_ns) / mean_ns;
+      std::accumulate(steps_ns.begin(), steps_ns.end(), 0.0) / static_cast<double>(steps_ns.size());
+  return 100 * std::abs(tried_steps(tried_ns, 0).mean_ns - mean_ns) / mean_ns;
+}
+
+double foretelling_error_percent(int threads, double tried_seconds, double seconds) {
+  const std::vector<double> tried_ns = steps_ns(threads, tried_seconds);
+  return foretelling_error_percent(tried_ns, steps_ns(threads, seconds));
 }
 
 }  // namespace millrace::cli

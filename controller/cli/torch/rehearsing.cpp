@@ -43,15 +43,18 @@ fs::path file_of(const ModelSession& session, const RunConfig& config) {
   plan.search = {};
   Profile costs = session.profile();
   costs.loader_ns_per_sample.reset();
+  std::error_code unknown;
+  const std::string data = fs::weakly_canonical(config.data, unknown).string();
   Hash64 hash;
-  for (const std::string& text : {to_json(plan), to_json(costs), config.data}) hash.add(text);
+  for (const std::string& text : {to_json(plan), to_json(costs), data}) hash.add(text + '\n');
   return folder() / fmt::format("{:016x}.json", hash.value());
 }
 
 std::optional<Rehearsal> kept_in(const fs::path& file, double steps_ns) {
   std::error_code error;
   const auto written = fs::last_write_time(file, error);
-  if (error || fs::file_time_type::clock::now() - written > kKept) return std::nullopt;
+  const auto age = fs::file_time_type::clock::now() - written;
+  if (error || age > kKept || age < age.zero()) return std::nullopt;
   try {
     Rehearsal kept = rehearsal_from_json(read_file(file, kTag), file.string());
     const double tried_ns = std::accumulate(kept.steps_ns.begin(), kept.steps_ns.end(), 0.0);
@@ -94,9 +97,15 @@ Rehearsal kept_or_new(ModelSession& session, const RunQuestion& run) {
 }  // namespace
 
 std::optional<Rehearsal> kept_rehearsal(ModelSession& session, const RunQuestion& run) {
-  auto rehearsal = kept(session, run);
-  if (rehearsal) warm_up(session);
-  return rehearsal;
+  try {
+    auto rehearsal = kept(session, run);
+    if (rehearsal) warm_up(session);
+    return rehearsal;
+  } catch (const InternalError&) {
+    throw;
+  } catch (const std::exception&) {  // the training meets it, and knows what to do
+    return std::nullopt;
+  }
 }
 
 std::optional<Rehearsal> rehearsed(ModelSession& session, const RunQuestion& run) {
@@ -106,7 +115,7 @@ std::optional<Rehearsal> rehearsed(ModelSession& session, const RunQuestion& run
     return rehearsal;
   } catch (const InternalError&) {
     throw;
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     log_info(kTag, fmt::format("the plan is not tried before the estimate: {}", error.what()));
     return std::nullopt;
   }

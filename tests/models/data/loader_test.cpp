@@ -6,7 +6,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <mutex>
+#include <new>
 #include <numeric>
 
 #include "framework/affinity/affinity.hpp"
@@ -55,6 +57,19 @@ std::vector<std::int64_t> samples_of(const Batch& batch) {
 std::vector<std::int64_t> next_samples(Loader& loader) {
   const auto batch = loader.next();
   return batch ? samples_of(*batch) : std::vector<std::int64_t>{};
+}
+
+TEST(Loader, TriesAgainWhatFailedOnce) {
+  const Set set = make_set(8);
+  std::atomic<bool> failed = false;
+  set->on_decode = [&](std::int64_t index) {
+    if (index == 1 && !failed.exchange(true)) throw std::bad_alloc();
+  };
+  Loader loader(samples_in(set), settings(4, /*training=*/false));
+  EXPECT_THROW(loader.next(), std::bad_alloc);
+  loader.seek(0);
+  EXPECT_THAT(next_samples(loader), ElementsAre(0, 1, 2, 3));
+  EXPECT_THAT(next_samples(loader), ElementsAre(4, 5, 6, 7));
 }
 
 std::vector<std::int64_t> epoch_of(Loader& loader) {
