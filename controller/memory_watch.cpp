@@ -29,7 +29,8 @@ std::optional<std::string> MemoryWatch::pressed(std::int64_t now_ns) {
   next_ns_ = now_ns + kInterval_ns;
   const auto now = look_();
   if (!now) return std::nullopt;
-  const bool hit = now->hits > std::exchange(hits_, now->hits).value_or(now->hits);
+  const auto before = std::exchange(last_, now);
+  const bool hit = before && before->group == now->group && now->hits > before->hits;
   const bool stalled = now->stalled_percent >= kStalledPercent;
   const bool pressed =
       now->left_share() < kLittleLeft || (now->left_share() < kSomeLeft && (hit || stalled));

@@ -31,8 +31,8 @@ class MemoryWatch {
 
  private:
   Look look_;
-  std::int64_t next_ns_ = 0;          // look
-  std::optional<std::int64_t> hits_;  // at the last look
+  std::int64_t next_ns_ = 0;  // look
+  std::optional<MemoryState> last_;
 };
 
 }  // namespace millrace

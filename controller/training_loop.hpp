@@ -28,6 +28,7 @@ namespace millrace {
 struct RunWatch {
   SignalWatch signals;
   StepFailures failures;
+  std::optional<std::int64_t> gone_back_to;  ///< the checkpoint's step, last time
 };
 
 /// Not thread-safe.

@@ -25,12 +25,13 @@ void take_plan_of(TrainingSession& session, const RunFolder& folder, std::int64_
 }
 
 /// How the run goes on from its newest checkpoint, after a step that was lost. Passes on what it
-/// was lost for where there is none.
+/// was lost for where there is none, or the run has gone back to it before.
 TrainingSettings from_checkpoint(TrainingSession& session, const RunFolder& folder,
                                  TrainingSettings settings, const TrainingLoop& loop,
-                                 const std::exception_ptr& cause) {
+                                 RunWatch& watch, const std::exception_ptr& cause) {
   const auto checkpoint = CheckpointFolder(folder.checkpoints()).open_last();
-  if (!checkpoint) std::rethrow_exception(cause);
+  if (!checkpoint || watch.gone_back_to == checkpoint->info.step) std::rethrow_exception(cause);
+  watch.gone_back_to = checkpoint->info.step;
   take_plan_of(session, folder, checkpoint->info.step);
   settings.end.deadline_ns = loop.deadline_behind(checkpoint->info);
   settings.resume = true;
@@ -48,7 +49,7 @@ std::optional<TrainingResult> train(TrainingSession& session, const RunFolder& f
       return loop.run();
     } catch (const LostStep& lost) {
       loop.settle();
-      settings = from_checkpoint(session, folder, settings, loop, lost.cause);
+      settings = from_checkpoint(session, folder, settings, loop, watch, lost.cause);
       return std::nullopt;
     }
   } catch (...) {

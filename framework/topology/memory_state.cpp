@@ -30,7 +30,7 @@ std::optional<std::int64_t> smaller(std::optional<std::int64_t> a, std::optional
 
 std::optional<MemoryState> state(std::optional<std::int64_t> limit, std::int64_t held) {
   if (!limit || *limit <= 0) return std::nullopt;
-  return MemoryState{*limit, std::clamp<std::int64_t>(*limit - held, 0, *limit), 0, 0};
+  return MemoryState{*limit, std::clamp<std::int64_t>(*limit - held, 0, *limit), 0, 0, {}};
 }
 
 std::optional<MemoryState> of_group_v2(const SystemFiles& files, const path& group) {
@@ -41,6 +41,7 @@ std::optional<MemoryState> of_group_v2(const SystemFiles& files, const path& gro
                          files.statistic(statistics, "inactive_file") -
                          files.statistic(statistics, "active_file"));
   if (!found) return found;
+  found->group = group.string();
   for (const char* event : {"high", "max", "oom", "oom_kill"})
     found->hits += files.statistic(events, event);
   found->stalled_percent = stalled_percent(files, group / "memory.pressure");
@@ -53,7 +54,9 @@ std::optional<MemoryState> of_group_v1(const SystemFiles& files, const path& gro
                      files.number(group / "memory.usage_in_bytes").value_or(0) -
                          files.statistic(statistics, "total_inactive_file") -
                          files.statistic(statistics, "total_active_file"));
-  if (found) found->hits = files.number(group / "memory.failcnt").value_or(0);
+  if (!found) return found;
+  found->group = group.string();
+  found->hits = files.number(group / "memory.failcnt").value_or(0);
   return found;
 }
 

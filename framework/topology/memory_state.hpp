@@ -18,6 +18,7 @@ struct MemoryState {
   /// Share of the last ten seconds in which all processes waited for memory (PSI, full avg10); 0
   /// where the kernel does not say.
   double stalled_percent = 0;
+  std::string group;  ///< its folder; empty for the machine
 
   double left_share() const {
     return static_cast<double>(left_bytes) / static_cast<double>(limit_bytes);

@@ -44,8 +44,10 @@ TEST_F(MemoryWatchTest, ALimitThatIsReachedIsPressureWhereNotMuchIsLeft) {
   now_.hits = 9;
   EXPECT_THAT(watch_.pressed(kSecond).value(), HasSubstr("the limit was reached"));
   EXPECT_FALSE(watch_.pressed(2 * kSecond)) << "not again";
-  now_ = {1000, 400, 10, 0};
+  now_ = {1000, 400, 10, 0, {}};
   EXPECT_FALSE(watch_.pressed(3 * kSecond)) << "of the file cache alone";
+  now_ = {1000, 90, 99, 0, "another group"};
+  EXPECT_FALSE(watch_.pressed(4 * kSecond)) << "its hits may be old";
 }
 
 TEST_F(MemoryWatchTest, WaitingIsPressureWhereNotMuchIsLeft) {

@@ -172,6 +172,16 @@ TEST_F(StepFailureTest, AStepThatIsLostTwiceEndsTheRun) {
   EXPECT_EQ(newest(), 6) << "half a step is in no checkpoint";
 }
 
+TEST_F(StepFailureTest, GoingBackTwiceToOneCheckpointEndsTheRun) {
+  session_.amid_update = [seven = fails_at(6, 1, bad_sample),
+                          eight = fails_at(7, 1, bad_sample)](std::int64_t step) mutable {
+    seven(step);
+    eight(step);
+  };
+  EXPECT_THROW(run(), std::runtime_error);
+  EXPECT_EQ(newest(), 6);
+}
+
 TEST_F(StepFailureTest, ALostStepBeforeTheFirstCheckpointEndsTheRun) {
   session_.amid_update = fails_at(1, 1, bad_sample);
   EXPECT_THROW(run(), std::runtime_error);
