@@ -117,6 +117,20 @@ auto ended(TrainingSession& session, const Body& body) {
 
 double rehearsed_ns(double run_ns) { return std::min(kPartOfRun * run_ns, kLongest_ns); }
 
+Plan without_predictions(Plan plan) {
+  plan.value_ns = plan.bound_ns = 0;
+  plan.optimal = false;
+  plan.memory_bytes = 0;
+  plan.search = {};
+  plan.alternatives.clear();
+  for (PlanStage& stage : plan.stages) {
+    stage.update_shares.clear();
+    stage.forward_ns = stage.backward_ns = stage.weight_gradient_ns = stage.update_ns = 0;
+    stage.memory_bytes = 0;
+  }
+  return plan;
+}
+
 Rehearsal rehearse(TrainingSession& session, const RehearsalSettings& settings) {
   return ended(session, [&] { return Trial(session, settings).run(); });
 }

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "controller/rehearsal.hpp"
@@ -8,6 +9,7 @@ namespace {
 
 constexpr const char* kTag = "rehearsal";
 constexpr const char* kFormat = "millrace-rehearsal";
+constexpr double kLongest_ns = 1e14;  // a day
 
 }  // namespace
 
@@ -28,10 +30,15 @@ Rehearsal rehearsal_from_json(const std::string& text, const std::string& origin
   check_format(reader, kFormat, 1);
   Rehearsal rehearsal;
   rehearsal.steps_ns = reader.numbers("steps_ns");
-  if (rehearsal.steps_ns.empty()) reader.fail("steps_ns", "has no step: rehearse again");
+  const auto is_time = [](double ns) { return ns > 0 && ns <= kLongest_ns; };
+  if (rehearsal.steps_ns.empty() || !std::ranges::all_of(rehearsal.steps_ns, is_time))
+    reader.fail("steps_ns", "has no step, or one that is no time: remove the file");
   rehearsal.evaluation_ns = reader.non_negative("evaluation_ns");
   rehearsal.evaluated_samples = reader.integer("evaluated_samples");
   rehearsal.save_ns = reader.non_negative("save_ns");
+  if (rehearsal.evaluated_samples < 0 || rehearsal.evaluation_ns > kLongest_ns ||
+      rehearsal.save_ns > kLongest_ns)
+    reader.fail("evaluated_samples", "or a time beside it is out of range: remove the file");
   reader.finish();
   return rehearsal;
 }

@@ -69,6 +69,25 @@ TEST(RehearsalJson, RoundTrips) {
   EXPECT_THROW(rehearsal_from_json(to_json(Rehearsal{}), "a test"), ConfigError);
 }
 
+TEST(RehearsalJson, WhatIsNoTimeIsRefused) {
+  for (const Rehearsal& wrong :
+       {Rehearsal{{1, -5}, 1, 1, 1}, Rehearsal{{1e300}, 1, 1, 1}, Rehearsal{{1}, 1e300, 1, 1},
+        Rehearsal{{1}, 1, -1, 1}, Rehearsal{{1}, 1, 1, 1e300}})
+    EXPECT_THROW(rehearsal_from_json(to_json(wrong), "a test"), ConfigError);
+}
+
+TEST(WithoutPredictions, TellsPlansApartByWhatTheyDo) {
+  FakeSession session;
+  Plan faster = session.plan();
+  faster.value_ns /= 2;
+  faster.memory_bytes += 1;
+  faster.stages.front().forward_ns /= 3;
+  EXPECT_EQ(without_predictions(faster), without_predictions(session.plan()));
+  Plan other = session.plan();
+  other.stages.front().shares.front() += 1;
+  EXPECT_NE(without_predictions(other), without_predictions(session.plan()));
+}
+
 TEST(ForecastOfARehearsal, IsOfWhatWasMeasured) {
   FakeSession session;
   const Calendar calendar({{.steps = 8}, 4, 1, 0});

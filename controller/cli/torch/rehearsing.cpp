@@ -37,16 +37,13 @@ fs::path folder() {
   return path;
 }
 
-/// By all that the steps' time depends on: the plan, what it was made for, the data.
+/// By what the session does, and the data.
 fs::path file_of(const ModelSession& session, const RunConfig& config) {
-  Plan plan = session.plan();
-  plan.search = {};
-  Profile costs = session.profile();
-  costs.loader_ns_per_sample.reset();
   std::error_code unknown;
   const std::string data = fs::weakly_canonical(config.data, unknown).string();
   Hash64 hash;
-  for (const std::string& text : {to_json(plan), to_json(costs), data}) hash.add(text + '\n');
+  for (const std::string& text : {to_json(without_predictions(session.plan())), data})
+    hash.add(text + '\n');
   return folder() / fmt::format("{:016x}.json", hash.value());
 }
 
