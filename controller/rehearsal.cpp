@@ -1,12 +1,12 @@
 #include "controller/rehearsal.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <memory>
 #include <utility>
 #include <vector>
 
 #include "controller/checkpoint.hpp"
+#include "controller/steady_clock.hpp"
 #include "framework/base/file.hpp"
 
 namespace millrace {
@@ -19,12 +19,6 @@ constexpr double kEvaluation_ns = 5e8;
 
 /// Of the state, in a checkpoint that is only copied; the rest takes the same.
 constexpr double kSavedBytes = 256 << 20;
-
-std::int64_t steady_ns() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
 
 class Trial {
  public:

@@ -2,9 +2,9 @@
 
 #include <fmt/format.h>
 
-#include <chrono>
 #include <cmath>
 
+#include "controller/steady_clock.hpp"
 #include "millrace/errors.hpp"
 #include "millrace/log.hpp"
 
@@ -12,12 +12,6 @@ namespace millrace {
 namespace {
 
 constexpr const char* kTag = "train";
-
-std::int64_t steady_ns() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
 
 /// Of the disk, where the run's clock is not the machine's.
 std::int64_t no_time() { return 0; }

@@ -40,7 +40,7 @@ class TrainingLoop {
 
   /// Throws LostStep where it has to go on from a checkpoint.
   TrainingResult run();
-  /// After an exception: a checkpoint, where a step failed and left the state before it. Returns
+  /// After an exception: a checkpoint of the steps that are whole. Returns
   /// what is left of the run, for people; status.json says so, too.
   std::string give_up();
   /// Waits for the disk.

@@ -8,18 +8,13 @@
 #include "controller/http/page.hpp"
 #include "controller/http/prometheus.hpp"
 #include "controller/http/step_timeline.hpp"
+#include "controller/steady_clock.hpp"
 
 namespace millrace {
 namespace {
 
 constexpr std::int64_t kAttentive_ns = 3'000'000'000;  // the page asks at least every 2 s
 constexpr const char* kJson = "application/json";
-
-std::int64_t clock_ns() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
 
 bool goes_on(RunState state) { return state == RunState::preparing || state == RunState::running; }
 
@@ -42,7 +37,7 @@ WatchServer::WatchServer(const Settings& settings)
 WatchServer::~WatchServer() {
   std::unique_lock lock(mutex_);
   if (goes_on(latest_->status.state)) return;
-  const std::int64_t now_ns = clock_ns();
+  const std::int64_t now_ns = steady_ns();
   told_.wait_for(lock, std::chrono::nanoseconds(last_word_ns_),
                  [&] { return !of_status_.waits(now_ns) && !of_history_.waits(now_ns); });
 }
@@ -73,7 +68,7 @@ std::shared_ptr<const WatchServer::Snapshot> WatchServer::snapshot() const {
 void WatchServer::told(Audience& audience, bool last) {
   {
     const std::lock_guard lock(mutex_);
-    audience = {clock_ns(), audience.end_told || last};
+    audience = {steady_ns(), audience.end_told || last};
   }
   told_.notify_all();
 }
