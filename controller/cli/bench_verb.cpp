@@ -1,8 +1,8 @@
 #include <fmt/format.h>
-#include <stdlib.h>
 
 #include <algorithm>
 
+#include "controller/cli/bench/bench_folder.hpp"
 #include "controller/cli/bench/entries.hpp"
 #include "controller/cli/bench/estimates.hpp"
 #include "controller/cli/bench/kills.hpp"
@@ -36,30 +36,6 @@ struct BenchCommand {
 
 constexpr int kKilledSteps = 200;
 constexpr double kEstimatedSeconds = 20;
-
-/// A folder that goes when the benchmark ends.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string name = (fs::temp_directory_path() / "millrace-bench-XXXXXX").string();
-    if (mkdtemp(name.data()) == nullptr) {
-      throw ResourceError("bench", "cannot make a folder " + name +
-                                       ": set TMPDIR to one that is "
-                                       "writable");
-    }
-    path_ = name;
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
 
 std::vector<std::string> wanted_entries(const std::vector<std::string>& only) {
   const auto& known = bench_entry_names();
@@ -181,7 +157,7 @@ int present(const Report& report, const Presentation& presentation) {
 }
 
 int run_layers(const RunConfig& config, const Presentation& presentation) {
-  const TemporaryFolder folder;
+  const BenchFolder folder;
   BenchSetup setup = setup_of(config, folder.path());
   const ModelWork work = prepare_costs(setup, true);
   const Profile profile = measured_costs(setup);
@@ -218,7 +194,7 @@ EstimatesReport measured_estimates(const BenchCommand& command, const fs::path& 
 std::optional<int> run_trainings(const BenchCommand& command, const Presentation& presentation) {
   if (!command.kills && command.soak.empty() && !command.estimates) return std::nullopt;
   const RunConfig& config = command.config;
-  const TemporaryFolder folder;
+  const BenchFolder folder;
   const Trainings trainings(config, folder.path());
   if (command.kills) {
     const KillsReport report =
@@ -237,7 +213,7 @@ int run_bench(const BenchCommand& command, const Presentation& presentation) {
   if (command.dispatch)
     return present(measure_dispatch(setup_of(command.config, "")), presentation);
   const auto entries = wanted_entries(command.only);
-  const TemporaryFolder folder;
+  const BenchFolder folder;
   double flops_per_image = 0;
   const BenchSetup setup = prepare(command, entries, folder.path(), flops_per_image);
   BenchReport report{setup.model, setup.batch, setup.cpus, flops_per_image, {}, {}};

@@ -1,12 +1,20 @@
 // What benchmarks of whole trainings say, from values.
 
 #include <gmock/gmock.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <cmath>
+#include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
+#include <string>
+#include <thread>
 
 #include "controller/checkpoint.hpp"
+#include "controller/cli/bench/bench_folder.hpp"
 #include "controller/cli/bench/estimates.hpp"
 #include "controller/cli/bench/kills.hpp"
 #include "controller/cli/bench/noise.hpp"
@@ -39,6 +47,53 @@ TEST(Process, AKillByOthersIsAnError) {
   Process process(script("kill -9 $$"));
   EXPECT_TRUE(process.ends_within(10'000));
   EXPECT_THROW(process.finish(), InternalError);
+}
+
+class BenchFolderFiles : public ScratchFolder {
+ protected:
+  void SetUp() override {
+    ScratchFolder::SetUp();
+    setenv("TMPDIR", scratch_.c_str(), 1);
+  }
+  void TearDown() override {
+    unsetenv("TMPDIR");
+    ScratchFolder::TearDown();
+  }
+  /// The letter that Linux has for what the process does; '-' where it is gone.
+  static char state_of(const std::string& process) {
+    std::ifstream file("/proc/" + process + "/stat");
+    std::string number, name, state;
+    return file >> number >> name >> state ? state.front() : '-';
+  }
+};
+
+TEST_F(BenchFolderFiles, AreGoneAtTheEnd) {
+  std::filesystem::path path;
+  {
+    const BenchFolder folder;
+    path = folder.path();
+    EXPECT_EQ(path.parent_path(), scratch_);
+    std::ofstream(path / "file") << "text";
+  }
+  EXPECT_FALSE(std::filesystem::exists(path));
+}
+
+TEST_F(BenchFolderFiles, AreGoneWithTheProgramAfterASignal) {
+  const auto named = scratch_ / "pid";
+  const auto train_until_signalled = [&] {
+    const BenchFolder folder;
+    Process process(script("echo $$ > " + named.string() + "; echo; exec sleep 60"));
+    while (std::ifstream(named).peek() == EOF) process.ends_within(10);
+    kill(getpid(), SIGTERM);
+    process.finish();
+  };
+  EXPECT_EXIT(train_until_signalled(), ::testing::KilledBySignal(SIGTERM), "");
+  std::string process;
+  std::ifstream(named) >> process;
+  std::filesystem::remove(named);
+  EXPECT_TRUE(std::filesystem::is_empty(scratch_));
+  while (state_of(process) != '-' && state_of(process) != 'Z')
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
 }
 
 class SameState : public ScratchFolder {

@@ -1,9 +1,10 @@
 #include "controller/cli/bench/noise.hpp"
 
+#include <array>
 #include <barrier>
 #include <chrono>
 #include <cmath>
-#include <cstdint>
+#include <cstddef>
 #include <numeric>
 #include <thread>
 #include <vector>
@@ -15,12 +16,16 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-/// About ten milliseconds.
+/// Some milliseconds of multiply-adds that keep the core's vector units busy, as training does:
+/// what another program on the other thread of the same core takes from a training, it takes from
+/// this.
 void compute() {
-  volatile std::uint64_t sink = 1;
-  std::uint64_t x = sink;
-  for (int i = 0; i < 8'000'000; ++i) x = x * 6364136223846793005ULL + 1442695040888963407ULL;
-  sink = x;
+  constexpr std::size_t kValues = 128;
+  std::array<float, kValues> values{};
+  for (int i = 0; i < 400'000; ++i)
+    for (float& value : values) value = value * 0.999F + 0.5F;
+  volatile float sink = values[0];
+  static_cast<void>(sink);
 }
 
 /// What each step took that all threads computed together, for so long in all.

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -55,6 +56,10 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
 /// In the child: only calls that are safe after fork.
 [[noreturn]] void become(char* const* command, char* const* environment, const cpu_set_t* mask,
                          int output, const char* errors) {
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (mask != nullptr && sched_setaffinity(0, sizeof(*mask), mask) != 0) _exit(126);
   if (dup2(output, STDOUT_FILENO) < 0) _exit(126);
   if (errors != nullptr) {
@@ -115,6 +120,8 @@ std::map<std::string, std::string> clean_environment() {
   return result;
 }
 
+std::atomic<pid_t> Process::running_ = -1;
+
 Process::Process(const ProcessSpec& spec) : program_(spec.command.front()) {
   std::vector<std::string> command = spec.command, variables;
   auto environment = clean_environment();
@@ -138,10 +145,12 @@ Process::Process(const ProcessSpec& spec) : program_(spec.command.front()) {
     ::close(reading_);
     fail("cannot start " + program_);
   }
+  running_ = child_;
 }
 
 Process::~Process() {
   if (child_ > 0) {
+    running_ = -1;
     ::kill(child_, SIGKILL);
     ::waitpid(child_, nullptr, 0);
   }
@@ -175,10 +184,14 @@ ProcessResult Process::finish() {
   while (wait4(child_, &status, 0, &usage) < 0) {
     if (errno != EINTR) fail("cannot wait for " + program_);
   }
-  child_ = -1;
+  running_ = child_ = -1;
   const bool as_asked = killed_ && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
   if (status != 0 && !as_asked) report_failure(program_, status);
   return {std::move(output_), static_cast<std::int64_t>(usage.ru_maxrss) * 1024};
+}
+
+void Process::halt_running() {
+  if (const pid_t child = running_; child > 0) ::kill(child, SIGSTOP);
 }
 
 ProcessResult run_process(const ProcessSpec& spec) { return Process(spec).finish(); }

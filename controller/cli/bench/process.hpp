@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -27,7 +28,8 @@ struct ProcessResult {
 /// (OMP_*, OPENBLAS_*, MKL_*, LD_PRELOAD, …), so that every entry runs as it comes.
 std::map<std::string, std::string> clean_environment();
 
-/// A program that runs; it is killed where it still does at the end. Not thread-safe.
+/// A program that runs; it is killed where it still does at the end, of the object or of this
+/// process. Not thread-safe.
 class Process {
  public:
   /// Throws ResourceError.
@@ -43,7 +45,13 @@ class Process {
   /// As run_process(), for a program that was killed by kill(), too: its output is then cut short.
   ProcessResult finish();
 
+  /// Stops the last one that was started in the middle of its work, if it still runs, until this
+  /// process ends and it does. From any thread.
+  static void halt_running();
+
  private:
+  static std::atomic<pid_t> running_;  ///< -1: none
+
   std::string program_;
   pid_t child_ = -1;
   int reading_ = -1;
