@@ -7,8 +7,10 @@
 #include <c10/core/InferenceMode.h>
 
 #include <chrono>
+#include <thread>
 
 #include "framework/profile/core_team.hpp"
+#include "millrace/log.hpp"
 
 namespace millrace {
 namespace {
@@ -49,6 +51,15 @@ CoreRates probe_cores(const std::vector<int>& cpus) {
   CoreRates by_cpu;
   for (std::size_t i = 0; i < cpus.size(); ++i) by_cpu[cpus[i]] = rates[i];
   return by_cpu;
+}
+
+std::function<CoreRates(const std::vector<int>& cpus)> patient_probe() {
+  return [made = 0](const std::vector<int>& cpus) mutable {
+    if (made == kProbesOfSpeed)
+      log_info("profile", "speeds of the cores differ: watching for some seconds whether they stay");
+    if (made++ >= kProbesOfSpeed) std::this_thread::sleep_for(kPauseOfProbes);
+    return probe_cores(cpus);
+  };
 }
 
 CoreRates present_rates(const std::vector<int>& cpus) {

@@ -205,7 +205,7 @@ std::vector<CoreKind> Profiler::measured_speeds(std::vector<CoreKind> kinds,
 
 MeasuredProfile profile_model(const Model& model, const Topology& topology,
                               const ProfileRequest& request) {
-  return profile_model(model, topology, request, probe_cores);
+  return profile_model(model, topology, request, patient_probe());
 }
 
 MeasuredProfile profile_model(const Model& model, const Topology& topology,
