@@ -1,6 +1,7 @@
 #include "controller/checkpoint.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <charconv>
@@ -144,6 +145,20 @@ std::unique_ptr<AtomicFile> copy_checkpoint(const fs::path& path, const Checkpoi
   return file;
 }
 
+void warn_of_other_data(const TrainingFacts& before, const TrainingFacts& now) {
+  if (before.samples == 0) return;
+  const char* way_on = "the training goes on with what there is, to another result";
+  if (before.samples != now.samples)
+    log_warning("data", fmt::format("the set had {} samples to train on when the checkpoint was "
+                                    "written, it has {} now: {}",
+                                    before.samples, now.samples, way_on));
+  else if (before.mean != now.mean || before.deviation != now.deviation)
+    log_warning("data",
+                fmt::format("the set's images are not those of when the checkpoint was "
+                            "written (their mean was {:.4f}, it is {:.4f}): {}",
+                            fmt::join(before.mean, ", "), fmt::join(now.mean, ", "), way_on));
+}
+
 }  // namespace
 
 void write_checkpoint(const fs::path& path, const CheckpointInfo& info,
@@ -171,6 +186,7 @@ void restore_checkpoint(const Checkpoint& checkpoint, const TrainingFacts& train
                                         "continue with the data that it was trained on",
                                         some_of(own.classes), some_of(training.classes)));
   }
+  warn_of_other_data(own, training);
   for (const SessionTensor& tensor : state) check_tensor(tensor, checkpoint.file);
   if (state.size() != checkpoint.file.entries().size()) {
     throw ConfigError(kTag, fmt::format("the checkpoint holds {} tensors, this training has {}: it "

@@ -22,6 +22,7 @@ struct TrainingFacts {
   std::vector<double> mean;          ///< per channel, of the normalisation
   std::vector<double> deviation;
   std::string configuration;  ///< the caller's own text, kept as it is
+  std::int64_t samples = 0;   ///< to train on; 0: not known
   bool operator==(const TrainingFacts&) const = default;
 };
 
@@ -49,9 +50,9 @@ void write_checkpoint(const std::filesystem::path& path, const CheckpointInfo& i
 /// Throws ConfigError (tag "checkpoint" or "safetensors"): not a checkpoint, cut short, damaged.
 Checkpoint open_checkpoint(const std::filesystem::path& path);
 
-/// Writes the checkpoint's tensors into `state`. Throws ConfigError (tag "checkpoint"), with
-/// nothing written, for another model, other classes and for tensors that are missing, too many or
-/// of another shape.
+/// Writes the checkpoint's tensors into `state`. Warns where the data have changed. Throws
+/// ConfigError (tag "checkpoint"), with nothing written, for another model, other classes and for
+/// tensors that are missing, too many or of another shape.
 void restore_checkpoint(const Checkpoint& checkpoint, const TrainingFacts& training,
                         const std::vector<SessionTensor>& state);
 

@@ -57,6 +57,7 @@ std::map<std::string, std::string> to_metadata(const CheckpointInfo& info) {
                          {"mean", info.facts.mean},
                          {"deviation", info.facts.deviation},
                          {"configuration", info.facts.configuration},
+                         {"samples", info.facts.samples},
                          {"step", info.step},
                          {"trained_ns", info.trained_ns},
                          {"accuracy", or_null(info.accuracy)},
@@ -79,6 +80,7 @@ CheckpointInfo info_from_metadata(const std::map<std::string, std::string>& meta
   info.facts.mean = list_of<double>(reader, "mean");
   info.facts.deviation = list_of<double>(reader, "deviation");
   info.facts.configuration = reader.text("configuration");
+  if (reader.has("samples")) info.facts.samples = reader.integer("samples");
   info.step = reader.integer("step");
   info.trained_ns = reader.integer("trained_ns");
   info.accuracy = optional_number(reader, "accuracy");

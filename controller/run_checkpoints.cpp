@@ -23,7 +23,7 @@ void RunCheckpoints::settle() {
   try {
     finish();
   } catch (const std::exception& error) {
-    log_warning("checkpoint", error.what());
+    log_warning(kTag, fmt::format("the last checkpoint is lost: {}", error.what()));
   }
 }
 

@@ -3,6 +3,8 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
+#include <string_view>
 
 #include "millrace/errors.hpp"
 
@@ -12,12 +14,19 @@ namespace {
 constexpr int kExitOfInterrupt = 130;  // 128 + SIGINT, as shells count
 
 // A handler gets nothing but the number, so that what it tells must lie outside any object.
-// Lock-free atomics are all that it touches.
+// Lock-free atomics and write() are all that it touches.
 std::atomic<bool> watching = false;
 std::atomic<StopRequest> stop = StopRequest::none;
 std::atomic<bool> checkpoint = false;
 static_assert(std::atomic<StopRequest>::is_always_lock_free);
 static_assert(std::atomic<bool>::is_always_lock_free);
+
+void say_that_it_stops() {
+  constexpr std::string_view text =
+      "\n[train] stops after this step, with a checkpoint; Ctrl-C once more ends at once\n";
+  const int before = errno;
+  if (::write(STDERR_FILENO, text.data(), text.size()) < 0) errno = before;  // nobody listens
+}
 
 extern "C" void on_signal(int number) {
   if (number == SIGHUP) {
@@ -27,6 +36,8 @@ extern "C" void on_signal(int number) {
     stop.compare_exchange_strong(expected, StopRequest::terminate);
   } else if (stop.exchange(StopRequest::interrupt) == StopRequest::interrupt) {
     ::_exit(kExitOfInterrupt);
+  } else {
+    say_that_it_stops();
   }
 }
 

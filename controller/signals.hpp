@@ -6,8 +6,9 @@
 
 namespace millrace {
 
-/// INT (ctrl-C): end after this step with a checkpoint; a second one ends the process at once
-/// (130). TERM: the same once, and a second one changes nothing. HUP: a checkpoint, and go on.
+/// INT (ctrl-C): end after this step with a checkpoint, which standard error says at once; a second
+/// one ends the process at once (130). TERM: the same once, and a second one changes nothing. HUP:
+/// a checkpoint, and go on.
 enum class StopRequest { none, interrupt, terminate };
 
 /// Watches the signals while it lives, then restores what was set before. At most one at a time

@@ -262,7 +262,7 @@ void TrainingLoop::save_what_is_whole() {
   try {
     save_if_new();
   } catch (const std::exception& error) {
-    log_warning("checkpoint", error.what());
+    log_warning(kTag, fmt::format("no checkpoint of step {}: {}", step(), error.what()));
   }
 }
 

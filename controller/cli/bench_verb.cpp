@@ -260,6 +260,7 @@ void add_other_subjects(CLI::App& app, BenchCommand& command,
                    "instead: trainings of 20 s under ten plans, foretold and measured, of four "
                    "models (half an hour) or of the one that is named")};
   for (std::size_t i = 0; i < subjects.size(); ++i) {
+    subjects[i]->disable_flag_override();  // no --layers=no
     for (CLI::Option* option : of_entries) subjects[i]->excludes(option);
     for (std::size_t j = 0; j < i; ++j) subjects[i]->excludes(subjects[j]);
     if (subjects[i]->get_name() != "--kills") subjects[i]->excludes(steps);

@@ -1,7 +1,9 @@
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <memory>
 
+#include "controller/checkpoint.hpp"
 #include "controller/cli/output.hpp"
 #include "controller/cli/verbs.hpp"
 #include "controller/deadline.hpp"
@@ -40,7 +42,10 @@ std::string way_on(const RunStatus& status, const std::string& folder) {
   const bool ended_early = status.state == RunState::interrupted ||
                            status.state == RunState::terminated ||
                            status.state == RunState::failed || status.state == RunState::killed;
-  return ended_early ? fmt::format("\n`millrace resume {}` goes on", folder) : "";
+  if (!ended_early) return "";
+  const auto steps = CheckpointFolder(std::filesystem::path(folder) / "checkpoints").steps();
+  return fmt::format("\n`millrace resume {}` goes on {}", folder,
+                     steps.empty() ? "from the start" : fmt::format("at step {}", steps.back()));
 }
 
 std::string status_text(const RunStatus& status, const std::string& folder) {

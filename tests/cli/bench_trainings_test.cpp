@@ -133,7 +133,8 @@ TEST(Soak, ComparesTheSecondTenthWithTheLast) {
 TEST(Noise, IsHowFarTheLoopIsFromWhatItsBeginningSaid) {
   EXPECT_DOUBLE_EQ(foretelling_error_percent({10, 10, 10}, {20, 20}), 50);
   EXPECT_DOUBLE_EQ(foretelling_error_percent({10, 10, 10}, {8, 8}), 25);
-  EXPECT_TRUE(std::isfinite(foretelling_error_percent(2, 0.05, 0.05)));
+  EXPECT_TRUE(
+      std::isfinite(foretelling_error_percent(loop_steps_ns(2, 0.05), loop_steps_ns(2, 0.05))));
 }
 
 TEST(Estimates, SumUpWhatWasTrained) {

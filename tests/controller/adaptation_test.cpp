@@ -229,6 +229,28 @@ TEST_F(AdaptationTest, AResumedRunTakesThePlansAtTheSameSteps) {
   EXPECT_EQ(again.taken[0].second, session_.taken[0].second);
 }
 
+TEST_F(AdaptationTest, KilledAmidAChangeOfPlansItGoesOnAsIfItNeverWas) {
+  run(settings(100));
+  const RunFolder folder = RunFolder::create(scratch_ / "killed", false);
+  const auto run_in = [&](FakeSession& session, bool resume) {
+    TrainingSettings settings = fake_settings(session, 100);
+    settings.checkpoint_every_steps = 3;
+    settings.resume = resume;
+    run_training(session, folder, settings, observer_);
+  };
+  FakeSession killed{1000}, again{1000};
+  prepare(killed);
+  prepare(again);
+  killed.on_take = [] { ::kill(::getpid(), SIGKILL); };
+  EXPECT_EXIT(run_in(killed, false), ::testing::KilledBySignal(SIGKILL), "");
+  EXPECT_THAT(TakenPlans(folder.plans()).steps(), ElementsAre(13));
+  run_in(again, true);
+  EXPECT_EQ(observer_.start.step, 12);
+  EXPECT_EQ(again.weights(), session_.weights());
+  EXPECT_EQ(again.momentum(), session_.momentum());
+  EXPECT_EQ(again.taken, session_.taken);
+}
+
 TEST_F(AdaptationTest, ABrokenRecordIsPassedOver) {
   run(settings(100));
   CheckpointFolder(folder_.checkpoints()).remove_after(0);

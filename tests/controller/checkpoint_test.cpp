@@ -19,8 +19,8 @@ using testing::HasSubstr;
 
 CheckpointInfo info_at(std::int64_t step, std::optional<double> accuracy = {}) {
   CheckpointInfo info;
-  info.facts = {"fake", 18446744073709551615u, {"cat", "dög \"x\""}, {0.1, 0.25},
-                {1, 2}, "{\"lr\": 1}"};
+  info.facts = {
+      "fake", 18446744073709551615u, {"cat", "dög \"x\""}, {0.1, 0.25}, {1, 2}, "{\"lr\": 1}", 500};
   info.step = step;
   info.trained_ns = 123456789012345;
   info.accuracy = accuracy;
@@ -123,6 +123,23 @@ TEST_F(CheckpointTest, AnotherTrainingIsRefusedWithNothingWritten) {
   EXPECT_THAT(error_of([&] { restore_checkpoint(read, renamed, other.state()); }),
               HasSubstr("the data set has night, day"));
   EXPECT_EQ(other.weights(), before);
+}
+
+TEST_F(CheckpointTest, DataThatHaveChangedAreWarnedOf) {
+  write_checkpoint(file_, info_at(1), session_.state());
+  const auto said_of = [&](const TrainingFacts& now) {
+    testing::internal::CaptureStderr();
+    restore_checkpoint(open_checkpoint(file_), now, session_.state());
+    return testing::internal::GetCapturedStderr();
+  };
+  TrainingFacts now = info_at(1).facts;
+  EXPECT_EQ(said_of(now), "");
+  now.samples = 480;
+  EXPECT_THAT(said_of(now), HasSubstr("500 samples to train on"));
+  EXPECT_THAT(said_of(now), HasSubstr("it has 480 now"));
+  now = info_at(1).facts;
+  now.mean[1] = 0.5;
+  EXPECT_THAT(said_of(now), HasSubstr("their mean was 0.1000, 0.2500, it is 0.1000, 0.5000"));
 }
 
 TEST_F(CheckpointTest, KeepsTheNewestAndTheBest) {

@@ -63,6 +63,7 @@ std::optional<PlanOffer> FakeSession::offer_plan(std::optional<std::int64_t> mem
 
 void FakeSession::take_plan(const Plan& plan, const Profile& costs) {
   if (cannot_take) throw ResourceError("execute", "no thread is left");
+  if (on_take) on_take();
   taken.emplace_back(step_, plan);
   plan_ = plan;
   profile_ = costs;

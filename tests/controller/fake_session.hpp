@@ -64,6 +64,7 @@ class FakeSession : public TrainingSession {
   std::function<double(std::int64_t step)> slowness;  ///< by which a step is longer; empty: 1
   std::vector<std::int64_t> limits;                   ///< of memory, that offers were asked for
   bool cannot_take = false;                           ///< another plan
+  std::function<void()> on_take;                      ///< amid taking one
   std::vector<std::pair<std::int64_t, Plan>> taken;   ///< plans, with the steps before them
   std::int64_t rehearsed = 0, rehearsals_ended = 0;
   std::vector<std::int64_t> evaluations;  ///< steps at which evaluate() was called

@@ -13,7 +13,10 @@ TEST(SignalWatch, TellsWhatWasAsked) {
   {
     const SignalWatch watch;
     EXPECT_EQ(watch.stop_requested(), StopRequest::none);
+    testing::internal::CaptureStderr();
     std::raise(SIGINT);
+    EXPECT_NE(testing::internal::GetCapturedStderr().find("stops after this step"),
+              std::string::npos);
     EXPECT_EQ(watch.stop_requested(), StopRequest::interrupt);
   }
   const SignalWatch again;

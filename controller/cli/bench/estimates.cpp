@@ -51,13 +51,14 @@ EstimateRow measure(const Trainings& trainings, const Request& request, Estimate
   const auto run = joined(flags, {"--steps", std::to_string(row.steps), "--replan", "never",
                                   "--set", "checkpoint.every_steps=0"});
   trainings.json_of(trainings.estimate(run));  // tries the plan: the training promises by it
+  const int threads = request.name == kOneCore ? 1 : cores.count;
+  const std::vector<double> tried_loop = loop_steps_ns(threads, kTriedSeconds);
   const Json trained = trainings.json_of(trainings.train("run", joined(run, {"--force"})));
   const Json& estimate = trained.at("estimate");
   row.expected_ns = estimate.at("first_expected_ns");
   row.latest_ns = estimate.at("first_latest_ns");
   row.measured_ns = estimate.at("measured_ns");
-  const int threads = request.name == kOneCore ? 1 : cores.count;
-  row.noise_percent = foretelling_error_percent(threads, kTriedSeconds, seconds);
+  row.noise_percent = foretelling_error_percent(tried_loop, loop_steps_ns(threads, seconds));
   return row;
 }
 

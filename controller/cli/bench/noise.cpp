@@ -28,8 +28,9 @@ void compute() {
   static_cast<void>(sink);
 }
 
-/// What each step took that all threads computed together, for so long in all.
-std::vector<double> steps_ns(int threads, double seconds) {
+}  // namespace
+
+std::vector<double> loop_steps_ns(int threads, double seconds) {
   std::vector<double> steps;
   auto begin = Clock::now();
   const auto end = begin + std::chrono::duration<double>(seconds);
@@ -52,18 +53,11 @@ std::vector<double> steps_ns(int threads, double seconds) {
   return steps;
 }
 
-}  // namespace
-
 double foretelling_error_percent(const std::vector<double>& tried_ns,
                                  const std::vector<double>& steps_ns) {
   const double mean_ns =
       std::accumulate(steps_ns.begin(), steps_ns.end(), 0.0) / static_cast<double>(steps_ns.size());
   return 100 * std::abs(tried_steps(tried_ns, 0).mean_ns - mean_ns) / mean_ns;
-}
-
-double foretelling_error_percent(int threads, double tried_seconds, double seconds) {
-  const std::vector<double> tried_ns = steps_ns(threads, tried_seconds);
-  return foretelling_error_percent(tried_ns, steps_ns(threads, seconds));
 }
 
 }  // namespace millrace::cli

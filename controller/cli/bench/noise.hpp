@@ -11,8 +11,7 @@ namespace millrace::cli {
 double foretelling_error_percent(const std::vector<double>& tried_ns,
                                  const std::vector<double>& steps_ns);
 
-/// Runs a loop of arithmetic on so many threads for `tried_seconds`, then for `seconds` more, and
-/// returns by how much the second part took longer or less than the first one said.
-double foretelling_error_percent(int threads, double tried_seconds, double seconds);
+/// What each step took of a loop of arithmetic that so many threads run together for `seconds`.
+std::vector<double> loop_steps_ns(int threads, double seconds);
 
 }  // namespace millrace::cli

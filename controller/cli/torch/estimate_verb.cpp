@@ -45,19 +45,21 @@ nlohmann::ordered_json to_json(const TimeEstimate& estimate) {
   return {{"expected_ns", estimate.expected_ns}, {"latest_ns", estimate.latest_ns}};
 }
 
-std::string present(const Estimate& estimate, const std::string& model, bool json) {
+std::string present(const Estimate& estimate, const RunQuestion& run, bool json) {
   if (json) {
     return json_text({{"step", to_json(estimate.step)},
                       {"run", to_json(estimate.run)},
                       {"confidence", estimate.confidence},
-                      {"images_per_second", estimate.images_per_second}});
+                      {"images_per_second", estimate.images_per_second},
+                      {"tried", run.rehearsal.has_value()}});
   }
   return fmt::format(
       "a step takes {} (latest {}), {:.1f} {}\nthe run takes {} (latest {}, with "
       "{:g} % confidence)",
       format_duration(estimate.step.expected_ns), format_duration(estimate.step.latest_ns),
-      estimate.images_per_second, rate_unit(model), format_duration(estimate.run.expected_ns),
-      format_duration(estimate.run.latest_ns), 100 * estimate.confidence);
+      estimate.images_per_second, rate_unit(run.config.model),
+      format_duration(estimate.run.expected_ns), format_duration(estimate.run.latest_ns),
+      100 * estimate.confidence);
 }
 
 int core_count(const Topology& machine) {
@@ -179,7 +181,7 @@ OptionTable compared(const EstimateCommand& command, const RunQuestion& run) {
 
 std::string one_run(const RunQuestion& run, bool json) {
   const Plan plan = chosen_plan(run.measured, run.settings);
-  return present(estimate_of(run, plan, run.measured.profile), run.config.model, json);
+  return present(estimate_of(run, plan, run.measured.profile), run, json);
 }
 
 /// The run that `train` would begin here, by its plan, tried.
@@ -192,7 +194,7 @@ std::string run_here(const RunConfig& config, const TrainingData& data, bool jso
   run.measured.profile = session.profile();
   add_data(run, data);
   run.rehearsal = rehearsed(session, run);
-  return present(estimate_of(run, session.plan(), session.profile()), config.model, json);
+  return present(estimate_of(run, session.plan(), session.profile()), run, json);
 }
 
 }  // namespace

@@ -47,6 +47,15 @@ fs::path file_of(const ModelSession& session, const RunConfig& config) {
   return folder() / fmt::format("{:016x}.json", hash.value());
 }
 
+/// Of the folder's files only those that kept_in() would still take stay.
+void remove_old() {
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(folder(), ignored)) {
+    const auto age = fs::file_time_type::clock::now() - entry.last_write_time(ignored);
+    if (age > kKept) fs::remove(entry.path(), ignored);
+  }
+}
+
 std::optional<Rehearsal> kept_in(const fs::path& file, double steps_ns) {
   std::error_code error;
   const auto written = fs::last_write_time(file, error);
@@ -86,6 +95,7 @@ std::optional<Rehearsal> kept(const ModelSession& session, const RunQuestion& ru
 
 Rehearsal kept_or_new(ModelSession& session, const RunQuestion& run) {
   if (auto rehearsal = kept(session, run)) return *std::move(rehearsal);
+  remove_old();
   Rehearsal rehearsal = rehearse(session, {rehearsed_ns(length_ns(session, run)), folder(), {}});
   replace_file(file_of(session, run.config), to_json(rehearsal), kTag);
   return rehearsal;
@@ -113,7 +123,7 @@ std::optional<Rehearsal> rehearsed(ModelSession& session, const RunQuestion& run
   } catch (const InternalError&) {
     throw;
   } catch (const std::exception& error) {
-    log_info(kTag, fmt::format("the plan is not tried before the estimate: {}", error.what()));
+    log_warning(kTag, fmt::format("the plan is not tried before the estimate: {}", error.what()));
     return std::nullopt;
   }
 }

@@ -155,6 +155,7 @@ TrainingFacts facts_of(const RunConfig& config, const TrainingData& data) {
   kept.model = facts.model;
   facts.configuration = to_toml(kept);
   facts.classes = data.classes;
+  facts.samples = data.train->size();
   const Normalisation& own = data.normalisation;
   facts.mean = {own.mean.begin(), own.mean.end()};
   facts.deviation = {own.deviation.begin(), own.deviation.end()};

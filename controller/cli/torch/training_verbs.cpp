@@ -284,8 +284,8 @@ int train_in(const RunFolder& folder, RunConfig config, const std::optional<Prog
   TrainingSettings settings = training_settings(config, data, step);
   settings.resume = resume;
   if (config.tensorboard)
-    settings.metrics_sink = [&](std::int64_t step) {
-      return std::make_unique<TensorboardLog>(folder.tensorboard(), step);
+    settings.metrics_sink = [&](std::int64_t from) {
+      return std::make_unique<TensorboardLog>(folder.tensorboard(), from);
     };
   ServiceNotice service;
   settings.on_status = [&](const RunStatus& status, const StepReport& last) {
