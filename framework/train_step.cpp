@@ -38,6 +38,15 @@ struct TrainStep::Parts {
     return report;
   }
 
+  /// The memory that is free now, and what this training holds.
+  std::optional<MeasuredProfile> kept_costs_with_own_memory() const {
+    auto kept = kept_costs(model, settings);
+    if (kept && kept->profile.shared_memory_bytes)
+      *kept->profile.shared_memory_bytes +=
+          static_cast<double>(plan.memory_bytes) + settings.reserved_bytes;
+    return kept;
+  }
+
   const Model model;
   const TrainSettings settings;
   std::vector<LayerFacts> facts;
@@ -99,7 +108,7 @@ std::optional<PlanOffer> TrainStep::offer_plan(std::optional<std::int64_t> memor
   TrainSettings settings = parts_->settings;
   std::optional<MeasuredProfile>& base = parts_->base;
   if (!base && !parts_->measured.rates.empty()) base = parts_->measured;
-  if (!base) base = kept_costs(parts_->model, settings);
+  if (!base) base = parts_->kept_costs_with_own_memory();
   if (!base) return std::nullopt;
   const Topology there = select_cores(discover_topology(settings.machine), "all");
   const std::vector<int> cpus = present_cpus(*base, there, settings.cores);
@@ -111,8 +120,10 @@ void TrainStep::take_plan(const Plan& plan, const Profile& costs) {
   TrainSettings given = parts_->settings;
   given.given_plan = plan;
   given.given_costs = costs;
-  given.cores = "all";  // an offer's are a part of what there is now
-  const MeasuredProfile measured = chosen_profile(parts_->model, given);
+  // Of all cores that there are now the offer's are a part. Nobody asks for free memory: this
+  // training's own is the next plan's.
+  const Topology machine = select_cores(discover_topology(given.machine), "all");
+  const MeasuredProfile measured{costs, machine, true, "", {}};
   const Plan checked = chosen_plan(measured, given);
   const Model model = parts_->model;
   const TrainSettings settings = parts_->settings;
