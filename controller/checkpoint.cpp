@@ -146,7 +146,7 @@ std::unique_ptr<AtomicFile> copy_checkpoint(const fs::path& path, const Checkpoi
 }
 
 void warn_of_other_data(const TrainingFacts& before, const TrainingFacts& now) {
-  if (before.samples == 0) return;
+  if (before.samples == 0 || now.samples == 0) return;
   const char* way_on = "the training goes on with what there is, to another result";
   if (before.samples != now.samples)
     log_warning("data", fmt::format("the set had {} samples to train on when the checkpoint was "
@@ -155,8 +155,9 @@ void warn_of_other_data(const TrainingFacts& before, const TrainingFacts& now) {
   else if (before.mean != now.mean || before.deviation != now.deviation)
     log_warning("data",
                 fmt::format("the set's images are not those of when the checkpoint was "
-                            "written (their mean was {:.4f}, it is {:.4f}): {}",
-                            fmt::join(before.mean, ", "), fmt::join(now.mean, ", "), way_on));
+                            "written (mean {}, deviation {} then; {} and {} now): {}",
+                            fmt::join(before.mean, ", "), fmt::join(before.deviation, ", "),
+                            fmt::join(now.mean, ", "), fmt::join(now.deviation, ", "), way_on));
 }
 
 }  // namespace
@@ -186,13 +187,13 @@ void restore_checkpoint(const Checkpoint& checkpoint, const TrainingFacts& train
                                         "continue with the data that it was trained on",
                                         some_of(own.classes), some_of(training.classes)));
   }
-  warn_of_other_data(own, training);
   for (const SessionTensor& tensor : state) check_tensor(tensor, checkpoint.file);
   if (state.size() != checkpoint.file.entries().size()) {
     throw ConfigError(kTag, fmt::format("the checkpoint holds {} tensors, this training has {}: it "
                                         "was written with another model or optimizer",
                                         checkpoint.file.entries().size(), state.size()));
   }
+  warn_of_other_data(own, training);
   for (const SessionTensor& tensor : state) {
     checkpoint.file.read(*checkpoint.file.find(tensor.view.name), tensor.destination);
   }

@@ -23,7 +23,7 @@ void RunCheckpoints::settle() {
   try {
     finish();
   } catch (const std::exception& error) {
-    log_warning(kTag, fmt::format("the last checkpoint is lost: {}", error.what()));
+    log_warning(kTag, fmt::format("no checkpoint of step {}: {}", step_.value_or(0), error.what()));
   }
 }
 

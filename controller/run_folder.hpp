@@ -45,7 +45,10 @@ class RunFolder {
   }
   std::filesystem::path trace() const { return path_ / "trace.json"; }
   std::filesystem::path tensorboard() const { return path_ / "tensorboard"; }
-  std::filesystem::path checkpoints() const { return path_ / "checkpoints"; }
+  std::filesystem::path checkpoints() const { return checkpoints_in(path_); }
+  static std::filesystem::path checkpoints_in(const std::filesystem::path& path) {
+    return path / "checkpoints";
+  }
 
   /// Throws ResourceError (tag "out") where fewer than `bytes` are free.
   void require_free(std::int64_t bytes) const;

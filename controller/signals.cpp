@@ -23,7 +23,7 @@ static_assert(std::atomic<bool>::is_always_lock_free);
 
 void say_that_it_stops() {
   constexpr std::string_view text =
-      "\n[train] stops after this step, with a checkpoint; Ctrl-C once more ends at once\n";
+      "\n[train] stops as soon as it can, with a checkpoint; Ctrl-C once more ends at once\n";
   const int before = errno;
   if (::write(STDERR_FILENO, text.data(), text.size()) < 0) errno = before;  // nobody listens
 }

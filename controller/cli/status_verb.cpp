@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 
-#include <filesystem>
 #include <memory>
 
 #include "controller/checkpoint.hpp"
@@ -8,6 +7,7 @@
 #include "controller/cli/verbs.hpp"
 #include "controller/deadline.hpp"
 #include "controller/progress.hpp"
+#include "controller/run_folder.hpp"
 #include "controller/run_status.hpp"
 #include "millrace/topology.hpp"
 #include "millrace/units.hpp"
@@ -43,7 +43,7 @@ std::string way_on(const RunStatus& status, const std::string& folder) {
                            status.state == RunState::terminated ||
                            status.state == RunState::failed || status.state == RunState::killed;
   if (!ended_early) return "";
-  const auto steps = CheckpointFolder(std::filesystem::path(folder) / "checkpoints").steps();
+  const auto steps = CheckpointFolder(RunFolder::checkpoints_in(folder)).steps();
   return fmt::format("\n`millrace resume {}` goes on {}", folder,
                      steps.empty() ? "from the start" : fmt::format("at step {}", steps.back()));
 }

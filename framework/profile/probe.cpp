@@ -53,11 +53,15 @@ CoreRates probe_cores(const std::vector<int>& cpus) {
   return by_cpu;
 }
 
-std::function<CoreRates(const std::vector<int>& cpus)> patient_probe() {
-  return [made = 0](const std::vector<int>& cpus) mutable {
+void pause_between_probes() { std::this_thread::sleep_for(std::chrono::milliseconds(300)); }
+
+std::function<CoreRates(const std::vector<int>& cpus)> patient_probe(std::function<void()> pause) {
+  return [made = 0, pause = std::move(pause)](const std::vector<int>& cpus) mutable {
     if (made == kProbesOfSpeed)
-      log_info("profile", "speeds of the cores differ: watching for some seconds whether they stay");
-    if (made++ >= kProbesOfSpeed) std::this_thread::sleep_for(kPauseOfProbes);
+      log_info("profile",
+               "cores run at other speeds than each other or than before: watching for some "
+               "seconds whether they stay so");
+    if (made++ >= kProbesOfSpeed) pause();
     return probe_cores(cpus);
   };
 }

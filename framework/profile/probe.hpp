@@ -1,7 +1,6 @@
 #pragma once
 // How fast each core is right now: a fixed piece of work, all cores at once.
 
-#include <chrono>
 #include <functional>
 #include <vector>
 
@@ -15,9 +14,12 @@ namespace millrace {
 /// is throttled or shared shows it.
 CoreRates probe_cores(const std::vector<int>& cpus);
 
-/// probe_cores(), which from the call behind kProbesOfSpeed on waits before each for
-/// kPauseOfProbes, so that kProbesOfChange take 8 s: longer than what passes.
-std::function<CoreRates(const std::vector<int>& cpus)> patient_probe();
+void pause_between_probes();
+
+/// probe_cores(), which from the call behind kProbesOfSpeed on pauses before each: kProbesOfChange
+/// take 8 s, longer than what passes.
+std::function<CoreRates(const std::vector<int>& cpus)> patient_probe(
+    std::function<void()> pause = pause_between_probes);
 
 /// The rates now: of each core the median of three probes, so that one disturbance does not count.
 CoreRates present_rates(const std::vector<int>& cpus);
@@ -29,7 +31,6 @@ CoreRates present_rates(const std::vector<int>& cpus);
 constexpr int kProbesOfChange = 24;
 /// Of a machine that runs slower or faster as a whole.
 constexpr int kProbesOfSpeed = 4;
-constexpr std::chrono::milliseconds kPauseOfProbes{300};
 
 /// The rates of a machine at rest: the best of each core in as many probes as `needed` says, asked
 /// with the best so far; at least one.

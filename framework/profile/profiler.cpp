@@ -108,7 +108,6 @@ class Profiler {
         topology_(topology),
         request_(request),
         probe_(probe),
-        begin_ns_(steady_ns()),
         facts_(check_model(model)),
         identity_(profile_identity(model, facts_, topology, request)),
         folder_(folder_of(request)) {}
@@ -144,6 +143,7 @@ class Profiler {
   }
 
   MeasuredProfile measure(const CoreRates& rates) {
+    begin_ns_ = steady_ns();
     MeasuredProfile result;
     result.topology = form_kinds(topology_, rates);
     report_kinds(topology_, result.topology);
@@ -184,7 +184,7 @@ class Profiler {
   const Topology& topology_;
   const ProfileRequest& request_;
   const ProbeCores& probe_;
-  double begin_ns_;
+  double begin_ns_ = 0;  // of measuring
   std::vector<LayerFacts> facts_;
   std::string identity_;
   std::filesystem::path folder_;

@@ -51,13 +51,12 @@ TEST(Process, AKillByOthersIsAnError) {
 
 class BenchFolderFiles : public ScratchFolder {
  protected:
-  void SetUp() override {
-    ScratchFolder::SetUp();
-    setenv("TMPDIR", scratch_.c_str(), 1);
-  }
-  void TearDown() override {
-    unsetenv("TMPDIR");
-    ScratchFolder::TearDown();
+  BenchFolderFiles() { setenv("TMPDIR", scratch_.c_str(), 1); }
+  ~BenchFolderFiles() override {
+    if (before_.empty())
+      unsetenv("TMPDIR");
+    else
+      setenv("TMPDIR", before_.c_str(), 1);
   }
   /// The letter that Linux has for what the process does; '-' where it is gone.
   static char state_of(const std::string& process) {
@@ -65,6 +64,17 @@ class BenchFolderFiles : public ScratchFolder {
     std::string number, name, state;
     return file >> number >> name >> state ? state.front() : '-';
   }
+  template <typename Condition>
+  static bool comes_true(const Condition& condition) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    while (!condition() && std::chrono::steady_clock::now() < end)
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    return condition();
+  }
+
+ private:
+  const char* const set_ = std::getenv("TMPDIR");
+  const std::string before_ = set_ != nullptr ? set_ : "";
 };
 
 TEST_F(BenchFolderFiles, AreGoneAtTheEnd) {
@@ -80,20 +90,33 @@ TEST_F(BenchFolderFiles, AreGoneAtTheEnd) {
 
 TEST_F(BenchFolderFiles, AreGoneWithTheProgramAfterASignal) {
   const auto named = scratch_ / "pid";
-  const auto train_until_signalled = [&] {
+  const auto until_signalled = [&] {
     const BenchFolder folder;
-    Process process(script("echo $$ > " + named.string() + "; echo; exec sleep 60"));
-    while (std::ifstream(named).peek() == EOF) process.ends_within(10);
-    kill(getpid(), SIGTERM);
+    Process process(script("cd " + folder.path().string() + "; echo $$ > " + named.string() +
+                           "; while :; do i=$((i + 1)); : > $i; done"));
+    if (comes_true([&] { return std::filesystem::exists(folder.path() / "100"); }))
+      kill(getpid(), SIGTERM);
     process.finish();
   };
-  EXPECT_EXIT(train_until_signalled(), ::testing::KilledBySignal(SIGTERM), "");
+  EXPECT_EXIT(until_signalled(), ::testing::KilledBySignal(SIGTERM), "");
   std::string process;
   std::ifstream(named) >> process;
   std::filesystem::remove(named);
   EXPECT_TRUE(std::filesystem::is_empty(scratch_));
-  while (state_of(process) != '-' && state_of(process) != 'Z')
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  EXPECT_TRUE(comes_true([&] { return state_of(process) == '-' || state_of(process) == 'Z'; }));
+}
+
+TEST_F(BenchFolderFiles, StayWhereTheSignalIsIgnored) {
+  const auto hung_up = [] {
+    std::signal(SIGHUP, SIG_IGN);
+    {
+      const BenchFolder folder;
+      kill(getpid(), SIGHUP);
+      EXPECT_TRUE(std::filesystem::exists(folder.path()));
+    }
+    std::_Exit(0);
+  };
+  EXPECT_EXIT(hung_up(), ::testing::ExitedWithCode(0), "");
 }
 
 class SameState : public ScratchFolder {

@@ -343,6 +343,7 @@ TEST_F(Planning, TheEstimateHasAStepAndARun) {
   EXPECT_GE(json.at("run").at("latest_ns"), json.at("run").at("expected_ns"));
   EXPECT_GT(json.at("images_per_second").get<double>(), 0);
   EXPECT_EQ(json.at("confidence"), 0.99);
+  EXPECT_EQ(json.at("tried"), true);
 }
 
 }  // namespace

@@ -135,6 +135,7 @@ TEST_F(WhatIf, ACostFileAnswersForOneRun) {
   const ProgramResult result = estimate({"--batch", "20", "--steps", "10", "--json"});
   ASSERT_EQ(result.exit_code, 0) << result.err;
   EXPECT_NEAR(json::parse(result.out).at("step").at("expected_ns").get<double>(), 3e9, 1e6);
+  EXPECT_EQ(json::parse(result.out).at("tried"), false);
 }
 
 TEST_F(WhatIf, AGivenPlanIsEstimatedByItsCosts) {

@@ -1,6 +1,7 @@
 #include "controller/adaptation.hpp"
 
 #include <gmock/gmock.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <nlohmann/json.hpp>
@@ -241,7 +242,10 @@ TEST_F(AdaptationTest, KilledAmidAChangeOfPlansItGoesOnAsIfItNeverWas) {
   FakeSession killed{1000}, again{1000};
   prepare(killed);
   prepare(again);
-  killed.on_take = [] { ::kill(::getpid(), SIGKILL); };
+  killed.on_take = [&] {
+    while (CheckpointFolder(folder.checkpoints()).steps().back() != 12) ::usleep(100);
+    ::kill(::getpid(), SIGKILL);
+  };
   EXPECT_EXIT(run_in(killed, false), ::testing::KilledBySignal(SIGKILL), "");
   EXPECT_THAT(TakenPlans(folder.plans()).steps(), ElementsAre(13));
   run_in(again, true);

@@ -139,7 +139,8 @@ TEST_F(CheckpointTest, DataThatHaveChangedAreWarnedOf) {
   EXPECT_THAT(said_of(now), HasSubstr("it has 480 now"));
   now = info_at(1).facts;
   now.mean[1] = 0.5;
-  EXPECT_THAT(said_of(now), HasSubstr("their mean was 0.1000, 0.2500, it is 0.1000, 0.5000"));
+  EXPECT_THAT(said_of(now),
+              HasSubstr("mean 0.1, 0.25, deviation 1, 2 then; 0.1, 0.5 and 1, 2 now"));
 }
 
 TEST_F(CheckpointTest, KeepsTheNewestAndTheBest) {

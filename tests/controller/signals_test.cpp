@@ -15,7 +15,7 @@ TEST(SignalWatch, TellsWhatWasAsked) {
     EXPECT_EQ(watch.stop_requested(), StopRequest::none);
     testing::internal::CaptureStderr();
     std::raise(SIGINT);
-    EXPECT_NE(testing::internal::GetCapturedStderr().find("stops after this step"),
+    EXPECT_NE(testing::internal::GetCapturedStderr().find("stops as soon as it can"),
               std::string::npos);
     EXPECT_EQ(watch.stop_requested(), StopRequest::interrupt);
   }

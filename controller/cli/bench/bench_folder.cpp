@@ -1,52 +1,102 @@
 #include "controller/cli/bench/bench_folder.hpp"
 
+#include <fmt/format.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
 
+#include <array>
+#include <cerrno>
+#include <cstring>
 #include <string>
+#include <system_error>
 
 #include "controller/cli/bench/process.hpp"
 #include "millrace/errors.hpp"
 
 namespace millrace::cli {
+namespace {
 
 namespace fs = std::filesystem;
 
-BenchFolder::BenchFolder() {
-  std::string name = (fs::temp_directory_path() / "millrace-bench-XXXXXX").string();
-  if (mkdtemp(name.data()) == nullptr) {
-    throw ResourceError("bench",
-                        "cannot make a folder " + name + ": set TMPDIR to one that is writable");
+/// Of those that end a process the ones that its caller has not told it to ignore.
+sigset_t ending_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    struct sigaction now {};
+    sigaction(signal, nullptr, &now);
+    if (now.sa_handler != SIG_IGN) sigaddset(&set, signal);
   }
-  path_ = name;
-  sigemptyset(&watched_);
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&watched_, signal);
+  return set;
+}
+
+fs::path new_folder() {
+  std::error_code none;
+  const fs::path temporary = fs::temp_directory_path(none);
+  std::string name = (temporary / "millrace-bench-XXXXXX").string();
+  if (none || mkdtemp(name.data()) == nullptr) {
+    throw ResourceError("bench", fmt::format("cannot make a folder {}: {}: set TMPDIR to one that "
+                                             "is writable",
+                                             name, none ? none.message() : std::strerror(errno)));
+  }
+  return name;
+}
+
+}  // namespace
+
+BenchFolder::BenchFolder() : path_(new_folder()), watched_(ending_signals()) {
+  signals_ = signalfd(-1, &watched_, SFD_CLOEXEC);
+  over_ = eventfd(0, EFD_CLOEXEC);
   pthread_sigmask(SIG_BLOCK, &watched_, &before_);
-  watch_ = std::jthread([this](const std::stop_token& over) { end_by_signal(over); });
+  try {
+    if (signals_ < 0 || over_ < 0) throw std::system_error(errno, std::generic_category());
+    watch_ = std::thread([this] { watch_signals(); });
+  } catch (const std::system_error& refused) {
+    remove();
+    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+    throw ResourceError("bench", fmt::format("signals cannot be watched: {}: raise the limit of "
+                                             "threads or of open files",
+                                             refused.what()));
+  }
 }
 
 BenchFolder::~BenchFolder() {
-  watch_.request_stop();
-  pthread_kill(watch_.native_handle(), SIGHUP);  // it waits for one
+  eventfd_write(over_, 1);
   watch_.join();
-  pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  remove();
+  ::close(signals_);
+  ::close(over_);
+  pthread_sigmask(SIG_SETMASK, &before_, nullptr);  // one that has come since ends the process here
+}
+
+void BenchFolder::remove() const {
   std::error_code ignored;
   fs::remove_all(path_, ignored);
 }
 
-void BenchFolder::end_by_signal(const std::stop_token& over) {
-  int received = 0;
-  sigwait(&watched_, &received);
-  if (over.stop_requested()) return;
+void BenchFolder::watch_signals() {
+  std::array<pollfd, 2> awaited = {{{signals_, POLLIN, 0}, {over_, POLLIN, 0}}};
+  while (::poll(awaited.data(), awaited.size(), -1) < 0 && errno == EINTR) {
+  }
+  if (awaited[0].revents != 0) end_by_signal();
+}
+
+void BenchFolder::end_by_signal() {
+  signalfd_siginfo received{};
+  if (::read(signals_, &received, sizeof received) != sizeof received) return;
   Process::halt_running();
-  std::error_code ignored;
-  fs::remove_all(path_, ignored);
-  std::signal(received, SIG_DFL);
+  remove();
+  const auto signal = static_cast<int>(received.ssi_signo);
+  std::signal(signal, SIG_DFL);
   sigset_t one;
   sigemptyset(&one);
-  sigaddset(&one, received);
+  sigaddset(&one, signal);
   pthread_sigmask(SIG_UNBLOCK, &one, nullptr);
-  raise(received);
+  ::raise(signal);
 }
 
 }  // namespace millrace::cli

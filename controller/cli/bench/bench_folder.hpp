@@ -7,8 +7,10 @@
 
 namespace millrace::cli {
 
-/// A temporary folder that goes when it ends, and where INT, TERM or HUP ends the process, with the
-/// program that runs then (process.hpp). At most one at a time, made before other threads are.
+/// A temporary folder that goes at the end, whether its owner ends or INT, TERM or HUP ends the
+/// process; the program that runs then (process.hpp) ends with it. Signals that are ignored, as
+/// under nohup, stay so. One at a time, made before any other thread: threads inherit what is
+/// blocked.
 class BenchFolder {
  public:
   /// Throws ResourceError.
@@ -20,11 +22,15 @@ class BenchFolder {
   const std::filesystem::path& path() const { return path_; }
 
  private:
-  void end_by_signal(const std::stop_token& over);
+  void watch_signals();
+  void end_by_signal();
+  void remove() const;
 
   std::filesystem::path path_;
   sigset_t watched_{}, before_{};
-  std::jthread watch_;
+  int signals_ = -1;  // readable when one of them has come
+  int over_ = -1;     // readable when there is nothing more to watch
+  std::thread watch_;
 };
 
 }  // namespace millrace::cli

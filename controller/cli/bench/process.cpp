@@ -55,11 +55,12 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
 
 /// In the child: only calls that are safe after fork.
 [[noreturn]] void become(char* const* command, char* const* environment, const cpu_set_t* mask,
-                         int output, const char* errors) {
+                         int output, const char* errors, pid_t parent) {
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
   prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() != parent) _exit(126);  // it has ended before
   if (mask != nullptr && sched_setaffinity(0, sizeof(*mask), mask) != 0) _exit(126);
   if (dup2(output, STDOUT_FILENO) < 0) _exit(126);
   if (errors != nullptr) {
@@ -120,7 +121,8 @@ std::map<std::string, std::string> clean_environment() {
   return result;
 }
 
-std::atomic<pid_t> Process::running_ = -1;
+std::mutex Process::starting_;
+pid_t Process::running_ = -1;
 
 Process::Process(const ProcessSpec& spec) : program_(spec.command.front()) {
   std::vector<std::string> command = spec.command, variables;
@@ -136,10 +138,12 @@ Process::Process(const ProcessSpec& spec) : program_(spec.command.front()) {
   if (pipe2(ends, O_CLOEXEC) != 0) fail("cannot make a pipe");
   const Descriptor writing(ends[1]);
   reading_ = ends[0];
+  const pid_t parent = getpid();
+  const std::scoped_lock lock(starting_);
   child_ = fork();
   if (child_ == 0) {
     become(arguments.data(), settings.data(), spec.cpus.empty() ? nullptr : &mask, writing.get(),
-           spec.errors.empty() ? nullptr : spec.errors.c_str());
+           spec.errors.empty() ? nullptr : spec.errors.c_str(), parent);
   }
   if (child_ < 0) {
     ::close(reading_);
@@ -150,6 +154,7 @@ Process::Process(const ProcessSpec& spec) : program_(spec.command.front()) {
 
 Process::~Process() {
   if (child_ > 0) {
+    const std::scoped_lock lock(starting_);
     running_ = -1;
     ::kill(child_, SIGKILL);
     ::waitpid(child_, nullptr, 0);
@@ -179,6 +184,11 @@ void Process::kill() {
 ProcessResult Process::finish() {
   while (read_some(reading_, output_)) {
   }
+  siginfo_t ended{};
+  while (waitid(P_PID, static_cast<id_t>(child_), &ended, WEXITED | WNOWAIT) < 0 &&
+         errno == EINTR) {
+  }
+  const std::scoped_lock lock(starting_);  // its number is its own until it is waited for
   int status = 0;
   rusage usage{};
   while (wait4(child_, &status, 0, &usage) < 0) {
@@ -191,7 +201,11 @@ ProcessResult Process::finish() {
 }
 
 void Process::halt_running() {
-  if (const pid_t child = running_; child > 0) ::kill(child, SIGSTOP);
+  starting_.lock();  // for good
+  if (running_ < 0) return;
+  ::kill(running_, SIGSTOP);
+  siginfo_t halted{};
+  waitid(P_PID, static_cast<id_t>(running_), &halted, WSTOPPED | WEXITED | WNOWAIT);
 }
 
 ProcessResult run_process(const ProcessSpec& spec) { return Process(spec).finish(); }

@@ -3,9 +3,9 @@
 
 #include <sys/types.h>
 
-#include <atomic>
 #include <cstdint>
 #include <map>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -28,8 +28,8 @@ struct ProcessResult {
 /// (OMP_*, OPENBLAS_*, MKL_*, LD_PRELOAD, …), so that every entry runs as it comes.
 std::map<std::string, std::string> clean_environment();
 
-/// A program that runs; it is killed where it still does at the end, of the object or of this
-/// process. Not thread-safe.
+/// A program that runs; it is killed where it still does when the object goes, or the thread that
+/// made it ends, with the process or without. Not thread-safe.
 class Process {
  public:
   /// Throws ResourceError.
@@ -45,12 +45,14 @@ class Process {
   /// As run_process(), for a program that was killed by kill(), too: its output is then cut short.
   ProcessResult finish();
 
-  /// Stops the last one that was started in the middle of its work, if it still runs, until this
-  /// process ends and it does. From any thread.
+  /// Before this process ends: the newest that still runs is stopped amid its work, and no other is
+  /// started, nor does one that was end its object's wait. From any thread, once.
   static void halt_running();
 
  private:
-  static std::atomic<pid_t> running_;  ///< -1: none
+  /// Static, as a signal concerns the process: nobody who hears of it has the object.
+  static std::mutex starting_;
+  static pid_t running_;  ///< -1: none; guarded by starting_
 
   std::string program_;
   pid_t child_ = -1;

@@ -47,13 +47,12 @@ fs::path file_of(const ModelSession& session, const RunConfig& config) {
   return folder() / fmt::format("{:016x}.json", hash.value());
 }
 
-/// Of the folder's files only those that kept_in() would still take stay.
+/// Files that kept_in() takes no longer.
 void remove_old() {
   std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(folder(), ignored)) {
-    const auto age = fs::file_time_type::clock::now() - entry.last_write_time(ignored);
-    if (age > kKept) fs::remove(entry.path(), ignored);
-  }
+  for (fs::directory_iterator entry(folder(), ignored), end; entry != end; entry.increment(ignored))
+    if (fs::file_time_type::clock::now() - entry->last_write_time(ignored) > kKept)
+      fs::remove(entry->path(), ignored);
 }
 
 std::optional<Rehearsal> kept_in(const fs::path& file, double steps_ns) {

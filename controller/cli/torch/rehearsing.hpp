@@ -12,7 +12,7 @@ namespace millrace::cli {
 
 /// The rehearsal of the session's plan for `run`, whose length says how long to try it: what the
 /// cache folder keeps of the last minutes, or a new one. Warns of a machine that is too noisy for a
-/// close latest time. Empty where it cannot be tried; the training then says why.
+/// close latest time, and where it cannot be tried: empty.
 std::optional<Rehearsal> rehearsed(ModelSession& session, const RunQuestion& run);
 
 /// The one that is kept for such a run, if there is one: then the session's memory and threads are

@@ -32,7 +32,7 @@ bool is_allowed(const std::string& implementation, Precision precision);
 
 struct ProfileRequest {
   std::int64_t batch = 64;     ///< the largest sample count that is measured
-  double budget_seconds = 50;  ///< measuring ends within it; fewer repeats where it is short
+  double budget_seconds = 50;  ///< measuring ends within it, probes aside; fewer repeats then
   std::string cache_folder;    ///< kept profiles; empty: default_cache_folder()/profiles
   Algorithms algorithms = Algorithms::all;  ///< each has a kept profile of its own
   Precision precision = Precision::fp32;    ///< so has this
@@ -60,7 +60,7 @@ struct MeasuredProfile {
 /// where the layer allows them. The weights of `model` are read only.
 ///
 /// First every physical core is probed for 0.1 s, all at once; a doubtful probe is repeated, up to
-/// 3 times where all cores changed alike, up to 23 where they differ. Cores that are slower than
+/// 3 times where all cores changed alike, up to 23 times in 8 s where they differ. Cores that are slower than
 /// others of their kind by more than 10 % become a kind of their own, with a line in the log. A
 /// kept profile of the same machine, model, batch, build and libraries is used where every core
 /// still runs at the speed of then; scaled where all cores changed by the same factor; else

@@ -94,6 +94,15 @@ TEST(Probe, GivesEveryCoreARate) {
   for (const int cpu : cpus) EXPECT_GT(rates.at(cpu), 0);
 }
 
+TEST(Probe, PausesOnceADifferenceIsDoubtful) {
+  int pauses = 0;
+  const auto probe = patient_probe([&] { ++pauses; });
+  for (int i = 0; i < kProbesOfSpeed; ++i) probe({this_thread_cpus().front()});
+  EXPECT_EQ(pauses, 0);
+  for (int i = 0; i < 2; ++i) probe({this_thread_cpus().front()});
+  EXPECT_EQ(pauses, 2);
+}
+
 TEST(SettledRates, ProbesOnceWhereNothingIsDoubtful) {
   int probes = 0;
   const CoreRates rates = settled_rates(
