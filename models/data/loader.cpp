@@ -288,7 +288,7 @@ struct Loader::Parts {
   void count_broken(std::int64_t index, const ConfigError& error) {
     const std::scoped_lock lock(mutex);
     if (broken.insert(index).second)
-      log_warning("loader", std::string("left out: ") + error.what());
+      log_warning("data", std::string("left out: ") + error.what());
   }
 
   const std::shared_ptr<const Samples> samples;

@@ -346,5 +346,23 @@ TEST_F(Planning, TheEstimateHasAStepAndARun) {
   EXPECT_EQ(json.at("tried"), true);
 }
 
+/// On one core: what others do on the machine meanwhile may lead to another plan for several.
+TEST_F(Planning, TheTrainingPromisesWhatTheEstimateDid) {
+  const auto cpu = parsed(run({"topology", "--json"})).at("kinds").at(0).at("cpus").at(0).dump();
+  std::vector<std::string> what = {
+      "--data", data(),    "--batch", "20",    "--cores",
+      cpu,      "--steps", "400",     "--set", "checkpoint.every_steps=0"};
+  const auto with = [&](std::vector<std::string> verb) {
+    verb.insert(verb.end(), what.begin(), what.end());
+    return run(verb);
+  };
+  const auto estimate = parsed(with({"estimate", "lenet5", "--json"}));
+  const ProgramResult trained = with({"train", "lenet5", "--out", folder_ / "run", "--json"});
+  if (trained.err.find("measuring anew") != std::string::npos)
+    GTEST_SKIP() << "the machine changed its speed between the two";
+  const double promised = parsed(trained).at("estimate").at("first_expected_ns");
+  EXPECT_NEAR(promised / estimate.at("run").at("expected_ns").get<double>(), 1, 0.1);
+}
+
 }  // namespace
 }  // namespace millrace::cli

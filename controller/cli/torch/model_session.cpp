@@ -19,7 +19,14 @@ ModelSession::ModelSession(const Model& model, const TrainSettings& settings, Tr
       config_(config),
       step_(TrainStep::prepare(model, settings)),
       profile_(with_decoding(step_.profile(), ns_per_sample(*data_.train, config_.seed))),
-      loader_(std::in_place, data_.train, training_loader(config_, step_)) {}
+      loader_(std::in_place, data_.train, loader_settings()) {}
+
+/// Where memory is short, no batch is decoded ahead.
+LoaderSettings ModelSession::loader_settings() const {
+  LoaderSettings settings = training_loader(config_, step_);
+  if (most_bytes_) settings.look_ahead = 0;
+  return settings;
+}
 
 StepReport ModelSession::train_next() { return step_.step(*loader_->next()); }
 
@@ -27,11 +34,12 @@ StepReport ModelSession::rehearse_next() { return step_.rehearse(*loader_->next(
 
 void ModelSession::end_rehearsal() {
   step_.end_rehearsal();
-  loader_.emplace(data_.train, training_loader(config_, step_));
+  loader_.emplace(data_.train, loader_settings());
   loader_->seek(step_.next_step());
 }
 
 std::optional<PlanOffer> ModelSession::offer_plan(std::optional<std::int64_t> memory_bytes) {
+  most_bytes_ = memory_bytes;
   auto offer = step_.offer_plan(memory_bytes);
   if (offer) offer->costs.loader_ns_per_sample = profile_.loader_ns_per_sample;
   return offer;
@@ -42,7 +50,7 @@ void ModelSession::take_plan(const Plan& plan, const Profile& costs) {
   profile_ = with_decoding(step_.profile(), profile_.loader_ns_per_sample);
   waits_before_ = loader_waits();
   skipped_before_ = skipped_images();
-  loader_.emplace(data_.train, training_loader(config_, step_));
+  loader_.emplace(data_.train, loader_settings());
   loader_->seek(step_.next_step());
 }
 

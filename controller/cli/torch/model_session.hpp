@@ -41,12 +41,15 @@ class ModelSession : public TrainingSession {
   TrainStep& step() { return step_; }
 
  private:
+  LoaderSettings loader_settings() const;
+
   TrainingData data_;
   RunConfig config_;
   TrainStep step_;
   Profile profile_;
-  std::optional<Loader> loader_;  ///< decodes where the plan leaves room
-  LoaderWaits waits_before_;      ///< of the loaders of earlier plans
+  std::optional<std::int64_t> most_bytes_;  ///< that the last plan asked for may need
+  std::optional<Loader> loader_;            ///< decodes where the plan leaves room
+  LoaderWaits waits_before_;                ///< of the loaders of earlier plans
   std::int64_t skipped_before_ = 0;
 };
 

@@ -47,7 +47,7 @@ std::vector<Prediction> predict_all(const TrainedModel& trained, const PredictCo
     } catch (const ConfigError& broken) {
       const bool none_left = predictions.empty() && &image == &command.inputs.back();
       if (!command.skip_bad_images || broken.tag() != "image" || none_left) throw;
-      log_warning("predict", std::string("left out: ") + broken.what());
+      log_warning("data", std::string("left out: ") + broken.what());
     }
   }
   return predictions;
