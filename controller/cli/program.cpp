@@ -56,10 +56,13 @@ std::string describe(const CLI::ParseError& error, const CLI::App& program) {
   const CLI::App& verb = verb_of(program);
   const auto names = verb_names(verb);
   const std::string help = fmt::format("; see {} --help", path_of(verb));
+  const std::string text = error.what();
+  if (text.ends_with(" was given a disallowed flag override"))
+    return fmt::format("--{} takes no value{}", text.substr(0, text.find(' ')), help);
   const auto extras = program.remaining(true);
   const bool surplus = dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr ||
                        dynamic_cast<const CLI::RequiredError*>(&error) != nullptr;
-  if (!surplus || extras.empty()) return error.what() + help;
+  if (!surplus || extras.empty()) return text + help;
   const std::string& word = extras.front();
   if (word.starts_with('-')) {
     const std::string flag = word.substr(0, word.find('='));

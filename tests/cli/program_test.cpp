@@ -122,7 +122,7 @@ INSTANTIATE_TEST_SUITE_P(
         Misuse{{"data", "make", "x", "--per-class", "0"}, {"per-class"}},
         Misuse{{"bench", "alexnet", "--only", "paln"}, {"did you mean 'plan'?"}},
         Misuse{{"bench", "alexnet", "--rounds", "0"}, {"--rounds"}},
-        Misuse{{"bench", "lenet5", "--estimates=no"}, {"--estimates"}},
+        Misuse{{"bench", "lenet5", "--estimates=no"}, {"--estimates takes no value"}},
         Misuse{{"topology", "--board", "no-such-board"}, {"no-such-board"}},
         Misuse{{"topology", "--xml", "/nowhere/a.xml"}, {"/nowhere/a.xml"}},
         Misuse{{"topology", "--xml", "a.xml", "--board", "b"}, {"--board"}},

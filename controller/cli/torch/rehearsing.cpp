@@ -25,8 +25,9 @@ constexpr const char* kTag = "estimate";
 
 /// A machine's clock, heat and neighbours change within it.
 constexpr auto kKept = std::chrono::minutes(10);
-/// Of what is asked for, a rehearsal that was made for a shorter run is enough.
-constexpr double kEnough = 0.9;
+/// Of what is asked for, a rehearsal that was made for a shorter run, or at another speed, is
+/// enough.
+constexpr double kEnough = 0.5;
 /// Deviation of the mean step beyond which a latest time of 99 % is a tenth above the expected one.
 constexpr double kNoisy = 0.043;
 
