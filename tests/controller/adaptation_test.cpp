@@ -243,7 +243,8 @@ TEST_F(AdaptationTest, KilledAmidAChangeOfPlansItGoesOnAsIfItNeverWas) {
   prepare(killed);
   prepare(again);
   killed.on_take = [&] {
-    while (CheckpointFolder(folder.checkpoints()).steps().back() != 12) ::usleep(100);
+    const auto file = CheckpointFolder(folder.checkpoints()).path_of(12);
+    for (int i = 0; i < 100'000 && !std::filesystem::exists(file); ++i) ::usleep(100);
     ::kill(::getpid(), SIGKILL);
   };
   EXPECT_EXIT(run_in(killed, false), ::testing::KilledBySignal(SIGKILL), "");

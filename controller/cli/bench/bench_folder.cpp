@@ -56,8 +56,7 @@ BenchFolder::BenchFolder() : path_(new_folder()), watched_(ending_signals()) {
     if (signals_ < 0 || over_ < 0) throw std::system_error(errno, std::generic_category());
     watch_ = std::thread([this] { watch_signals(); });
   } catch (const std::system_error& refused) {
-    remove();
-    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+    release();
     throw ResourceError("bench", fmt::format("signals cannot be watched: {}: raise the limit of "
                                              "threads or of open files",
                                              refused.what()));
@@ -67,15 +66,20 @@ BenchFolder::BenchFolder() : path_(new_folder()), watched_(ending_signals()) {
 BenchFolder::~BenchFolder() {
   eventfd_write(over_, 1);
   watch_.join();
+  release();
+}
+
+void BenchFolder::release() const {
   remove();
-  ::close(signals_);
-  ::close(over_);
+  if (signals_ >= 0) ::close(signals_);
+  if (over_ >= 0) ::close(over_);
   pthread_sigmask(SIG_SETMASK, &before_, nullptr);  // one that has come since ends the process here
 }
 
+/// Whatever else the process still writes there.
 void BenchFolder::remove() const {
   std::error_code ignored;
-  fs::remove_all(path_, ignored);
+  for (int i = 0; i < 10 && fs::exists(path_, ignored); ++i) fs::remove_all(path_, ignored);
 }
 
 void BenchFolder::watch_signals() {
@@ -97,6 +101,7 @@ void BenchFolder::end_by_signal() {
   sigaddset(&one, signal);
   pthread_sigmask(SIG_UNBLOCK, &one, nullptr);
   ::raise(signal);
+  ::_exit(128 + signal);  // the first process of a container does not end of it
 }
 
 }  // namespace millrace::cli

@@ -24,6 +24,7 @@ class BenchFolder {
  private:
   void watch_signals();
   void end_by_signal();
+  void release() const;
   void remove() const;
 
   std::filesystem::path path_;

@@ -19,13 +19,17 @@ ModelSession::ModelSession(const Model& model, const TrainSettings& settings, Tr
       config_(config),
       step_(TrainStep::prepare(model, settings)),
       profile_(with_decoding(step_.profile(), ns_per_sample(*data_.train, config_.seed))),
-      loader_(std::in_place, data_.train, loader_settings()) {}
+      loader_(std::in_place, data_.train, training_loader(config_, step_)) {}
 
 /// Where memory is short, no batch is decoded ahead.
-LoaderSettings ModelSession::loader_settings() const {
-  LoaderSettings settings = training_loader(config_, step_);
-  if (most_bytes_) settings.look_ahead = 0;
+LoaderSettings ModelSession::lean(LoaderSettings settings) const {
+  if (short_of_memory_) settings.look_ahead = 0;
   return settings;
+}
+
+void ModelSession::renew_loader() {
+  loader_.emplace(data_.train, lean(training_loader(config_, step_)));
+  loader_->seek(step_.next_step());
 }
 
 StepReport ModelSession::train_next() { return step_.step(*loader_->next()); }
@@ -34,12 +38,14 @@ StepReport ModelSession::rehearse_next() { return step_.rehearse(*loader_->next(
 
 void ModelSession::end_rehearsal() {
   step_.end_rehearsal();
-  loader_.emplace(data_.train, loader_settings());
-  loader_->seek(step_.next_step());
+  renew_loader();
 }
 
 std::optional<PlanOffer> ModelSession::offer_plan(std::optional<std::int64_t> memory_bytes) {
-  most_bytes_ = memory_bytes;
+  if (memory_bytes && !std::exchange(short_of_memory_, true)) {
+    keep_counts();
+    renew_loader();
+  }
   auto offer = step_.offer_plan(memory_bytes);
   if (offer) offer->costs.loader_ns_per_sample = profile_.loader_ns_per_sample;
   return offer;
@@ -48,10 +54,13 @@ std::optional<PlanOffer> ModelSession::offer_plan(std::optional<std::int64_t> me
 void ModelSession::take_plan(const Plan& plan, const Profile& costs) {
   step_.take_plan(plan, costs);
   profile_ = with_decoding(step_.profile(), profile_.loader_ns_per_sample);
+  keep_counts();
+  renew_loader();
+}
+
+void ModelSession::keep_counts() {
   waits_before_ = loader_waits();
   skipped_before_ = skipped_images();
-  loader_.emplace(data_.train, loader_settings());
-  loader_->seek(step_.next_step());
 }
 
 LoaderWaits ModelSession::loader_waits() const {
@@ -61,7 +70,7 @@ LoaderWaits ModelSession::loader_waits() const {
 }
 
 Evaluation ModelSession::evaluate(const std::function<bool()>& goes_on) {
-  return evaluate_all(step_, data_, config_, goes_on);
+  return evaluate_all(step_, data_, lean(validation_loader(config_, step_)), goes_on);
 }
 
 std::int64_t ModelSession::validation_samples() const {
@@ -83,12 +92,12 @@ std::vector<SessionTensor> ModelSession::state() {
   return tensors;
 }
 
-Evaluation evaluate_all(TrainStep& step, const TrainingData& data, const RunConfig& config,
+Evaluation evaluate_all(TrainStep& step, const TrainingData& data, const LoaderSettings& settings,
                         const std::function<bool()>& goes_on) {
   Evaluation total;
   if (!data.validation) return total;
   const auto begin = std::chrono::steady_clock::now();
-  Loader loader(data.validation, validation_loader(config, step));
+  Loader loader(data.validation, settings);
   double loss_sum = 0;
   std::int64_t correct = 0, answers = 0;
   while (const auto batch = loader.next()) {

@@ -41,20 +41,23 @@ class ModelSession : public TrainingSession {
   TrainStep& step() { return step_; }
 
  private:
-  LoaderSettings loader_settings() const;
+  LoaderSettings lean(LoaderSettings settings) const;
+  void renew_loader();
+  void keep_counts();  // of the loader that is renewed
 
   TrainingData data_;
   RunConfig config_;
   TrainStep step_;
   Profile profile_;
-  std::optional<std::int64_t> most_bytes_;  ///< that the last plan asked for may need
-  std::optional<Loader> loader_;            ///< decodes where the plan leaves room
-  LoaderWaits waits_before_;                ///< of the loaders of earlier plans
+  bool short_of_memory_ = false;
+  std::optional<Loader> loader_;  ///< decodes where the plan leaves room
+  LoaderWaits waits_before_;      ///< of the loaders of earlier plans
   std::int64_t skipped_before_ = 0;
 };
 
-/// Loss and accuracy over the validation set, as TrainingSession::evaluate; empty: to its end.
-Evaluation evaluate_all(TrainStep& step, const TrainingData& data, const RunConfig& config,
+/// Loss and accuracy over the validation set, loaded by `settings`, as TrainingSession::evaluate;
+/// empty: to its end.
+Evaluation evaluate_all(TrainStep& step, const TrainingData& data, const LoaderSettings& settings,
                         const std::function<bool()>& goes_on = {});
 
 }  // namespace millrace::cli

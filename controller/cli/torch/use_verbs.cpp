@@ -28,7 +28,7 @@ Evaluation evaluate_with(const Model& model, RunConfig config, const TrainingDat
   config.optimizer = {};  // nothing is learnt
   config.learning_rate = {};
   TrainStep step = TrainStep::prepare(model, train_settings(config, 1));
-  return evaluate_all(step, data, config);
+  return evaluate_all(step, data, validation_loader(config, step));
 }
 
 Evaluation evaluate_run(const EvalCommand& command) {

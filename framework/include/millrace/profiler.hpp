@@ -60,11 +60,11 @@ struct MeasuredProfile {
 /// where the layer allows them. The weights of `model` are read only.
 ///
 /// First every physical core is probed for 0.1 s, all at once; a doubtful probe is repeated, up to
-/// 3 times where all cores changed alike, up to 23 times in 8 s where they differ. Cores that are slower than
-/// others of their kind by more than 10 % become a kind of their own, with a line in the log. A
-/// kept profile of the same machine, model, batch, build and libraries is used where every core
-/// still runs at the speed of then; scaled where all cores changed by the same factor; else
-/// measured again. Both with a line in the log.
+/// 3 times where all cores changed alike, up to 23 times in 8 s where they differ. Cores that are
+/// slower than others of their kind by more than 10 % become a kind of their own, with a line in
+/// the log. A kept profile of the same machine, model, batch, build and libraries is used where
+/// every core still runs at the speed of then; scaled where all cores changed by the same factor;
+/// else measured again. Both with a line in the log.
 ///
 /// Leaves Millrace's allocator installed and OpenBLAS limited to one thread: what training uses.
 /// Throws ConfigError (model, request) and ResourceError (memory); a cache folder that cannot be
