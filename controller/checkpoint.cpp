@@ -155,7 +155,8 @@ void warn_of_other_data(const TrainingFacts& before, const TrainingFacts& now) {
   else if (before.mean != now.mean || before.deviation != now.deviation)
     log_warning("data",
                 fmt::format("the set's images are not those of when the checkpoint was "
-                            "written (mean {}, deviation {} then; {} and {} now): {}",
+                            "written (mean {:.6g}, deviation {:.6g} then; {:.6g} and {:.6g} "
+                            "now): {}",
                             fmt::join(before.mean, ", "), fmt::join(before.deviation, ", "),
                             fmt::join(now.mean, ", "), fmt::join(now.deviation, ", "), way_on));
 }

@@ -80,8 +80,8 @@ Json json_of(const EstimateRow& row) {
 
 std::string text_of(const EstimateRow& row) {
   const std::string what = fmt::format("{:<12}{:>6}  {:<18}", row.model, row.batch, row.plan);
-  if (!row.note.empty()) return fmt::format("{}  {}\n", what, row.note);
-  return fmt::format("{} {:>7} {:>10} {:>10} {:>10} {:>7.1f} % {:>7.1f} %  {}\n", what, row.steps,
+  if (!row.note.empty()) return fmt::format("{}  {}", what, row.note);
+  return fmt::format("{} {:>7} {:>10} {:>10} {:>10} {:>7.1f} % {:>7.1f} %  {}", what, row.steps,
                      format_duration(row.expected_ns), format_duration(row.latest_ns),
                      format_duration(row.measured_ns), row.error_percent(), row.noise_percent,
                      row.kept() ? "kept" : "later");
@@ -145,7 +145,7 @@ std::string to_table(const EstimatesReport& report) {
   std::string text =
       fmt::format("{:<12}{:>6}  {:<18} {:>7} {:>10} {:>10} {:>10} {:>9} {:>9}\n", "model", "batch",
                   "plan", "steps", "expected", "latest", "measured", "error", "noise");
-  for (const EstimateRow& row : report.rows) text += text_of(row);
+  for (const EstimateRow& row : report.rows) text += text_of(row) + "\n";
   const EstimatesSummary summary = summary_of(report);
   return text +
          fmt::format(

@@ -23,7 +23,13 @@ namespace {
 /// In the cache folder; `what` says which set is made there.
 std::string generated_folder(const std::string& name, const std::string& what) {
   const auto folder = std::filesystem::path(default_cache_folder()) / name;
-  std::filesystem::create_directories(folder.parent_path());
+  std::error_code refused;
+  std::filesystem::create_directories(folder.parent_path(), refused);
+  if (refused)
+    throw ResourceError("data", fmt::format("cannot make {} for the generated set: {}: set "
+                                            "MILLRACE_CACHE to a folder that can be written, or "
+                                            "give --data DIR",
+                                            folder.parent_path().string(), refused.message()));
   if (!std::filesystem::exists(folder))
     log_info("data",
              fmt::format("no --data: making the generated set, {}, in {}", what, folder.string()));
