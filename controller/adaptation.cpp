@@ -7,6 +7,7 @@
 #include <set>
 #include <utility>
 
+#include "controller/training_run.hpp"
 #include "millrace/errors.hpp"
 #include "millrace/estimate.hpp"
 #include "millrace/log.hpp"
@@ -72,13 +73,13 @@ std::string text_of(const std::map<int, double>& speeds) {
 
 }  // namespace
 
-Adaptation::Adaptation(TrainingSession& session, const RunFolder& folder, bool adapts,
-                       std::int64_t step)
+Adaptation::Adaptation(TrainingSession& session, const RunFolder& folder,
+                       const TrainingSettings& settings, std::int64_t step)
     : session_(session),
       taken_(folder.plans()),
-      adapts_(adapts),
+      adapts_(settings.replans),
       predicted_ns_(predicted_step_ns(session.plan(), session.profile())),
-      doubted_(step > 0),
+      doubted_(settings.doubted || step > 0),
       drift_{0, kShortestWait_ns},
       idle_{0, kIdleWait_ns} {
   for (const std::int64_t taken : taken_.steps())
@@ -98,9 +99,11 @@ std::optional<PlanChange> Adaptation::stepped(const StepReport& report, std::int
   if (!wrong_by_)
     wrong_by_ =
         std::clamp(*watch_.first_step_ns() / predicted_ns_, 1 / kMostCorrection, kMostCorrection);
+  // By how much a doubted plan's steps missed its costs tells of the machine, not of them.
+  const double correction = doubted_ ? 1 : *wrong_by_;
   if (!is_due(now_ns)) return std::nullopt;
   std::optional<PlanChange> change;
-  if (const auto found = offer()) change = take_if_it_pays(*found, step, left_ns);
+  if (const auto found = offer()) change = take_if_it_pays(*found, correction, step, left_ns);
   if (change) {
     drift_.changed(kShortestWait_ns);
   } else {
@@ -161,10 +164,10 @@ std::optional<PlanOffer> Adaptation::offer() {
   }
 }
 
-std::optional<PlanChange> Adaptation::take_if_it_pays(const PlanOffer& offer, std::int64_t step,
-                                                      double left_ns) {
+std::optional<PlanChange> Adaptation::take_if_it_pays(const PlanOffer& offer, double correction,
+                                                      std::int64_t step, double left_ns) {
   const double last_ns = *watch_.last_step_ns();
-  const double expected_ns = *wrong_by_ * predicted_step_ns(offer.plan, offer.costs);
+  const double expected_ns = correction * predicted_step_ns(offer.plan, offer.costs);
   const double gain = 1 - expected_ns / last_ns;
   const bool same = does_the_same(offer.plan, session_.plan());
   const bool pays = !same && gain >= kLeastGain && gain * left_ns >= kChange_ns;

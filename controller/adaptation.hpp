@@ -14,13 +14,17 @@
 
 namespace millrace {
 
+struct TrainingSettings;
+
 /// Where the steps' time drifts, the cores are probed, and the best plan for their speed is taken
 /// where it earns back what that costs. Each plan taken is in the folder before it is in force; a
 /// resumed run first takes those again that it took before it was stopped. Not thread-safe.
 class Adaptation {
  public:
-  /// `adapts`: false takes no plan but those that the folder has after `step`.
-  Adaptation(TrainingSession& session, const RunFolder& folder, bool adapts, std::int64_t step);
+  /// From `step` on. Where the settings say that the run keeps its plan, it takes those alone that
+  /// the folder has after `step`.
+  Adaptation(TrainingSession& session, const RunFolder& folder, const TrainingSettings& settings,
+             std::int64_t step);
 
   /// After a step, with what the run has left. What was changed, where another plan is in force.
   /// Throws what TrainingSession::take_plan throws.
@@ -47,8 +51,8 @@ class Adaptation {
   bool leaves_cores_idle() const;
   std::optional<PlanOffer> offer();
   std::optional<PlanOffer> smaller_offer();
-  std::optional<PlanChange> take_if_it_pays(const PlanOffer& offer, std::int64_t step,
-                                            double left_ns);
+  std::optional<PlanChange> take_if_it_pays(const PlanOffer& offer, double correction,
+                                            std::int64_t step, double left_ns);
   bool take_recorded(const PlanOffer& offer, std::int64_t step);
   std::optional<PlanChange> take_again(std::int64_t step);
   void take(const Plan& plan, const Profile& costs);
@@ -60,7 +64,7 @@ class Adaptation {
   DriftWatch watch_;
   double predicted_ns_;             // a step of the plan in force
   std::optional<double> wrong_by_;  // its first steps took so many times as long
-  bool doubted_;  // the machine may have changed since the plan was made: while the run was stopped
+  bool doubted_;  // the machine may have changed since the plan was made, before the first step
   int most_cores_ = 0;                      // that a plan could have used
   std::optional<std::int64_t> most_bytes_;  // that a plan may need
   Patience drift_, idle_;

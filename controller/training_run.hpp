@@ -31,6 +31,7 @@ struct TrainingSettings {
   std::int64_t evaluate_every_epochs = 1;     ///< 0: at the end only
   std::int64_t patience = 0;  ///< evaluations in a row without a better one; 0: the run goes on
   bool replans = true;        ///< takes another plan where the machine has changed
+  bool doubted = false;       ///< it may have before the start (TrainStep::costs_are_doubted)
   std::int64_t metrics_every_steps = 1;
   std::int64_t trace_steps = 3;  ///< how many of the last steps trace.json shows; 0: no trace
   double confidence = 0.99;      ///< of the latest time

@@ -159,6 +159,7 @@ TrainStep::~TrainStep() = default;
 
 const Topology& TrainStep::topology() const { return parts_->measured.topology; }
 const Profile& TrainStep::profile() const { return parts_->measured.profile; }
+bool TrainStep::costs_are_doubted() const { return parts_->measured.doubted; }
 const Plan& TrainStep::plan() const { return parts_->plan; }
 const Schedule& TrainStep::schedule() const { return parts_->schedules.full(); }
 std::int64_t TrainStep::next_step() const { return parts_->next_step; }

@@ -4,9 +4,13 @@
 #include <fmt/format.h>
 #include <sys/resource.h>
 
+#include <cstdlib>
 #include <cstring>
+#include <optional>
+#include <string>
 
 #include "controller/cli/install_paths.hpp"
+#include "framework/affinity/blas_core.hpp"
 #include "millrace/errors.hpp"
 #include "millrace/units.hpp"
 
@@ -28,6 +32,14 @@ void require_addresses() {
                             format_bytes(allowed), format_bytes(kLeastAddresses)));
 }
 
+/// OpenBLAS reads its variable once, when it is loaded with LibTorch. Who has set it is obeyed.
+void* load_module(const std::filesystem::path& path) {
+  const char* const asked = std::getenv("OPENBLAS_CORETYPE");
+  const auto core = asked ? std::optional<std::string>(asked) : faster_blas_core();
+  const ScopedVariable variable("OPENBLAS_CORETYPE", core);
+  return dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+}
+
 const TorchVerbs& load() {
   require_addresses();
   const auto path = module_folder() / "libmillrace_torch_verbs.so";
@@ -36,7 +48,7 @@ const TorchVerbs& load() {
                                            "-DMILLRACE_TORCH=ON",
                                            path.string()));
   }
-  void* const module = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  void* const module = load_module(path);
   if (module == nullptr) throw ResourceError("build", fmt::format("cannot load {}", dlerror()));
   void* const symbol = dlsym(module, kTorchVerbsSymbol);
   const TorchVerbs* const verbs =

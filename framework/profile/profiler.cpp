@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "framework/affinity/affinity.hpp"
+#include "framework/affinity/blas_core.hpp"
 #include "framework/layers/caching_allocator.hpp"
 #include "framework/profile/core_rates.hpp"
 #include "framework/profile/cost_graph.hpp"
@@ -50,6 +51,26 @@ void set_memory_budget(Profile& profile, const Topology& topology) {
   profile.shared_memory_bytes = bytes > 0 ? std::optional<double>(bytes) : std::nullopt;
 }
 
+/// Who trains in a program of their own have loaded OpenBLAS before we could choose its kernels.
+void report_blas() {
+  if (const auto core = faster_blas_core())
+    log_warning("profile", fmt::format("OpenBLAS computes with kernels that use little of this "
+                                       "CPU: start with OPENBLAS_CORETYPE={}",
+                                       *core));
+}
+
+void report_change(const RateChange& change, bool doubted) {
+  if (change.verdict == Verdict::uniform)
+    log_info("profile", fmt::format("all cores run at {:.0f} % of the speed that the kept profile "
+                                    "was measured at: costs are scaled",
+                                    100 * change.factor));
+  if (change.verdict == Verdict::changed)
+    log_info("profile",
+             doubted ? "cores run at other speeds than when the profile was made: the training "
+                       "begins by it and looks again behind its first steps"
+                     : "cores run at other speeds than when the profile was made: measuring anew");
+}
+
 /// The kept profile for a machine that runs at `change` of its rates.
 MeasuredProfile reuse(KeptProfile kept, const Topology& topology, const RateChange& change,
                       const std::string& file) {
@@ -57,10 +78,8 @@ MeasuredProfile reuse(KeptProfile kept, const Topology& topology, const RateChan
   result.topology.kinds = std::move(kept.kinds);
   set_memory_budget(result.profile, topology);
   result.rates = std::move(kept.rates);
+  result.doubted = change.verdict == Verdict::changed;
   if (change.verdict == Verdict::uniform) {
-    log_info("profile", fmt::format("all cores run at {:.0f} % of the speed that the kept profile "
-                                    "was measured at: costs are scaled",
-                                    100 * change.factor));
     result.profile = at_speed(std::move(result.profile), change.factor);
     for (auto& [cpu, rate] : result.rates) rate *= change.factor;
   }
@@ -121,9 +140,9 @@ class Profiler {
     if (kept) {
       const RateChange change = compare_rates(kept->rates, rates);
       const std::string file = kept_profile_path(folder_, identity_).string();
-      if (change.verdict != Verdict::changed) return reuse(*kept, topology_, change, file);
-      log_info("profile",
-               "cores run at other speeds than when the profile was made: measuring anew");
+      const bool serves = change.verdict != Verdict::changed || !request_.watch_changes;
+      report_change(change, serves);
+      if (serves) return reuse(*kept, topology_, change, file);
     }
     return measure(rates);
   }
@@ -137,7 +156,7 @@ class Profiler {
       case Verdict::uniform:
         return kProbesOfSpeed;
       case Verdict::changed:
-        return kProbesOfChange;
+        return request_.watch_changes ? kProbesOfChange : kProbesOfSpeed;
     }
     return 1;
   }
@@ -212,6 +231,7 @@ MeasuredProfile profile_model(const Model& model, const Topology& topology,
                               const ProfileRequest& request, const ProbeCores& probe) {
   check_request(request);
   limit_blas_threads(1);
+  report_blas();
   install_caching_allocator();
   MeasuredProfile measured = Profiler(model, topology, request, probe).run();
   if (request.precision == Precision::bf16) report_bf16(measured.profile);

@@ -208,6 +208,18 @@ TEST_F(AdaptationTest, AResumedRunLooksAtTheMachineOnce) {
   EXPECT_EQ(run(resumed).plan_changes, 1);
 }
 
+TEST_F(AdaptationTest, ANewRunLooksAtTheMachineWhereItsCostsAreDoubted) {
+  session_.slowness = [](std::int64_t) { return 2.5; };  // since before the first step
+  TrainingSettings certain = settings(60);
+  EXPECT_EQ(run(certain).plan_changes, 0);
+  folder_ = RunFolder::create(scratch_ / "doubted", false);
+  prepare(session_);
+  session_.slowness = [this](std::int64_t) { return session_.taken.empty() ? 2.5 : 1.5; };
+  TrainingSettings doubted = settings(60);
+  doubted.doubted = true;
+  EXPECT_EQ(run(doubted).plan_changes, 1);
+}
+
 TEST_F(AdaptationTest, APlanThatCannotBeTakenIsForgotten) {
   session_.cannot_take = true;
   EXPECT_THROW(run(settings(100)), ResourceError);

@@ -16,6 +16,7 @@
 #include <chrono>
 #include <cstring>
 
+#include "framework/affinity/blas_core.hpp"
 #include "millrace/errors.hpp"
 
 namespace millrace::cli {
@@ -118,6 +119,8 @@ std::map<std::string, std::string> clean_environment() {
       result.emplace(text.substr(0, split), text.substr(split + 1));
     }
   }
+  static const auto blas_core = faster_blas_core();
+  if (blas_core) result["OPENBLAS_CORETYPE"] = *blas_core;
   return result;
 }
 

@@ -25,7 +25,8 @@ struct ProcessResult {
 };
 
 /// This process's environment without the variables that slow numeric libraries or redirect them
-/// (OMP_*, OPENBLAS_*, MKL_*, LD_PRELOAD, …), so that every entry runs as it comes.
+/// (OMP_*, OPENBLAS_*, MKL_*, LD_PRELOAD, …), so that every entry runs as it comes; with
+/// OPENBLAS_CORETYPE where OpenBLAS would choose slow kernels (faster_blas_core).
 std::map<std::string, std::string> clean_environment();
 
 /// A program that runs; it is killed where it still does when the object goes, or the thread that

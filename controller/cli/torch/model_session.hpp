@@ -38,6 +38,7 @@ class ModelSession : public TrainingSession {
   LoaderWaits loader_waits() const override;
   std::int64_t skipped_images() const override { return skipped_before_ + loader_->skipped(); }
 
+  bool costs_are_doubted() const { return step_.costs_are_doubted(); }
   TrainStep& step() { return step_; }
 
  private:

@@ -279,6 +279,7 @@ int train_in(const RunFolder& folder, RunConfig config, const std::optional<Prog
   const Model model = prepare_model(config, static_cast<std::int64_t>(data.classes.size()));
   TrainSettings asked_of_step = train_settings(config, run_steps(config, data.train->size()));
   if (resume) asked_of_step.measured_cores = asked;
+  asked_of_step.profile.watch_changes = !config.replan || config.deadline;
   const TrainSettings step =
       planned(model, std::move(asked_of_step), config, data, folder, resume ? before->step : 0);
   TrainingSettings settings = training_settings(config, data, step);
@@ -301,6 +302,7 @@ int train_in(const RunFolder& folder, RunConfig config, const std::optional<Prog
   RunQuestion left = question_of(session, step, config, folder);
   if (resume) left.trained_steps = newest_step(folder);
   settings.rehearsal = kept_rehearsal(session, left);
+  settings.doubted = session.costs_are_doubted();
   if (!resume)
     folder.begin(to_toml(lasting(config, data, asked)), to_json(session.plan()),
                  to_json(session.profile()), keep_model);

@@ -37,6 +37,9 @@ struct ProfileRequest {
   Algorithms algorithms = Algorithms::all;  ///< each has a kept profile of its own
   Precision precision = Precision::fp32;    ///< so has this
   bool reuse = true;                        ///< false: measure anew even where a profile is kept
+  /// Of cores that differ from a kept profile's. False: for who looks at them again while it trains
+  /// and would begin at once; the kept profile is taken as it is, doubted.
+  bool watch_changes = true;
   /// From 0 to 1 (done), with the layer that is next; from a measuring thread, one call at a time.
   /// May be empty; what it throws ends the measuring.
   std::function<void(double fraction, const std::string& what)> progress;
@@ -53,6 +56,7 @@ struct MeasuredProfile {
   std::string file;     ///< where it is kept; empty where it could not be
   /// CPU -> rounds per second of the probe, for cores as fast as the costs say; empty: not probed.
   std::map<int, double> rates;
+  bool doubted = false;  ///< some cores did not run at the speeds of then, for half a second
 };
 
 /// Times every layer of `model` on one core of each kind of `topology`, pinned: forward, backward,
@@ -64,7 +68,7 @@ struct MeasuredProfile {
 /// slower than others of their kind by more than 10 % become a kind of their own, with a line in
 /// the log. A kept profile of the same machine, model, batch, build and libraries is used where
 /// every core still runs at the speed of then; scaled where all cores changed by the same factor;
-/// else measured again. Both with a line in the log.
+/// else measured again, or doubted (watch_changes). All with a line in the log.
 ///
 /// Leaves Millrace's allocator installed and OpenBLAS limited to one thread: what training uses.
 /// Throws ConfigError (model, request) and ResourceError (memory); a cache folder that cannot be

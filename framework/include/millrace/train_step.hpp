@@ -92,6 +92,8 @@ class TrainStep {
 
   const Topology& topology() const;
   const Profile& profile() const;
+  /// The profile was, when it was reused (MeasuredProfile::doubted).
+  bool costs_are_doubted() const;
   const Plan& plan() const;
   const Schedule& schedule() const;
 

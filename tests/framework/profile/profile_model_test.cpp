@@ -12,6 +12,7 @@
 #include <fstream>
 #include <set>
 
+#include "framework/profile/probe.hpp"
 #include "framework/profile/profile_with_probe.hpp"
 #include "millrace/errors.hpp"
 #include "millrace/model.hpp"
@@ -59,6 +60,7 @@ class ProfileModelTest : public ::testing::Test {
   MeasuredProfile measure(const Model& model) const {
     return profile_model(model, topology_, request_, [this](const std::vector<int>& cpus) {
       CoreRates rates;
+      ++probes_;
       for (const int cpu : cpus) rates[cpu] = slow_.contains(cpu) ? 0.4 * rate_ : rate_;
       return rates;
     });
@@ -72,6 +74,7 @@ class ProfileModelTest : public ::testing::Test {
   Topology topology_;
   ProfileRequest request_;
   double rate_ = 100;
+  mutable int probes_ = 0;
   std::set<int> slow_;
   std::filesystem::path folder_;
 };
@@ -213,6 +216,20 @@ TEST_F(ProfileModelTest, IsMeasuredAnewWhereSpeedsChangedTooMuch) {
   measure(small_model());
   rate_ = 40;
   EXPECT_FALSE(measure(small_model()).reused);
+}
+
+TEST_F(ProfileModelTest, IsDoubtedWhereNobodyWatchesSpeedsThatChanged) {
+  const MeasuredProfile first = measure(small_model());
+  EXPECT_FALSE(first.doubted);
+  request_.watch_changes = false;
+  EXPECT_FALSE(measure(small_model()).doubted);
+  probes_ = 0;
+  rate_ = 30;
+  const MeasuredProfile second = measure(small_model());
+  EXPECT_TRUE(second.reused && second.doubted);
+  EXPECT_EQ(second.profile, first.profile);
+  EXPECT_EQ(second.rates, first.rates);
+  EXPECT_EQ(probes_, kProbesOfSpeed);
 }
 
 TEST_F(ProfileModelTest, ASlowCoreBecomesAKindOfItsOwn) {
