@@ -31,6 +31,8 @@ CoreRates present_rates(const std::vector<int>& cpus);
 constexpr int kProbesOfChange = 24;
 /// Of a machine that runs slower or faster as a whole.
 constexpr int kProbesOfSpeed = 4;
+/// Of either, where a training looks again and would begin at once.
+constexpr int kProbesOfStart = 2;
 
 /// The rates of a machine at rest: the best of each core in as many probes as `needed` says, asked
 /// with the best so far; at least one.

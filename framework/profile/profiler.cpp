@@ -150,15 +150,10 @@ class Profiler {
  private:
   int probes_needed(const std::optional<KeptProfile>& kept, const CoreRates& probed) const {
     if (!kept) return kinds_differ(topology_, probed) ? kProbesOfChange : 1;
-    switch (compare_rates(kept->rates, probed).verdict) {
-      case Verdict::same:
-        return 1;
-      case Verdict::uniform:
-        return kProbesOfSpeed;
-      case Verdict::changed:
-        return request_.watch_changes ? kProbesOfChange : kProbesOfSpeed;
-    }
-    return 1;
+    const Verdict verdict = compare_rates(kept->rates, probed).verdict;
+    if (verdict == Verdict::same) return 1;
+    if (!request_.watch_changes) return kProbesOfStart;
+    return verdict == Verdict::uniform ? kProbesOfSpeed : kProbesOfChange;
   }
 
   MeasuredProfile measure(const CoreRates& rates) {

@@ -56,7 +56,7 @@ struct MeasuredProfile {
   std::string file;     ///< where it is kept; empty where it could not be
   /// CPU -> rounds per second of the probe, for cores as fast as the costs say; empty: not probed.
   std::map<int, double> rates;
-  bool doubted = false;  ///< some cores did not run at the speeds of then, for half a second
+  bool doubted = false;  ///< some cores did not run at the speeds of then, in two probes
 };
 
 /// Times every layer of `model` on one core of each kind of `topology`, pinned: forward, backward,

@@ -229,7 +229,7 @@ TEST_F(ProfileModelTest, IsDoubtedWhereNobodyWatchesSpeedsThatChanged) {
   EXPECT_TRUE(second.reused && second.doubted);
   EXPECT_EQ(second.profile, first.profile);
   EXPECT_EQ(second.rates, first.rates);
-  EXPECT_EQ(probes_, kProbesOfSpeed);
+  EXPECT_EQ(probes_, kProbesOfStart);
 }
 
 TEST_F(ProfileModelTest, ASlowCoreBecomesAKindOfItsOwn) {
