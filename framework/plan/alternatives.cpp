@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "framework/plan/partial_recompute.hpp"
 #include "framework/plan/pipeline.hpp"
 #include "millrace/units.hpp"
 
@@ -54,8 +55,9 @@ class SoleStages {
     }
     const ShareGroups shares =
         even ? model_.even_shares(shape, batching.full) : model_.best_shares(shape, batching.full);
-    const StageOption option{shape, shares, model_.cost(shape, batching, shares)};
+    const StageOption plain{shape, shares, model_.cost(shape, batching, shares)};
     for (const auto& schedule : space_.schedules) {
+      const StageOption option = within_budget(plain, batching, schedule);
       const std::string reason = over_budget(option, batching, schedule);
       if (!reason.empty()) {
         say_once(reason, outcome);
@@ -64,6 +66,16 @@ class SoleStages {
       const double score = score_ns(option, batching, schedule);
       if (!outcome.score_ns || score < *outcome.score_ns) outcome.score_ns = score;
     }
+  }
+
+  /// With some layers computed again, where that is allowed, needed and enough.
+  StageOption within_budget(const StageOption& plain, const Batching& batching,
+                            const std::string& schedule) const {
+    const InFlight flight = in_flight(schedule, 1, 0, batching.count);
+    const bool fits = !space_.memory_bytes ||
+                      CostModel::memory_bytes(plain.cost, batching, flight) <= *space_.memory_bytes;
+    if (fits || plain.shape.recompute || !space_.stage.recomputed) return plain;
+    return recomputed_within(model_, plain, batching, flight, *space_.memory_bytes).value_or(plain);
   }
 
   /// The reason of the largest micro-batch, which is tried first, says most.

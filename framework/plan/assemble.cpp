@@ -109,6 +109,8 @@ Plan assemble(const CostModel& model, const Candidate& candidate, Objective obje
     stage.split = shape.split;
     stage.feature_layers = feature_layers(model, shape);
     if (shape.recompute) stage.recompute = stage.layers;
+    if (shape.again)
+      for (const int p : *shape.again) stage.recompute.push_back(model.layer(p).name);
     stage.update_shares = update_shares(model, shape, stage);
     stage.implementations = implementations(model, shape, stage.devices.front().kind);
   }

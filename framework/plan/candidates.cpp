@@ -19,7 +19,8 @@ bool same_form(const Candidate& a, const Candidate& b) {
                     [](const StageOption& x, const StageOption& y) {
                       return x.shape.state == y.shape.state && x.shape.split == y.shape.split &&
                              x.shape.width == y.shape.width &&
-                             x.shape.recompute == y.shape.recompute;
+                             x.shape.recompute == y.shape.recompute &&
+                             !x.shape.again == !y.shape.again;
                     });
 }
 

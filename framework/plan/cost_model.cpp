@@ -71,7 +71,7 @@ FeatureRun CostModel::feature_run(int first, int last, int state) const {
 
 StageShape CostModel::shape(int first, int last, int state, Split split, int width,
                             bool sole) const {
-  StageShape shape{first, last, state, split, width, false, sole, {}};
+  StageShape shape{first, last, state, split, width, false, sole, {}, {}};
   if (split == Split::features) shape.run = feature_run(first, last, state);
   return shape;
 }
@@ -114,7 +114,9 @@ MicroBatchTimes CostModel::replica_times(const StageShape& shape, int kind, std:
       add(single, run.last, shape.last, samples);
     }
   }
-  const double again = shape.recompute ? times.forward_ns : 0;
+  double again = shape.recompute ? times.forward_ns : 0;
+  if (shape.again)
+    for (const int position : *shape.again) again += forward_ns(shape, kind, samples, position);
   double transfers = 0;
   times.links = link_times(shape, kind, shape.split == Split::features ? whole : samples);
   if (!profile_.overlapped_transfers) {
@@ -127,6 +129,15 @@ MicroBatchTimes CostModel::replica_times(const StageShape& shape, int kind, std:
   times.input_gradient_ns =
       splits_backward() ? times.input_gradient_ns + again + transfers : times.backward_ns;
   return times;
+}
+
+double CostModel::forward_ns(const StageShape& shape, int kind, std::int64_t samples,
+                             int position) const {
+  const bool team = shape.split == Split::threads;
+  const LoadedSums& sums = team ? sums_.threads.at({kind, shape.width}) : sums_.singles[kind];
+  return sums.get(others_busy(shape, shape.width))
+      .forward.ns(cuts().prefix(position), cuts().prefix(position + 1),
+                  sample_point(profile_.samples, double(samples)));
 }
 
 double CostModel::load_ns(const MicroBatchTimes& times) const {

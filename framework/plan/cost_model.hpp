@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -35,9 +36,11 @@ struct StageShape {
   int state = 0;            ///< of DeviceStates, not empty
   Split split = Split::samples;
   int width = 1;           ///< threads of a replica
-  bool recompute = false;  ///< of all layers, or of none
+  bool recompute = false;  ///< of all layers
   bool sole = false;       ///< the plan has no other stage
   FeatureRun run;          ///< empty unless split by features
+  /// Recomputed where not all are: positions, ascending; null: none.
+  std::shared_ptr<const std::vector<int>> again;
 
   bool operator==(const StageShape&) const = default;
 };
@@ -91,6 +94,12 @@ struct StageCost {
   double kept_bytes = 0;    ///< per sample that waits for its weights' gradients
 };
 
+/// What a stage keeps of a sample for its backward pass.
+struct SavedBytes {
+  double flight = 0;  ///< from forward on
+  double fixed = 0;   ///< beside it in the micro-batch whose backward pass runs: what is made again
+};
+
 /// A budget of one device that a stage breaks.
 struct BrokenBudget {
   std::string kind;
@@ -105,6 +114,7 @@ class CostModel {
   CostModel(const Profile& profile, const std::vector<int>& counts, Objective objective);
 
   const Profile& profile() const { return profile_; }
+  Objective objective() const { return objective_; }
   const DeviceStates& states() const { return states_; }
   const Cuts& cuts() const { return sums_.cuts; }
   /// Memory that the sums of the costs take, about.
@@ -135,6 +145,9 @@ class CostModel {
   /// Of the busiest device, one full micro-batch.
   double load_ns(const StageShape& shape, const Batching& batching,
                  const ShareGroups& shares) const;
+
+  /// Forward of one layer on a replica. REQUIRES: it is not divided by features.
+  double forward_ns(const StageShape& shape, int kind, std::int64_t samples, int position) const;
 
   /// RAM of a stage with up to `in_flight` micro-batches.
   static double memory_bytes(const StageCost& cost, const Batching& batching,
@@ -181,6 +194,8 @@ class CostModel {
   std::string why_not(const StageShape& shape, int position) const;
   double workspace_bytes(const StageShape& shape) const;
   double input_bytes(const StageShape& shape) const;
+  SavedBytes saved_bytes(const StageShape& shape, double saved) const;
+  SavedBytes partly_saved_bytes(const StageShape& shape) const;
   double weight_gradient_bytes(const StageShape& shape) const;
 
   const Profile& profile_;

@@ -68,17 +68,22 @@ std::string split_text(const PlanStage& stage) {
   return fmt::format(", samples {}", fmt::join(stage.shares, " + "));
 }
 
+std::string recompute_text(const PlanStage& stage) {
+  if (stage.recompute.empty()) return "";
+  if (stage.recompute.size() == stage.layers.size()) return ", recomputed";
+  return fmt::format(", {} of {} layers recomputed", stage.recompute.size(), stage.layers.size());
+}
+
 std::string stage_text(const PlanStage& stage, std::size_t s) {
   std::string text = fmt::format("  stage {:<2} {}\n", s, layer_range(stage.layers));
   text += fmt::format("           {}\n",
                       shorten("on " + device_text(stage) + split_text(stage), kTextColumns));
   const std::string weights =
       stage.weight_gradient_ns > 0 ? " + " + format_duration(stage.weight_gradient_ns) : "";
-  text +=
-      fmt::format("           forward {}, backward {}{}, update {}, memory {}{}\n",
-                  format_duration(stage.forward_ns), format_duration(stage.backward_ns), weights,
-                  format_duration(stage.update_ns), format_bytes(double(stage.memory_bytes)),
-                  stage.recompute.empty() ? "" : ", recomputed");
+  text += fmt::format("           forward {}, backward {}{}, update {}, memory {}{}\n",
+                      format_duration(stage.forward_ns), format_duration(stage.backward_ns),
+                      weights, format_duration(stage.update_ns),
+                      format_bytes(double(stage.memory_bytes)), recompute_text(stage));
   return text;
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "framework/plan/any_cut.hpp"
+#include "framework/plan/partial_recompute.hpp"
 #include "framework/plan/pipeline.hpp"
 #include "framework/plan/plan_request.hpp"
 #include "millrace/units.hpp"
@@ -79,8 +80,10 @@ class LeastMemory {
       if (!(recompute ? space_.stage.recomputed : space_.stage.plain)) continue;
       shape.recompute = recompute;
       if (model_.broken_budget(shape, batching_, shares, flight)) continue;
-      const StageCost cost = model_.cost(shape, batching_, shares);
-      least = std::min(least, CostModel::memory_bytes(cost, batching_, flight));
+      const StageOption option{shape, shares, model_.cost(shape, batching_, shares)};
+      least = std::min(least, CostModel::memory_bytes(option.cost, batching_, flight));
+      if (stages == 1 && !recompute && space_.stage.recomputed)
+        least = std::min(least, least_recomputed_bytes(model_, option, batching_, flight));
     }
     return least;
   }

@@ -136,4 +136,15 @@ PlanGraph plan_graph(const Profile& profile) {
   return graph;
 }
 
+double RunReads::add(int position) {
+  for (std::size_t t = 0; t < graph_->crossings.size(); ++t) {
+    const Crossing& tensor = graph_->crossings[t];
+    if (tensor.backward || tensor.inside.front() >= first_) continue;
+    const bool reads =
+        std::find(tensor.outside.begin(), tensor.outside.end(), position) != tensor.outside.end();
+    if (reads && read_.insert(t).second) bytes_ += tensor.bytes;
+  }
+  return bytes_;
+}
+
 }  // namespace millrace

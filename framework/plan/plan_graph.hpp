@@ -1,6 +1,8 @@
 #pragma once
 // The layers of a profile in an order of execution, who reads what, and what a cut sends.
 
+#include <cstddef>
+#include <set>
 #include <vector>
 
 #include "millrace/profile.hpp"
@@ -27,5 +29,21 @@ struct PlanGraph {
 /// their tensor, summed over its readers on their way. Throws ConfigError (tag "plan") for a
 /// gradient between layers that no forward tensor joins.
 PlanGraph plan_graph(const Profile& profile);
+
+/// What layers that follow each other in a stage read of others, tensor by tensor.
+class RunReads {
+ public:
+  /// Of a run that begins with the layer at `first`.
+  RunReads(const PlanGraph& graph, int first) : graph_(&graph), first_(first) {}
+
+  /// The run has the layer, too: bytes per sample of all that it reads of layers before it.
+  double add(int position);
+
+ private:
+  const PlanGraph* graph_;
+  int first_;
+  std::set<std::size_t> read_;  // crossings
+  double bytes_ = 0;
+};
 
 }  // namespace millrace

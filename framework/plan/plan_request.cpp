@@ -216,7 +216,8 @@ SearchSpace make_space(const PlanRequest& request, const Profile& profile,
   space.any_cut = request.any_cut || request.schedule == "interleaved";
   space.max_stages = request.max_stages.value_or(static_cast<int>(profile.layers.size()));
   space.stage = stage_limits(request, profile);
-  space.memory_bytes = memory_budget(request, profile);
+  space.memory_bytes = space.stage.memory_bytes = memory_budget(request, profile);
+  space.stage.schedule = space.schedules.front();
   space.most_work = kMostWork;
   if (request.search_seconds && clock) {
     space.most_work = std::numeric_limits<std::int64_t>::max();

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <memory>
 #include <numeric>
 #include <set>
 
@@ -26,9 +27,8 @@ class StageReader {
     check_shares();
     StageShape shape =
         model_.shape(first, end(first), devices, stage_.split, stage_.threads_each(), sole_);
-    check_recompute();
-    shape.recompute = !stage_.recompute.empty();
     check_split(shape);
+    set_recompute(shape);
     const ShareGroups shares = groups();
     return {shape, shares, model_.cost(shape, batching, shares)};
   }
@@ -133,10 +133,22 @@ class StageReader {
     refuse(fmt::format("has layer \"{}\", which the model does not have: plan again", name));
   }
 
-  void check_recompute() const {
-    if (stage_.recompute.empty() || stage_.recompute == stage_.layers) return;
-    refuse(fmt::format("recomputes {} of its {} layers: name all of them or none",
-                       stage_.recompute.size(), stage_.layers.size()));
+  void set_recompute(StageShape& shape) const {
+    shape.recompute = !stage_.recompute.empty() && stage_.recompute == stage_.layers;
+    if (shape.recompute || stage_.recompute.empty()) return;
+    std::set<int> positions;
+    for (const std::string& name : stage_.recompute) {
+      if (std::find(stage_.layers.begin(), stage_.layers.end(), name) == stage_.layers.end())
+        refuse(fmt::format("recomputes \"{}\", which is none of its layers: leave it out", name));
+      if (!positions.insert(position(name)).second)
+        refuse(fmt::format("recomputes \"{}\" for the second time: leave it out", name));
+    }
+    if (shape.split == Split::features)
+      refuse(
+          fmt::format("recomputes {} of its {} layers and is split by features: name all of "
+                      "them or none",
+                      stage_.recompute.size(), stage_.layers.size()));
+    shape.again = std::make_shared<const std::vector<int>>(positions.begin(), positions.end());
   }
 
   void check_split(const StageShape& shape) const {

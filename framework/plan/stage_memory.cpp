@@ -1,6 +1,7 @@
 // The memory part of the cost model.
 
 #include <algorithm>
+#include <vector>
 
 #include "framework/plan/cost_model.hpp"
 
@@ -18,6 +19,42 @@ double CostModel::input_bytes(const StageShape& shape) const {
   return sums_.cuts.border(shape.first).forward_bytes;
 }
 
+/// `saved`: by all layers that are not divided by features.
+SavedBytes CostModel::saved_bytes(const StageShape& shape, double saved) const {
+  if (shape.recompute) return {input_bytes(shape), saved};
+  return shape.again ? partly_saved_bytes(shape) : SavedBytes{saved, 0};
+}
+
+/// Layers that follow each other are made again together, from what they read of others: the last
+/// of them first, when all that was kept before them is still there.
+SavedBytes CostModel::partly_saved_bytes(const StageShape& shape) const {
+  double kept = 0, most = 0;
+  std::vector<int> run;
+  const auto end_run = [&] {
+    if (run.empty()) return;
+    RunReads reads(graph(), run.front());
+    double inputs = 0, saved = 0;
+    for (const int position : run) {
+      inputs = reads.add(position);
+      saved += layer(position).saved_bytes;
+    }
+    kept += inputs;
+    most = std::max(most, kept + saved);
+    run.clear();
+  };
+  auto next = shape.again->begin();
+  cuts().visit_members(shape.first, shape.last, [&](int position) {
+    if (next != shape.again->end() && *next == position) {
+      run.push_back(*next++);
+      return;
+    }
+    end_run();
+    kept += layer(position).saved_bytes;
+  });
+  end_run();
+  return {kept, std::max(0.0, most - kept)};
+}
+
 void CostModel::add_memory(const StageShape& shape, const Batching& batching,
                            StageCost& cost) const {
   const FeatureRun& run = shape.run;
@@ -31,8 +68,9 @@ void CostModel::add_memory(const StageShape& shape, const Batching& batching,
     cost.fixed_bytes += gradients - weights + (workers - 1) * (gradients - sliced);
     cost.fixed_bytes += sums_.deferred_bytes.sum(shape.first, shape.last) * double(batching.batch);
   }
-  if (shape.recompute) cost.fixed_bytes += saved * double(batching.full);
-  cost.flight_bytes = shape.recompute ? input_bytes(shape) : saved;
+  const SavedBytes kept = saved_bytes(shape, saved);
+  cost.fixed_bytes += kept.fixed * double(batching.full);
+  cost.flight_bytes = kept.flight;
   cost.kept_bytes = weight_gradient_bytes(shape);
 }
 
@@ -82,8 +120,11 @@ double CostModel::device_bytes(const StageShape& shape, const Batching& batching
   const double waiting = weight_gradient_bytes(shape) * in_whole_ones(in_flight.weights);
   const double own = double(group.samples);
   const double kept = saved * own + sliced_saved * full;
-  const double flight =
-      shape.recompute ? kept + input_bytes(shape) * own * micro_batches : kept * micro_batches;
+  const SavedBytes parts = saved_bytes(shape, saved);
+  const double flight = shape.recompute || shape.again
+                            ? parts.fixed * own + parts.flight * own * micro_batches +
+                                  (shape.recompute ? sliced_saved * full : 0)
+                            : kept * micro_batches;
   return fixed + flight + waiting * own + (deferred * own + sliced_deferred * full) * all_batches;
 }
 

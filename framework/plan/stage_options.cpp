@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "framework/plan/partial_recompute.hpp"
+
 namespace millrace {
 namespace {
 
@@ -50,7 +52,9 @@ std::span<const StageOption> StageOptions::get(int first, int last, int state) {
   if (is_new) {
     visit_shapes(first, last, state, [&](const StageShape& shape) {
       quarters_ += 4;
-      add(shape, place->second);
+      const StageOption option = option_of(shape);
+      add(option, place->second);
+      if (sole_ && !shape.recompute) add_recomputed(option, place->second);
     });
   }
   return place->second;
@@ -66,9 +70,22 @@ double StageOptions::least_load_ns(int first, int last, int state) {
   return least;
 }
 
-void StageOptions::add(const StageShape& shape, std::pmr::vector<StageOption>& options) const {
+StageOption StageOptions::option_of(const StageShape& shape) const {
   const ShareGroups shares = model_.best_shares(shape, batching_.full);
-  const StageOption option{shape, shares, model_.cost(shape, batching_, shares)};
+  return {shape, shares, model_.cost(shape, batching_, shares)};
+}
+
+/// Of a plan's only stage all memory is its own, so what it must compute again is known here.
+void StageOptions::add_recomputed(const StageOption& plain,
+                                  std::pmr::vector<StageOption>& options) const {
+  if (!limits_.recomputed || !limits_.memory_bytes) return;
+  const InFlight flight = in_flight(limits_.schedule, 1, 0, batching_.count);
+  if (CostModel::memory_bytes(plain.cost, batching_, flight) <= *limits_.memory_bytes) return;
+  if (const auto found = recomputed_within(model_, plain, batching_, flight, *limits_.memory_bytes))
+    add(*found, options);
+}
+
+void StageOptions::add(const StageOption& option, std::pmr::vector<StageOption>& options) const {
   if (!has_device_budgets(model_.profile())) {
     for (const StageOption& other : options) {
       if (dominates(other.cost, option.cost)) return;

@@ -5,6 +5,7 @@
 #include <memory_resource>
 #include <optional>
 #include <span>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -18,6 +19,8 @@ struct StageLimits {
   std::optional<int> max_replicas;
   bool plain = true;  ///< stages that keep what forward saved
   bool recomputed = false;
+  std::optional<double> memory_bytes;  ///< of a plan
+  std::string schedule = "1f1b";       ///< of plans of one stage
 };
 
 /// Not thread-safe. Options of two cuts and a state are found again until the next reset.
@@ -51,7 +54,9 @@ class StageOptions {
  private:
   template <typename Visit>
   void visit_shapes(int first, int last, int state, const Visit& visit) const;
-  void add(const StageShape& shape, std::pmr::vector<StageOption>& options) const;
+  StageOption option_of(const StageShape& shape) const;
+  void add(const StageOption& option, std::pmr::vector<StageOption>& options) const;
+  void add_recomputed(const StageOption& plain, std::pmr::vector<StageOption>& options) const;
 
   const CostModel& model_;
   StageLimits limits_;

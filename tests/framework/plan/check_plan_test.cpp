@@ -210,8 +210,12 @@ TEST(CheckPlan, SplitsThatALayerDoesNotAllow) {
               HasSubstr("split \"features\" over 4 devices is not possible: no linear layer"));
   EXPECT_THAT(error_of([](Plan& p) { p.stages[1].feature_layers = {"classifier.1"}; }),
               HasSubstr("feature_layers are [classifier.1], the rule gives [classifier.1, "));
-  EXPECT_THAT(error_of([](Plan& p) { p.stages[0].recompute = {"features.1"}; }),
-              HasSubstr("recomputes 1 of its 13 layers: name all of them or none"));
+  EXPECT_THAT(error_of([](Plan& p) { p.stages[0].recompute = {"classifier.1"}; }),
+              HasSubstr("recomputes \"classifier.1\", which is none of its layers"));
+  EXPECT_THAT(error_of([](Plan& p) {
+                p.stages[0].recompute = {"features.1", "features.1"};
+              }),
+              HasSubstr("recomputes \"features.1\" for the second time"));
 }
 
 TEST(CheckPlan, ReplicasOfThreads) {

@@ -96,13 +96,36 @@ class Exhaustion {
     for (const bool again : recompute) {
       for (const Split split : {Split::samples, Split::threads, Split::features}) {
         for (int width = 1; width <= all; ++width) {
-          const Shape shape{first, last, devices, split, width, again};
+          const Shape shape{first, last, devices, split, width, again, 0};
           const int replicas = all / width;
           if (request_.max_replicas && replicas > *request_.max_replicas) continue;
-          if (costs_.legal(shape, cut_.b)) result.push_back(&legal_.emplace_back(shape));
+          if (!costs_.legal(shape, cut_.b)) continue;
+          result.push_back(&legal_.emplace_back(shape));
+          if (recomputes_some(shape)) add_recomputed(shape, result);
         }
       }
     }
+  }
+
+  /// Only of a plan's one stage, and where there is a memory to keep within.
+  bool recomputes_some(const Shape& shape) const {
+    const bool sole = shape.first == 0 && shape.last == costs_.all();
+    const bool one_in_flight = request_.schedule != "fill-drain" || cut_.M == 1;
+    int kinds = 0;
+    bool own_memory = false;
+    for (std::size_t k = 0; k < shape.devices.size(); ++k) {
+      if (shape.devices[k] == 0) continue;
+      ++kinds;
+      own_memory = own_memory || profile_.kinds[k].memory_bytes.has_value();
+    }
+    return sole && budget_ && profile_.training && one_in_flight && kinds == 1 && !own_memory &&
+           !shape.recompute && request_.recompute == RecomputePolicy::automatic &&
+           shape.split != Split::features && profile_.layers.size() <= kMostRecomputed;
+  }
+
+  void add_recomputed(Shape shape, std::vector<const Shape*>& result) {
+    for (shape.again = 1; shape.again < costs_.all(); ++shape.again)
+      result.push_back(&legal_.emplace_back(shape));
   }
 
   const Stage& stage(const Shape* shape, bool sole) {

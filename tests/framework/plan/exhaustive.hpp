@@ -19,6 +19,9 @@ struct Best {
   std::int64_t plans = 0;
 };
 
+/// Of graphs with more layers the ways to recompute some of them are too many: only all or none.
+constexpr std::size_t kMostRecomputed = 7;
+
 /// Layers must be named as NaiveCosts says.
 Best exhaust(const Profile& profile, const PlanRequest& request);
 

@@ -143,6 +143,7 @@ Device NaiveCosts::device(const Shape& shape, int k, std::int64_t x, std::int64_
   const Set run = run_of(shape);
   const bool features = shape.split == Split::features;
   Device result;
+  double again = 0;
   for (const int p : members(shape)) {
     const LayerCosts& layer = layers_[p];
     const bool sliced = in(run, p);
@@ -155,7 +156,9 @@ Device NaiveCosts::device(const Shape& shape, int k, std::int64_t x, std::int64_
       const PassWidths& passes = sliced ? *layer.features_ns : *layer.threads_ns;
       return busy * interpolate_ns(profile_.samples, (passes.*part).at(kind.name).at(members), n);
     };
-    result.forward += ns(layer.forward_ns, &PassWidths::forward);
+    const double forward = ns(layer.forward_ns, &PassWidths::forward);
+    result.forward += forward;
+    if (shape.recompute || in(shape.again, p)) again += forward;
     if (!profile_.training) continue;
     const double backward = ns(layer.backward_ns, &PassWidths::backward);
     result.backward += backward;
@@ -165,8 +168,8 @@ Device NaiveCosts::device(const Shape& shape, int k, std::int64_t x, std::int64_
         apart ? ns(layer.input_gradient_ns, &PassWidths::input_gradient) : backward;
     if (apart) result.weight_gradient += ns(layer.weight_gradient_ns, &PassWidths::weight_gradient);
   }
-  if (shape.recompute) result.backward += result.forward;
-  if (shape.recompute) result.input_gradient += result.forward;
+  result.backward += again;
+  result.input_gradient += again;
   const double sent = double(features ? whole : x);
   const auto link = [&](Set border, bool backward) {
     if (sent == 0) return 0.0;
@@ -317,9 +320,48 @@ void NaiveCosts::add_memory(const Shape& shape, const Cut& cut, Stage& stage) co
     if (!sliced) stage.kept += layer.weight_gradient_bytes;
   }
   stage.fixed += replicas * workspace;
+  if (shape.again != 0) recompute_some(shape, cut, stage);
   if (!shape.recompute) return;
   stage.fixed += stage.flight * double(cut.b);
   stage.flight = crossing(shape.first, false).first;
+}
+
+/// Backwards, run after run: what is kept before it, what it reads and what it saves.
+void NaiveCosts::recompute_some(const Shape& shape, const Cut& cut, Stage& stage) const {
+  const std::vector<int> layers = members(shape);
+  std::vector<Set> runs;
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    if (!in(shape.again, layers[i])) continue;
+    if (i == 0 || !in(shape.again, layers[i - 1])) runs.push_back(0);
+    runs.back() |= Set{1} << layers[i];
+  }
+  const auto reads = [&](Set run) {
+    double bytes = 0;
+    for (const auto& tensor : profile_.tensors)
+      if (!tensor.backward && !in(run, number_of(tensor.from)) && any_in(tensor.to, run))
+        bytes += tensor.bytes;
+    return bytes;
+  };
+  const auto saved = [&](Set set) {
+    double bytes = 0;
+    for (const int p : layers) bytes += in(set, p) ? layers_[p].saved_bytes : 0;
+    return bytes;
+  };
+  const auto place = [&](Set run) {
+    return std::find_if(layers.begin(), layers.end(), [&](int p) { return in(run, p); });
+  };
+  double kept = saved(~shape.again);
+  for (const Set run : runs) kept += reads(run);
+  double most = kept;
+  for (std::size_t r = 0; r < runs.size(); ++r) {
+    Set before = 0;
+    for (auto p = layers.begin(); p != place(runs[r]); ++p) before |= Set{1} << *p;
+    double now = saved(before & ~shape.again) + saved(runs[r]);
+    for (std::size_t earlier = 0; earlier <= r; ++earlier) now += reads(runs[earlier]);
+    most = std::max(most, now);
+  }
+  stage.flight = kept;
+  stage.fixed += (most - kept) * double(cut.b);
 }
 
 bool NaiveCosts::devices_fit(const Shape& shape, const Stage& stage, const Cut& cut,

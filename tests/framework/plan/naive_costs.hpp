@@ -22,6 +22,7 @@ struct Shape {
   Split split = Split::samples;
   int width = 1;
   bool recompute = false;
+  Set again = 0;  // recomputed where not all are
   auto operator<=>(const Shape&) const = default;
 };
 
@@ -85,6 +86,7 @@ class NaiveCosts {
   void add_step_end(const Shape& shape, bool sole, Stage& stage) const;
   double bytes_per_weight_byte(const LayerCosts& layer) const;
   void add_memory(const Shape& shape, const Cut& cut, Stage& stage) const;
+  void recompute_some(const Shape& shape, const Cut& cut, Stage& stage) const;
 
   const Profile& profile_;
   Objective objective_;

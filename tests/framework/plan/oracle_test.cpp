@@ -47,7 +47,7 @@ int rounds(int all) {
 }
 
 struct Tally {
-  int rounds = 0, feasible = 0, zero_bubble = 0, several_sinks = 0;
+  int rounds = 0, feasible = 0, zero_bubble = 0, several_sinks = 0, partly_recomputed = 0;
   std::int64_t plans = 0;
 
   double share(int count) const { return double(count) / rounds; }
@@ -61,7 +61,11 @@ int sinks(const Profile& profile) {
   return int(profile.layers.size() - read.size());
 }
 
-void compare(const Instance& instance, Tally& tally) {
+void compare(Instance instance, Tally& tally) {
+  RecomputePolicy& recompute = instance.request.recompute;
+  if (recompute == RecomputePolicy::automatic &&
+      instance.profile.layers.size() > oracle::kMostRecomputed)
+    recompute = tally.rounds % 2 == 0 ? RecomputePolicy::none : RecomputePolicy::all;
   const oracle::Best best = oracle::exhaust(instance.profile, instance.request);
   ++tally.rounds;
   tally.plans += best.plans;
@@ -73,6 +77,9 @@ void compare(const Instance& instance, Tally& tally) {
   const Plan& plan = std::get<Plan>(found);
   ASSERT_NEAR(score_of(plan), *best.score_ns, 1e-9 * *best.score_ns);
   expect_consistent(plan, instance);
+  const PlanStage& stage = plan.stages.front();
+  if (!stage.recompute.empty() && stage.recompute.size() < stage.layers.size())
+    ++tally.partly_recomputed;
   if (plan.schedule == "zero-bubble" && instance.request.schedule == "auto") ++tally.zero_bubble;
 }
 
@@ -126,6 +133,33 @@ TEST(SearchOracle, FindsTheBestOfAllPlansOn700GraphsWithTheBackwardPartInTwo) {
   RecordProperty("zero_bubble", tally.zero_bubble);
   EXPECT_GT(tally.share(tally.feasible), 0.5);
   EXPECT_GT(tally.share(tally.zero_bubble), 0.03);
+}
+
+/// Of one stage, in less memory than the best plan takes.
+TEST(SearchOracle, FindsTheLayersToRecompute) {
+  std::mt19937 random(20261202);
+  Tally tally;
+  for (int round = 0; round < rounds(1000); ++round) {
+    SCOPED_TRACE(round);
+    Instance instance = fixtures::random_graph_instance(random);
+    if (!instance.profile.training || instance.profile.layers.size() > oracle::kMostRecomputed)
+      continue;
+    instance.request.max_stages = 1;
+    instance.request.recompute = RecomputePolicy::automatic;
+    instance.request.schedule = "auto";
+    instance.request.memory_bytes.reset();
+    for (DeviceKind& kind : instance.profile.kinds) kind.memory_bytes.reset();
+    const auto roomy = search_plan(instance.profile, instance.request);
+    if (!std::holds_alternative<Plan>(roomy)) continue;
+    const double share = 0.4 + 0.1 * double(random() % 6);
+    instance.request.memory_bytes =
+        static_cast<std::int64_t>(share * double(std::get<Plan>(roomy).memory_bytes)) + 1;
+    ASSERT_NO_FATAL_FAILURE(compare(instance, tally));
+  }
+  RecordProperty("plans", std::to_string(tally.plans));
+  RecordProperty("partly_recomputed", tally.partly_recomputed);
+  EXPECT_GT(tally.share(tally.feasible), 0.3);
+  EXPECT_GT(tally.share(tally.partly_recomputed), 0.05);
 }
 
 /// Forward falls with more samples: the step's first forward and last backward are of micro-batches

@@ -1,0 +1,27 @@
+#pragma once
+// A stage that computes some of its layers again: the fewest, by their time, that its memory asks
+// for.
+
+#include <optional>
+
+#include "framework/plan/pipeline.hpp"
+
+namespace millrace {
+
+/// `plain`, whose stage is the plan's only one, with the layers computed again that let a step take
+/// at most `bytes`: those that take the least time together. Nothing where none are enough; where
+/// features are split, several micro-batches in flight, or devices of several kinds or with memory
+/// of their own.
+///
+/// By dynamic programming over the layers in their order: what is kept up to a layer, and the time
+/// of what is not, of which no worse pair is followed. Exact up to kMostPairs of them at a layer;
+/// where there are more, some are left out.
+std::optional<StageOption> recomputed_within(const CostModel& model, const StageOption& plain,
+                                             const Batching& batching, const InFlight& flight,
+                                             double bytes);
+
+/// The least that a step of such a stage takes; that of `plain` where nothing is computed again.
+double least_recomputed_bytes(const CostModel& model, const StageOption& plain,
+                              const Batching& batching, const InFlight& flight);
+
+}  // namespace millrace
