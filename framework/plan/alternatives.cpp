@@ -56,8 +56,9 @@ class SoleStages {
     const ShareGroups shares =
         even ? model_.even_shares(shape, batching.full) : model_.best_shares(shape, batching.full);
     const StageOption plain{shape, shares, model_.cost(shape, batching, shares)};
+    const StageOption smaller = within_budget(plain, batching);
     for (const auto& schedule : space_.schedules) {
-      const StageOption option = within_budget(plain, batching, schedule);
+      const StageOption& option = over_budget(plain, batching, schedule).empty() ? plain : smaller;
       const std::string reason = over_budget(option, batching, schedule);
       if (!reason.empty()) {
         say_once(reason, outcome);
@@ -68,14 +69,14 @@ class SoleStages {
     }
   }
 
-  /// With some layers computed again, where that is allowed, needed and enough.
-  StageOption within_budget(const StageOption& plain, const Batching& batching,
-                            const std::string& schedule) const {
-    const InFlight flight = in_flight(schedule, 1, 0, batching.count);
-    const bool fits = !space_.memory_bytes ||
-                      CostModel::memory_bytes(plain.cost, batching, flight) <= *space_.memory_bytes;
-    if (fits || plain.shape.recompute || !space_.stage.recomputed) return plain;
-    return recomputed_within(model_, plain, batching, flight, *space_.memory_bytes).value_or(plain);
+  /// With some layers computed again, where that is allowed and enough.
+  StageOption within_budget(const StageOption& plain, const Batching& batching) const {
+    const InFlight flight = in_flight(space_.schedules.front(), 1, 0, batching.count);
+    if (plain.shape.recompute || !space_.stage.recomputed || !space_.memory_bytes ||
+        CostModel::memory_bytes(plain.cost, batching, flight) <= *space_.memory_bytes)
+      return plain;
+    const auto found = recomputed_within(model_, plain, batching, flight, *space_.memory_bytes);
+    return found ? found->option : plain;
   }
 
   /// The reason of the largest micro-batch, which is tried first, says most.

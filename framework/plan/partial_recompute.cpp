@@ -2,13 +2,14 @@
 
 #include <algorithm>
 #include <memory>
+#include <numeric>
 #include <utility>
 #include <vector>
 
 namespace millrace {
 namespace {
 
-constexpr std::size_t kMostPairs = 128;
+constexpr std::size_t kMostWork = 8'000'000;  // pairs looked at, some 10 ns each
 
 /// Layers begin … end - 1 of the stage, computed again together.
 struct Run {
@@ -19,7 +20,7 @@ struct Run {
 /// recomputation.
 struct Pair {
   double bytes = 0, ns = 0;
-  int before = -1;  // among all pairs
+  int before = -1;  // among those that were followed
   Run run;          // the last choice; empty: a layer that is kept
 };
 
@@ -33,25 +34,23 @@ class Choice {
       saved_.push_back(model.layer(position).saved_bytes);
       ns_.push_back(step_ns(position));
     });
+    most_pairs_ = std::max<std::size_t>(64, kMostWork / (members_.size() * members_.size()));
     fixed_bytes_ = CostModel::memory_bytes(plain.cost, batching, {0, flight.weights});
   }
 
   /// Positions, ascending.
   std::optional<std::vector<int>> within(double bytes) {
     most_ = (bytes - fixed_bytes_) / double(batching_.full);
-    pairs_ = {Pair{}};
+    followed_.clear();
     at_.assign(members_.size() + 1, {});
-    at_.front() = {0};
-    for (std::size_t l = 0; l < members_.size(); ++l) {
-      keep_best(at_[l]);
-      extend(l);
-    }
+    at_.front() = {Pair{}};
+    for (std::size_t l = 0; l < members_.size(); ++l) extend(l);
     keep_best(at_.back());
     if (at_.back().empty()) return std::nullopt;
-    const auto least = std::min_element(at_.back().begin(), at_.back().end(),
-                                        [&](int a, int b) { return pairs_[a].ns < pairs_[b].ns; });
-    return positions_of(*least);
+    return positions_of(at_.back().back());  // the most bytes, the least time
   }
+
+  double slack_ns() const { return exact_ ? 0 : std::max(0.0, at_.back().back().ns - least_ns()); }
 
  private:
   /// Forward of one layer in all micro-batches, on the replica with the largest share.
@@ -72,52 +71,77 @@ class Choice {
     return double(batching_.count - 1) * full + of(batching_.rest);
   }
 
+  /// Of any choice: as if parts of layers could be chosen, and runs read nothing.
+  double least_ns() const {
+    std::vector<std::size_t> order(members_.size());
+    std::iota(order.begin(), order.end(), 0);
+    std::erase_if(order, [&](std::size_t l) { return saved_[l] <= 0; });
+    std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+      return ns_[a] * saved_[b] < ns_[b] * saved_[a];
+    });
+    double more = std::accumulate(saved_.begin(), saved_.end(), -most_), ns = 0;
+    for (const std::size_t l : order) {
+      if (more <= 0) break;
+      ns += ns_[l] * std::min(1.0, more / saved_[l]);
+      more -= saved_[l];
+    }
+    return ns;
+  }
+
   void offer(std::size_t next, const Pair& pair) {
     if (pair.bytes > most_) return;
-    at_[next].push_back(static_cast<int>(pairs_.size()));
-    pairs_.push_back(pair);
+    at_[next].push_back(pair);
+    if (at_[next].size() >= 16 * most_pairs_) keep_best(at_[next]);
   }
 
   /// From the layer on: it is kept, or it begins a run, behind which a layer is kept.
   void extend(std::size_t begin) {
-    const std::size_t count = members_.size();
-    for (const int before : at_[begin])
-      offer(begin + 1, {pairs_[before].bytes + saved_[begin], pairs_[before].ns, before, {}});
+    keep_best(at_[begin]);
+    const std::vector<Pair> pairs = std::move(at_[begin]);
+    const auto first = static_cast<int>(followed_.size());
+    followed_.insert(followed_.end(), pairs.begin(), pairs.end());
+    for (std::size_t i = 0; i < pairs.size(); ++i)
+      offer(begin + 1,
+            {pairs[i].bytes + saved_[begin], pairs[i].ns, first + static_cast<int>(i), {}});
     RunReads reads(model_.graph(), members_[begin]);
     double saved = 0, ns = 0;
-    for (std::size_t end = begin + 1; end <= count; ++end) {
+    for (std::size_t end = begin + 1; end <= members_.size(); ++end) {
       const double inputs = reads.add(members_[end - 1]);
       saved += saved_[end - 1];
       ns += ns_[end - 1];
-      const bool last = end == count;
-      for (const int before : at_[begin]) {
-        const Pair pair = pairs_[before];
-        if (pair.bytes + inputs + saved > most_) continue;
-        offer(last ? end : end + 1,
-              {pair.bytes + inputs + (last ? 0 : saved_[end]), pair.ns + ns, before, {begin, end}});
+      const bool last = end == members_.size();
+      for (std::size_t i = 0; i < pairs.size(); ++i) {
+        if (pairs[i].bytes + inputs + saved > most_) break;  // they ascend
+        offer(last ? end : end + 1, {pairs[i].bytes + inputs + (last ? 0 : saved_[end]),
+                                     pairs[i].ns + ns,
+                                     first + static_cast<int>(i),
+                                     {begin, end}});
       }
     }
   }
 
-  /// Of pairs none with more bytes and more time than another.
-  void keep_best(std::vector<int>& pairs) const {
-    std::sort(pairs.begin(), pairs.end(), [&](int a, int b) {
-      return std::pair(pairs_[a].bytes, pairs_[a].ns) < std::pair(pairs_[b].bytes, pairs_[b].ns);
+  /// Ascending bytes, descending time; the first and the last among them.
+  void keep_best(std::vector<Pair>& pairs) {
+    std::sort(pairs.begin(), pairs.end(), [](const Pair& a, const Pair& b) {
+      return std::pair(a.bytes, a.ns) < std::pair(b.bytes, b.ns);
     });
-    std::vector<int> best;
-    for (const int pair : pairs)
-      if (best.empty() || pairs_[pair].ns < pairs_[best.back()].ns) best.push_back(pair);
+    std::vector<Pair> best;
+    for (const Pair& pair : pairs)
+      if (best.empty() || pair.ns < best.back().ns) best.push_back(pair);
     pairs.clear();
-    const std::size_t count = std::min(best.size(), kMostPairs);
-    for (std::size_t i = 0; i < count; ++i)  // the first and the last among them
+    const std::size_t count = std::min(best.size(), most_pairs_);
+    exact_ = exact_ && count == best.size();
+    for (std::size_t i = 0; i < count; ++i)
       pairs.push_back(best[count == 1 ? 0 : i * (best.size() - 1) / (count - 1)]);
   }
 
-  std::vector<int> positions_of(int pair) const {
+  std::vector<int> positions_of(Pair pair) const {
     std::vector<int> result;
-    for (; pair >= 0; pair = pairs_[pair].before)
-      for (std::size_t l = pairs_[pair].run.begin; l < pairs_[pair].run.end; ++l)
-        result.push_back(members_[l]);
+    for (;;) {
+      for (std::size_t l = pair.run.begin; l < pair.run.end; ++l) result.push_back(members_[l]);
+      if (pair.before < 0) break;
+      pair = followed_[static_cast<std::size_t>(pair.before)];
+    }
     std::sort(result.begin(), result.end());
     return result;
   }
@@ -128,8 +152,10 @@ class Choice {
   std::vector<int> members_;        // positions, ascending
   std::vector<double> saved_, ns_;  // by member
   double fixed_bytes_ = 0, most_ = 0;
-  std::vector<Pair> pairs_;
-  std::vector<std::vector<int>> at_;  // by member: what may be chosen before it
+  std::size_t most_pairs_ = 0;
+  bool exact_ = true;
+  std::vector<Pair> followed_;
+  std::vector<std::vector<Pair>> at_;  // by member: what may be chosen before it
 };
 
 bool may_choose(const CostModel& model, const StageShape& shape, const InFlight& flight) {
@@ -140,16 +166,17 @@ bool may_choose(const CostModel& model, const StageShape& shape, const InFlight&
 
 }  // namespace
 
-std::optional<StageOption> recomputed_within(const CostModel& model, const StageOption& plain,
-                                             const Batching& batching, const InFlight& flight,
-                                             double bytes) {
+std::optional<Recomputed> recomputed_within(const CostModel& model, const StageOption& plain,
+                                            const Batching& batching, const InFlight& flight,
+                                            double bytes) {
   if (!may_choose(model, plain.shape, flight)) return std::nullopt;
-  auto positions = Choice(model, plain, batching, flight).within(bytes);
+  Choice choice(model, plain, batching, flight);
+  auto positions = choice.within(bytes);
   if (!positions || positions->empty()) return std::nullopt;
   StageOption option = plain;
   option.shape.again = std::make_shared<const std::vector<int>>(std::move(*positions));
   option.cost = model.cost(option.shape, batching, option.shares);
-  return option;
+  return Recomputed{std::move(option), choice.slack_ns()};
 }
 
 double least_recomputed_bytes(const CostModel& model, const StageOption& plain,
@@ -161,7 +188,7 @@ double least_recomputed_bytes(const CostModel& model, const StageOption& plain,
     const double middle = (below + least) / 2;
     const auto found = recomputed_within(model, plain, batching, flight, middle);
     if (found) {
-      least = std::min(middle, CostModel::memory_bytes(found->cost, batching, flight));
+      least = std::min(middle, CostModel::memory_bytes(found->option.cost, batching, flight));
     } else {
       below = middle;
     }

@@ -8,17 +8,22 @@
 
 namespace millrace {
 
+struct Recomputed {
+  StageOption option;
+  double slack_ns = 0;  ///< another choice may take so much less of a step, at the very most
+};
+
 /// `plain`, whose stage is the plan's only one, with the layers computed again that let a step take
 /// at most `bytes`: those that take the least time together. Nothing where none are enough; where
 /// features are split, several micro-batches in flight, or devices of several kinds or with memory
 /// of their own.
 ///
 /// By dynamic programming over the layers in their order: what is kept up to a layer, and the time
-/// of what is not, of which no worse pair is followed. Exact up to kMostPairs of them at a layer;
-/// where there are more, some are left out.
-std::optional<StageOption> recomputed_within(const CostModel& model, const StageOption& plain,
-                                             const Batching& batching, const InFlight& flight,
-                                             double bytes);
+/// of what is not, of which no worse pair is followed. Where the pairs are too many some are left
+/// out.
+std::optional<Recomputed> recomputed_within(const CostModel& model, const StageOption& plain,
+                                            const Batching& batching, const InFlight& flight,
+                                            double bytes);
 
 /// The least that a step of such a stage takes; that of `plain` where nothing is computed again.
 double least_recomputed_bytes(const CostModel& model, const StageOption& plain,

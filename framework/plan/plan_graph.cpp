@@ -132,17 +132,20 @@ PlanGraph plan_graph(const Profile& profile) {
   graph.order = execution_order(profile);
   TensorReader tensors(profile, graph);
   tensors.add_forward();
+  graph.tensors.resize(graph.order.size());
+  for (std::size_t t = 0; t < graph.crossings.size(); ++t)
+    for (const int reader : graph.crossings[t].outside)
+      graph.tensors[static_cast<std::size_t>(reader)].push_back(t);
   if (profile.training) tensors.add_backward();
   return graph;
 }
 
 double RunReads::add(int position) {
-  for (std::size_t t = 0; t < graph_->crossings.size(); ++t) {
+  for (const std::size_t t : graph_->tensors[static_cast<std::size_t>(position)]) {
     const Crossing& tensor = graph_->crossings[t];
-    if (tensor.backward || tensor.inside.front() >= first_) continue;
-    const bool reads =
-        std::find(tensor.outside.begin(), tensor.outside.end(), position) != tensor.outside.end();
-    if (reads && read_.insert(t).second) bytes_ += tensor.bytes;
+    if (tensor.inside.front() >= first_ || read_[t]) continue;
+    read_[t] = true;
+    bytes_ += tensor.bytes;
   }
   return bytes_;
 }

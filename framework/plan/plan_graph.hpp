@@ -2,7 +2,6 @@
 // The layers of a profile in an order of execution, who reads what, and what a cut sends.
 
 #include <cstddef>
-#include <set>
 #include <vector>
 
 #include "millrace/profile.hpp"
@@ -22,6 +21,7 @@ struct PlanGraph {
   std::vector<int> order;                         ///< position -> index into Profile::layers
   std::vector<std::vector<int>> inputs, readers;  ///< positions, each once
   std::vector<Crossing> crossings;
+  std::vector<std::vector<std::size_t>> tensors;  ///< by position: crossings that it reads
 };
 
 /// Of the orders that the tensors allow the one that keeps most to that of the file: always the
@@ -34,7 +34,8 @@ PlanGraph plan_graph(const Profile& profile);
 class RunReads {
  public:
   /// Of a run that begins with the layer at `first`.
-  RunReads(const PlanGraph& graph, int first) : graph_(&graph), first_(first) {}
+  RunReads(const PlanGraph& graph, int first)
+      : graph_(&graph), first_(first), read_(graph.crossings.size(), false) {}
 
   /// The run has the layer, too: bytes per sample of all that it reads of layers before it.
   double add(int position);
@@ -42,7 +43,7 @@ class RunReads {
  private:
   const PlanGraph* graph_;
   int first_;
-  std::set<std::size_t> read_;  // crossings
+  std::vector<bool> read_;  // by crossing
   double bytes_ = 0;
 };
 

@@ -302,6 +302,7 @@ void Search::finish() {
   result_.bound_score_ns = proved_;
   if (best_.all().empty()) return;
   const double best = best_.all().front().score_ns;
+  proved_ = std::min(proved_, options_.other_choice_ns());
   result_.optimal = proved_ >= best * kSameScore;
   result_.bound_score_ns = result_.optimal ? best : proved_;
   result_.best = best_.all().front();

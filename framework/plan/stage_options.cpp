@@ -75,14 +75,25 @@ StageOption StageOptions::option_of(const StageShape& shape) const {
   return {shape, shares, model_.cost(shape, batching_, shares)};
 }
 
+double StageOptions::step_ns(const StageOption& sole) const {
+  if (model_.objective() == Objective::period)
+    return sole.cost.load_ns * double(batching_.batch) / double(batching_.full);
+  const auto ns = [](const MicroBatchTimes& times) { return times.forward_ns + times.backward_ns; };
+  return double(batching_.count - 1) * ns(sole.cost.full) + ns(sole.cost.rest) +
+         sole.cost.reduce_ns + sole.cost.update_ns;
+}
+
 /// Of a plan's only stage all memory is its own, so what it must compute again is known here.
 void StageOptions::add_recomputed(const StageOption& plain,
-                                  std::pmr::vector<StageOption>& options) const {
+                                  std::pmr::vector<StageOption>& options) {
   if (!limits_.recomputed || !limits_.memory_bytes) return;
   const InFlight flight = in_flight(limits_.schedule, 1, 0, batching_.count);
   if (CostModel::memory_bytes(plain.cost, batching_, flight) <= *limits_.memory_bytes) return;
-  if (const auto found = recomputed_within(model_, plain, batching_, flight, *limits_.memory_bytes))
-    add(*found, options);
+  const auto found = recomputed_within(model_, plain, batching_, flight, *limits_.memory_bytes);
+  if (!found) return;
+  if (found->slack_ns > 0)
+    other_choice_ns_ = std::min(other_choice_ns_, step_ns(found->option) - found->slack_ns);
+  add(found->option, options);
 }
 
 void StageOptions::add(const StageOption& option, std::pmr::vector<StageOption>& options) const {

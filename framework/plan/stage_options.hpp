@@ -2,6 +2,7 @@
 // The ways to run a stage on a set of devices under one batching, made when first asked for.
 
 #include <cstdint>
+#include <limits>
 #include <memory_resource>
 #include <optional>
 #include <span>
@@ -48,20 +49,26 @@ class StageOptions {
   /// The smallest load_ns of them, without making them; infinity where there are none.
   double least_load_ns(int first, int last, int state);
 
+  /// Of plans of one stage with other layers to compute again than were chosen; infinity where
+  /// those were sure to be the best.
+  double other_choice_ns() const { return other_choice_ns_; }
+
   /// How many were made, in all; one that is looked at for its load takes a quarter of that.
   std::int64_t made() const { return quarters_ / 4; }
 
  private:
   template <typename Visit>
   void visit_shapes(int first, int last, int state, const Visit& visit) const;
+  double step_ns(const StageOption& sole) const;
   StageOption option_of(const StageShape& shape) const;
   void add(const StageOption& option, std::pmr::vector<StageOption>& options) const;
-  void add_recomputed(const StageOption& plain, std::pmr::vector<StageOption>& options) const;
+  void add_recomputed(const StageOption& plain, std::pmr::vector<StageOption>& options);
 
   const CostModel& model_;
   StageLimits limits_;
   Batching batching_{1, 1};
   bool sole_ = false;
+  double other_choice_ns_ = std::numeric_limits<double>::infinity();
   std::int64_t quarters_ = 0;
   std::pmr::unordered_map<std::uint64_t, std::pmr::vector<StageOption>> known_;
 };
