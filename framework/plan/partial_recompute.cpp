@@ -103,15 +103,18 @@ class Choice {
     for (std::size_t i = 0; i < pairs.size(); ++i)
       offer(begin + 1,
             {pairs[i].bytes + saved_[begin], pairs[i].ns, first + static_cast<int>(i), {}});
-    RunReads reads(model_.graph(), members_[begin]);
-    double saved = 0, ns = 0;
+    const PlanGraph& graph = model_.graph();
+    RunReads reads(graph, members_[begin]);
+    double samples = 0, saved = 0, ns = 0;
     for (std::size_t end = begin + 1; end <= members_.size(); ++end) {
-      const double inputs = reads.add(members_[end - 1]);
-      saved += saved_[end - 1];
+      const int added = members_[end - 1];
+      (graph.reads_sample(added) ? samples : saved) += saved_[end - 1];
+      const double inputs = reads.add(added) + samples;
+      const double gradient = graph.output_bytes[static_cast<std::size_t>(added)];
       ns += ns_[end - 1];
       const bool last = end == members_.size();
       for (std::size_t i = 0; i < pairs.size(); ++i) {
-        if (pairs[i].bytes + inputs + saved > most_) break;  // they ascend
+        if (pairs[i].bytes + inputs + saved + gradient > most_) break;  // they ascend
         offer(last ? end : end + 1, {pairs[i].bytes + inputs + (last ? 0 : saved_[end]),
                                      pairs[i].ns + ns,
                                      first + static_cast<int>(i),

@@ -22,6 +22,12 @@ struct PlanGraph {
   std::vector<std::vector<int>> inputs, readers;  ///< positions, each once
   std::vector<Crossing> crossings;
   std::vector<std::vector<std::size_t>> tensors;  ///< by position: crossings that it reads
+  std::vector<double> output_bytes;               ///< by position, per sample: what others read
+
+  /// What it saves is the step's own input, which is there whatever is recomputed.
+  bool reads_sample(int position) const {
+    return tensors[static_cast<std::size_t>(position)].empty();
+  }
 };
 
 /// Of the orders that the tensors allow the one that keeps most to that of the file: always the

@@ -33,13 +33,14 @@ SavedBytes CostModel::partly_saved_bytes(const StageShape& shape) const {
   const auto end_run = [&] {
     if (run.empty()) return;
     RunReads reads(graph(), run.front());
-    double inputs = 0, saved = 0;
+    double inputs = 0, samples = 0, saved = 0;
     for (const int position : run) {
       inputs = reads.add(position);
-      saved += layer(position).saved_bytes;
+      (graph().reads_sample(position) ? samples : saved) += layer(position).saved_bytes;
     }
-    kept += inputs;
-    most = std::max(most, kept + saved);
+    kept += inputs + samples;
+    const auto last = static_cast<std::size_t>(run.back());
+    most = std::max(most, kept + saved + graph().output_bytes[last]);
     run.clear();
   };
   auto next = shape.again->begin();
