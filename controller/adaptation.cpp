@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -38,6 +39,29 @@ double predicted_step_ns(const Plan& plan, const Profile& costs) {
   RunShape one;
   one.steps = 1;
   return estimate_run(costs, plan, one).step.expected_ns;
+}
+
+double correction_of(double ratio) {
+  return std::clamp(ratio, 1 / kMostCorrection, kMostCorrection);
+}
+
+/// A step of `plan` by the offer's costs, whose kinds its own plan's devices tell. Nothing where
+/// they tell too little: of a core that it leaves idle, or a team that is now of unlike cores.
+std::optional<double> present_step_ns(Plan plan, const PlanOffer& offer) {
+  std::map<int, std::string> kinds;
+  for (const PlanStage& stage : offer.plan.stages)
+    for (const PlannedDevice& device : stage.devices) kinds[device.cpu] = device.kind;
+  for (PlanStage& stage : plan.stages)
+    for (PlannedDevice& device : stage.devices) {
+      const auto found = kinds.find(device.cpu);
+      if (found == kinds.end()) return std::nullopt;
+      device.kind = found->second;
+    }
+  try {
+    return predicted_step_ns(plan, offer.costs);
+  } catch (const ConfigError&) {
+    return std::nullopt;
+  }
 }
 
 int cores_in(const Profile& costs) {
@@ -96,14 +120,14 @@ std::optional<PlanChange> Adaptation::stepped(const StepReport& report, std::int
   if (!adapts_) return std::nullopt;
   if (report.samples == session_.plan().batch) watch_.observe(report, wall_ns);
   if (!watch_.first_step_ns()) return std::nullopt;
-  if (!wrong_by_)
-    wrong_by_ =
-        std::clamp(*watch_.first_step_ns() / predicted_ns_, 1 / kMostCorrection, kMostCorrection);
-  // By how much a doubted plan's steps missed its costs tells of the machine, not of them.
-  const double correction = doubted_ ? 1 : *wrong_by_;
+  if (!wrong_by_) wrong_by_ = correction_of(*watch_.first_step_ns() / predicted_ns_);
+  const bool doubted = doubted_;
   if (!is_due(now_ns)) return std::nullopt;
   std::optional<PlanChange> change;
-  if (const auto found = offer()) change = take_if_it_pays(*found, correction, step, left_ns);
+  if (const auto found = offer()) {
+    if (doubted) judge_by(*found);
+    change = take_if_it_pays(*found, step, left_ns);
+  }
   if (change) {
     drift_.changed(kShortestWait_ns);
   } else {
@@ -164,10 +188,17 @@ std::optional<PlanOffer> Adaptation::offer() {
   }
 }
 
-std::optional<PlanChange> Adaptation::take_if_it_pays(const PlanOffer& offer, double correction,
-                                                      std::int64_t step, double left_ns) {
+/// By how much a doubted plan's steps missed its costs tells of the machine, not of them: what the
+/// costs of now say of it does.
+void Adaptation::judge_by(const PlanOffer& offer) {
+  const auto present_ns = present_step_ns(session_.plan(), offer);
+  wrong_by_ = present_ns ? correction_of(*watch_.last_step_ns() / *present_ns) : 1;
+}
+
+std::optional<PlanChange> Adaptation::take_if_it_pays(const PlanOffer& offer, std::int64_t step,
+                                                      double left_ns) {
   const double last_ns = *watch_.last_step_ns();
-  const double expected_ns = correction * predicted_step_ns(offer.plan, offer.costs);
+  const double expected_ns = *wrong_by_ * predicted_step_ns(offer.plan, offer.costs);
   const double gain = 1 - expected_ns / last_ns;
   const bool same = does_the_same(offer.plan, session_.plan());
   const bool pays = !same && gain >= kLeastGain && gain * left_ns >= kChange_ns;

@@ -51,8 +51,9 @@ class Adaptation {
   bool leaves_cores_idle() const;
   std::optional<PlanOffer> offer();
   std::optional<PlanOffer> smaller_offer();
-  std::optional<PlanChange> take_if_it_pays(const PlanOffer& offer, double correction,
-                                            std::int64_t step, double left_ns);
+  void judge_by(const PlanOffer& offer);
+  std::optional<PlanChange> take_if_it_pays(const PlanOffer& offer, std::int64_t step,
+                                            double left_ns);
   bool take_recorded(const PlanOffer& offer, std::int64_t step);
   std::optional<PlanChange> take_again(std::int64_t step);
   void take(const Plan& plan, const Profile& costs);

@@ -10,7 +10,7 @@
 #include <string>
 
 #include "controller/cli/install_paths.hpp"
-#include "framework/affinity/blas_core.hpp"
+#include "framework/topology/blas_core.hpp"
 #include "millrace/errors.hpp"
 #include "millrace/units.hpp"
 

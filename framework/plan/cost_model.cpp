@@ -280,7 +280,7 @@ StageCost CostModel::cost(const StageShape& shape, const Batching& batching,
       batching.rest == batching.full ? cost.full : slowest(shape, batching, shares, batching.rest);
   if (objective_ == Objective::period) cost.load_ns = load_ns(shape, batching, shares);
   add_step_end(shape, cost);
-  add_memory(shape, batching, cost);
+  add_memory(shape, batching, shares, cost);
   return cost;
 }
 

@@ -5,7 +5,6 @@
 #include <array>
 #include <cstdint>
 #include <limits>
-#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -14,36 +13,11 @@
 #include "framework/plan/device_states.hpp"
 #include "framework/plan/layer_sums.hpp"
 #include "framework/plan/shares.hpp"
+#include "framework/plan/stage_shape.hpp"
 #include "millrace/plan.hpp"
 #include "millrace/profile.hpp"
 
 namespace millrace {
-
-/// How a step is cut: `count` micro-batches of `full` samples, the last one of `rest`.
-struct Batching {
-  std::int64_t batch = 0, full = 0, count = 0, rest = 0;
-
-  Batching(std::int64_t batch_samples, std::int64_t micro_batch)
-      : batch(batch_samples),
-        full(micro_batch),
-        count((batch_samples + micro_batch - 1) / micro_batch),
-        rest(batch_samples - (count - 1) * micro_batch) {}
-};
-
-/// One way to run a stage's layers on a set of devices; made by CostModel::shape.
-struct StageShape {
-  int first = 0, last = 0;  ///< cuts
-  int state = 0;            ///< of DeviceStates, not empty
-  Split split = Split::samples;
-  int width = 1;           ///< threads of a replica
-  bool recompute = false;  ///< of all layers
-  bool sole = false;       ///< the plan has no other stage
-  FeatureRun run;          ///< empty unless split by features
-  /// Recomputed where not all are: positions, ascending; null: none.
-  std::shared_ptr<const std::vector<int>> again;
-
-  bool operator==(const StageShape&) const = default;
-};
 
 /// Time that a device's link takes for one micro-batch.
 struct LinkTimes {
@@ -89,7 +63,7 @@ struct StageCost {
   double load_ns =
       0;  ///< of the busiest device, one full micro-batch; only for the objective period
   double reduce_ns = 0, update_ns = 0;
-  double fixed_bytes = 0;  ///< weights, gradients, momentum, scratch; one micro-batch if recomputed
+  double fixed_bytes = 0;   ///< weights, gradients, momentum, scratch, and SavedBytes::fixed
   double flight_bytes = 0;  ///< per sample in flight
   double kept_bytes = 0;    ///< per sample that waits for its weights' gradients
 };
@@ -189,10 +163,11 @@ class CostModel {
                     const StageShape& shape, int first, int last) const;
   FeatureRun feature_run(int first, int last, int state) const;
   void add_step_end(const StageShape& shape, StageCost& cost) const;
-  void add_memory(const StageShape& shape, const Batching& batching, StageCost& cost) const;
+  void add_memory(const StageShape& shape, const Batching& batching, const ShareGroups& shares,
+                  StageCost& cost) const;
   bool covers_singles(const StageShape& shape, int first, int last) const;
   std::string why_not(const StageShape& shape, int position) const;
-  double workspace_bytes(const StageShape& shape) const;
+  double workspace_bytes(const StageShape& shape, std::int64_t own, std::int64_t whole) const;
   double input_bytes(const StageShape& shape) const;
   SavedBytes saved_bytes(const StageShape& shape, double saved) const;
   SavedBytes partly_saved_bytes(const StageShape& shape) const;

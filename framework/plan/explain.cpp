@@ -68,22 +68,20 @@ std::string split_text(const PlanStage& stage) {
   return fmt::format(", samples {}", fmt::join(stage.shares, " + "));
 }
 
-std::string recompute_text(const PlanStage& stage) {
-  if (stage.recompute.empty()) return "";
-  if (stage.recompute.size() == stage.layers.size()) return ", recomputed";
-  return fmt::format(", {} of {} layers recomputed", stage.recompute.size(), stage.layers.size());
-}
-
 std::string stage_text(const PlanStage& stage, std::size_t s) {
   std::string text = fmt::format("  stage {:<2} {}\n", s, layer_range(stage.layers));
   text += fmt::format("           {}\n",
                       shorten("on " + device_text(stage) + split_text(stage), kTextColumns));
   const std::string weights =
       stage.weight_gradient_ns > 0 ? " + " + format_duration(stage.weight_gradient_ns) : "";
-  text += fmt::format("           forward {}, backward {}{}, update {}, memory {}{}\n",
-                      format_duration(stage.forward_ns), format_duration(stage.backward_ns),
-                      weights, format_duration(stage.update_ns),
-                      format_bytes(double(stage.memory_bytes)), recompute_text(stage));
+  text +=
+      fmt::format("           forward {}, backward {}{}, update {}, memory {}{}\n",
+                  format_duration(stage.forward_ns), format_duration(stage.backward_ns), weights,
+                  format_duration(stage.update_ns), format_bytes(double(stage.memory_bytes)),
+                  stage.recompute.size() == stage.layers.size() ? ", recomputed" : "");
+  if (!stage.recompute.empty() && stage.recompute.size() < stage.layers.size())
+    text += fmt::format("           {} of {} layers recomputed\n", stage.recompute.size(),
+                        stage.layers.size());
   return text;
 }
 

@@ -82,7 +82,8 @@ class LeastMemory {
       if (model_.broken_budget(shape, batching_, shares, flight)) continue;
       const StageOption option{shape, shares, model_.cost(shape, batching_, shares)};
       least = std::min(least, CostModel::memory_bytes(option.cost, batching_, flight));
-      if (stages == 1 && !recompute && space_.stage.recomputed)
+      const bool whole = shape.first == 0 && shape.last == model_.cuts().all();
+      if (whole && !recompute && space_.stage.recomputed)
         least = std::min(least, least_recomputed_bytes(model_, option, batching_, flight));
     }
     return least;

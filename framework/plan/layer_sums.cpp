@@ -75,7 +75,6 @@ class Builder {
     sums_.whole_only = sums([](const LayerCosts& layer) {
       return layer.splits.empty() || lists(layer, "samples") ? 0 : 1;
     });
-    for (int p = 0; p < size(); ++p) sums_.workspace_bytes.push_back(at(p).workspace_bytes);
   }
 
  private:

@@ -61,8 +61,7 @@ struct LayerSums {
   NumberSums gradient_bytes;     ///< one replica's
   bool splits_backward = false;  ///< some layer does; else the next is empty
   NumberSums weight_gradient_bytes;
-  NumberSums whole_only;                ///< layers that may not be divided by samples
-  std::vector<double> workspace_bytes;  ///< by position
+  NumberSums whole_only;  ///< layers that may not be divided by samples
 
   std::int64_t bytes() const;
 };

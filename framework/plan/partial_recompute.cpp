@@ -9,7 +9,7 @@
 namespace millrace {
 namespace {
 
-constexpr std::size_t kMostWork = 8'000'000;  // pairs looked at, some 10 ns each
+constexpr std::size_t kMostLayers = 1000;
 
 /// Layers begin … end - 1 of the stage, computed again together.
 struct Run {
@@ -27,14 +27,15 @@ struct Pair {
 class Choice {
  public:
   Choice(const CostModel& model, const StageOption& plain, const Batching& batching,
-         const InFlight& flight)
+         const InFlight& flight, std::size_t most_work)
       : model_(model), stage_(plain), batching_(batching) {
     model.cuts().visit_members(plain.shape.first, plain.shape.last, [&](int position) {
       members_.push_back(position);
       saved_.push_back(model.layer(position).saved_bytes);
       ns_.push_back(step_ns(position));
     });
-    most_pairs_ = std::max<std::size_t>(64, kMostWork / (members_.size() * members_.size()));
+    most_pairs_ = std::max<std::size_t>(2, most_work / (members_.size() * members_.size()));
+    find_falling();
     fixed_bytes_ = CostModel::memory_bytes(plain.cost, batching, {0, flight.weights});
   }
 
@@ -50,7 +51,11 @@ class Choice {
     return positions_of(at_.back().back());  // the most bytes, the least time
   }
 
-  double slack_ns() const { return exact_ ? 0 : std::max(0.0, at_.back().back().ns - least_ns()); }
+  double slack_ns() const {
+    const double found = at_.back().back().ns;
+    if (falls_) return found;
+    return exact_ ? 0 : std::max(0.0, found - least_ns());
+  }
 
  private:
   /// Forward of one layer in all micro-batches, on the replica with the largest share.
@@ -69,6 +74,17 @@ class Choice {
     if (model_.objective() == Objective::period || batching_.rest == batching_.full)
       return double(batching_.count) * full;
     return double(batching_.count - 1) * full + of(batching_.rest);
+  }
+
+  /// Then the replica with the largest share may not be the slowest.
+  void find_falling() {
+    const auto ns = [&](const ShareGroup& group, int position) {
+      return model_.forward_ns(stage_.shape, group.kind, group.samples, position);
+    };
+    for (const ShareGroup& group : stage_.shares)
+      for (const int position : members_)
+        falls_ = falls_ || (group.samples < stage_.shares.begin()->samples &&
+                            ns(group, position) > ns(*stage_.shares.begin(), position));
   }
 
   /// Of any choice: as if parts of layers could be chosen, and runs read nothing.
@@ -91,7 +107,7 @@ class Choice {
   void offer(std::size_t next, const Pair& pair) {
     if (pair.bytes > most_) return;
     at_[next].push_back(pair);
-    if (at_[next].size() >= 16 * most_pairs_) keep_best(at_[next]);
+    if (at_[next].size() >= 4 * most_pairs_) keep_best(at_[next]);
   }
 
   /// From the layer on: it is kept, or it begins a run, behind which a layer is kept.
@@ -104,7 +120,7 @@ class Choice {
       offer(begin + 1,
             {pairs[i].bytes + saved_[begin], pairs[i].ns, first + static_cast<int>(i), {}});
     const PlanGraph& graph = model_.graph();
-    RunReads reads(graph, members_[begin]);
+    RunReads reads(graph);
     double samples = 0, saved = 0, ns = 0;
     for (std::size_t end = begin + 1; end <= members_.size(); ++end) {
       const int added = members_[end - 1];
@@ -112,6 +128,7 @@ class Choice {
       const double inputs = reads.add(added) + samples;
       const double gradient = graph.output_bytes[static_cast<std::size_t>(added)];
       ns += ns_[end - 1];
+      if (pairs.empty() || pairs.front().bytes + inputs + saved > most_) break;
       const bool last = end == members_.size();
       for (std::size_t i = 0; i < pairs.size(); ++i) {
         if (pairs[i].bytes + inputs + saved + gradient > most_) break;  // they ascend
@@ -157,11 +174,13 @@ class Choice {
   double fixed_bytes_ = 0, most_ = 0;
   std::size_t most_pairs_ = 0;
   bool exact_ = true;
+  bool falls_ = false;  // some layer takes longer with fewer samples
   std::vector<Pair> followed_;
   std::vector<std::vector<Pair>> at_;  // by member: what may be chosen before it
 };
 
 bool may_choose(const CostModel& model, const StageShape& shape, const InFlight& flight) {
+  if (model.layers() > static_cast<int>(kMostLayers)) return false;
   const int kind = model.states().single_kind(shape.state);
   return flight.backward == 1 && shape.split != Split::features && kind >= 0 &&
          !model.profile().kinds[static_cast<std::size_t>(kind)].memory_bytes;
@@ -171,14 +190,17 @@ bool may_choose(const CostModel& model, const StageShape& shape, const InFlight&
 
 std::optional<Recomputed> recomputed_within(const CostModel& model, const StageOption& plain,
                                             const Batching& batching, const InFlight& flight,
-                                            double bytes) {
+                                            double bytes, std::size_t most_work) {
   if (!may_choose(model, plain.shape, flight)) return std::nullopt;
-  Choice choice(model, plain, batching, flight);
-  auto positions = choice.within(bytes);
-  if (!positions || positions->empty()) return std::nullopt;
+  Choice choice(model, plain, batching, flight, most_work);
   StageOption option = plain;
-  option.shape.again = std::make_shared<const std::vector<int>>(std::move(*positions));
-  option.cost = model.cost(option.shape, batching, option.shares);
+  for (const double rounding : {0.0, 1e-12}) {  // the sums are added up in another order there
+    auto positions = choice.within(bytes * (1 - rounding));
+    if (!positions || positions->empty()) return std::nullopt;
+    option.shape.again = std::make_shared<const std::vector<int>>(std::move(*positions));
+    option.cost = model.cost(option.shape, batching, option.shares);
+    if (CostModel::memory_bytes(option.cost, batching, flight) <= bytes) break;
+  }
   return Recomputed{std::move(option), choice.slack_ns()};
 }
 

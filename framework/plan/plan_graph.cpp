@@ -144,9 +144,10 @@ PlanGraph plan_graph(const Profile& profile) {
 }
 
 double RunReads::add(int position) {
+  members_[static_cast<std::size_t>(position)] = true;
   for (const std::size_t t : graph_->tensors[static_cast<std::size_t>(position)]) {
     const Crossing& tensor = graph_->crossings[t];
-    if (tensor.inside.front() >= first_ || read_[t]) continue;
+    if (members_[static_cast<std::size_t>(tensor.inside.front())] || read_[t]) continue;
     read_[t] = true;
     bytes_ += tensor.bytes;
   }

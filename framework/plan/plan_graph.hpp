@@ -39,17 +39,17 @@ PlanGraph plan_graph(const Profile& profile);
 /// What layers that follow each other in a stage read of others, tensor by tensor.
 class RunReads {
  public:
-  /// Of a run that begins with the layer at `first`.
-  RunReads(const PlanGraph& graph, int first)
-      : graph_(&graph), first_(first), read_(graph.crossings.size(), false) {}
+  explicit RunReads(const PlanGraph& graph)
+      : graph_(&graph), members_(graph.order.size(), false), read_(graph.crossings.size(), false) {}
 
-  /// The run has the layer, too: bytes per sample of all that it reads of layers before it.
+  /// The run has the layer, too, behind those before: bytes per sample of all that it reads of
+  /// others.
   double add(int position);
 
  private:
   const PlanGraph* graph_;
-  int first_;
-  std::vector<bool> read_;  // by crossing
+  std::vector<bool> members_;  // by position
+  std::vector<bool> read_;     // by crossing
   double bytes_ = 0;
 };
 

@@ -134,8 +134,7 @@ class StageReader {
   }
 
   void set_recompute(StageShape& shape) const {
-    shape.recompute = !stage_.recompute.empty() && stage_.recompute == stage_.layers;
-    if (shape.recompute || stage_.recompute.empty()) return;
+    if (stage_.recompute.empty()) return;
     std::set<int> positions;
     for (const std::string& name : stage_.recompute) {
       if (std::find(stage_.layers.begin(), stage_.layers.end(), name) == stage_.layers.end())
@@ -143,6 +142,8 @@ class StageReader {
       if (!positions.insert(position(name)).second)
         refuse(fmt::format("recomputes \"{}\" for the second time: leave it out", name));
     }
+    shape.recompute = positions.size() == stage_.layers.size();
+    if (shape.recompute) return;
     if (shape.split == Split::features)
       refuse(
           fmt::format("recomputes {} of its {} layers and is split by features: name all of "

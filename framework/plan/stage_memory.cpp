@@ -7,11 +7,19 @@
 
 namespace millrace {
 
-double CostModel::workspace_bytes(const StageShape& shape) const {
+/// Of a worker with `own` samples of a micro-batch of `whole`, all of which slices compute.
+double CostModel::workspace_bytes(const StageShape& shape, std::int64_t own,
+                                  std::int64_t whole) const {
   double largest = 0;
-  sums_.cuts.visit_members(shape.first, shape.last, [&](int position) {
-    largest = std::max(largest, sums_.workspace_bytes[position]);
-  });
+  const auto look = [&](int first, int last, std::int64_t samples) {
+    sums_.cuts.visit_members(first, last, [&](int position) {
+      const LayerCosts& costs = layer(position);
+      largest = std::max(
+          largest, costs.workspace_bytes + costs.workspace_bytes_per_sample * double(samples));
+    });
+  };
+  look(shape.first, shape.last, own);
+  look(shape.run.first, shape.run.last, whole);
   return largest;
 }
 
@@ -32,7 +40,7 @@ SavedBytes CostModel::partly_saved_bytes(const StageShape& shape) const {
   std::vector<int> run;
   const auto end_run = [&] {
     if (run.empty()) return;
-    RunReads reads(graph(), run.front());
+    RunReads reads(graph());
     double inputs = 0, samples = 0, saved = 0;
     for (const int position : run) {
       inputs = reads.add(position);
@@ -57,14 +65,16 @@ SavedBytes CostModel::partly_saved_bytes(const StageShape& shape) const {
 }
 
 void CostModel::add_memory(const StageShape& shape, const Batching& batching,
-                           StageCost& cost) const {
+                           const ShareGroups& shares, StageCost& cost) const {
   const FeatureRun& run = shape.run;
   const double weights = sums_.weights_bytes.sum(shape.first, shape.last);
   const double gradients = sums_.gradient_bytes.sum(shape.first, shape.last);
   const double sliced = sums_.gradient_bytes.sum(run.first, run.last);
   const double saved = sums_.saved_bytes.sum(shape.first, shape.last);
   const int workers = replicas(shape);
-  cost.fixed_bytes = profile_.bytes_per_weight_byte * weights + workers * workspace_bytes(shape);
+  cost.fixed_bytes = profile_.bytes_per_weight_byte * weights;
+  for (const ShareGroup& group : shares)
+    cost.fixed_bytes += group.replicas * workspace_bytes(shape, group.samples, batching.full);
   if (profile_.training) {
     cost.fixed_bytes += gradients - weights + (workers - 1) * (gradients - sliced);
     cost.fixed_bytes += sums_.deferred_bytes.sum(shape.first, shape.last) * double(batching.batch);
@@ -111,7 +121,8 @@ double CostModel::device_bytes(const StageShape& shape, const Batching& batching
   const auto [saved, sliced_saved] = whole_and_sliced(sums_.saved_bytes);
   const auto [deferred, sliced_deferred] = whole_and_sliced(sums_.deferred_bytes);
   const double own_weights = weights + sliced_weights;
-  const double fixed = profile_.bytes_per_weight_byte * own_weights + workspace_bytes(shape) +
+  const double fixed = profile_.bytes_per_weight_byte * own_weights +
+                       workspace_bytes(shape, group.samples, batching.full) +
                        (profile_.training ? gradients + sliced_gradients - own_weights : 0);
   const double full = double(batching.full), all_batches = double(batching.batch) / full;
   const auto in_whole_ones = [&](int count) {

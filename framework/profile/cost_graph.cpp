@@ -51,6 +51,19 @@ void add_apart(PassWidths& widths, const std::string& kind,
   }
 }
 
+/// A line through what the largest number of samples takes, and above what fewer take.
+void add_workspace(LayerCosts& costs, const WorkspaceBytes& measured, std::size_t layer) {
+  const auto many = double(measured.rbegin()->first);
+  const double most = measured.rbegin()->second[layer];
+  double each = most / many;
+  for (const auto& [samples, bytes] : measured)
+    if (double(samples) < many)
+      each = std::min(each, (most - bytes[layer]) / (many - double(samples)));
+  each = std::max(each, 0.0);
+  costs.workspace_bytes_per_sample = std::max(costs.workspace_bytes_per_sample, each);
+  costs.workspace_bytes = std::max(costs.workspace_bytes, most - each * many);
+}
+
 void add_kind(LayerCosts& costs, const std::string& kind, const KindTimes& times,
               const std::vector<std::int64_t>& samples, std::size_t layer) {
   costs.forward_ns[kind] = layer_curve(times.alone, samples, &PassTimes::forward_ns, layer);
@@ -64,7 +77,7 @@ void add_kind(LayerCosts& costs, const std::string& kind, const KindTimes& times
   costs.spread_percent =
       std::max(costs.spread_percent.value_or(0), spread_percent(times.alone, layer));
   if (!times.loaded.empty()) costs.loaded[kind] = times.loaded[layer];
-  costs.workspace_bytes = std::max(costs.workspace_bytes, times.workspace_bytes[layer]);
+  add_workspace(costs, times.workspace_bytes, layer);
   costs.implementation[kind] = times.choice[layer];
 }
 

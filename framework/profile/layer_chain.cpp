@@ -102,8 +102,7 @@ LayerChain::LayerChain(const Model& model, const std::vector<LayerFacts>& facts,
     : model_(model),
       last_reader_(facts.size() + 1, 0),
       input_gradients_(input_gradients(facts)),
-      weights_(weights),
-      workspace_bytes_(model.layers.size(), 0.0) {
+      weights_(weights) {
   const std::vector<Fusion> fused = fusions(facts, choice);
   std::vector<OutputFacts> outputs;
   for (std::size_t l = 0; l < model.layers.size(); ++l) {
@@ -169,6 +168,8 @@ PassTimes LayerChain::forward_backward(std::int64_t samples, bool accumulate,
   Gradients gradients(ops_.size() + 1);
   Values values(ops_.size() + 1);
   values.front() = input(samples);
+  workspace_ = &workspace_bytes_[samples];
+  workspace_->resize(ops_.size());
   for (std::size_t l = 0; l < ops_.size(); ++l) {
     if (before) before(l);
     begin_layer(*ops_[l], accumulate);
@@ -177,7 +178,7 @@ PassTimes LayerChain::forward_backward(std::int64_t samples, bool accumulate,
       values[l + 1] = ops_[l]->forward(inputs_of(l, values), kMeasured, true, &saved[l],
                                        may_overwrite_input_[l]);
     }));
-    workspace_bytes_[l] = std::max(workspace_bytes_[l], memory.beyond_result());
+    note_workspace(l, memory.beyond_result());
     if (ends_[l]) gradients[l + 1].value = at::full_like(values[l + 1], kOutputGradient);
   }
   values.clear();
@@ -189,9 +190,13 @@ PassTimes LayerChain::forward_backward(std::int64_t samples, bool accumulate,
     first_ns[l] = parts.first_ns;
     if (apart) times.weight_gradient_ns[l] = parts.second_ns;
     const double made = gradient_bytes(*ops_[l]) - had;
-    workspace_bytes_[l] = std::max(workspace_bytes_[l], memory.beyond_start() - made);
+    note_workspace(l, memory.beyond_start() - made);
   }
   return times;
+}
+
+void LayerChain::note_workspace(std::size_t l, double bytes) {
+  (*workspace_)[l] = std::max((*workspace_)[l], bytes);
 }
 
 void LayerChain::update(PassTimes& times, int part, int parts) {
@@ -212,7 +217,7 @@ void LayerChain::update(PassTimes& times, int part, int parts) {
         }
       }
     }));
-    workspace_bytes_[l] = std::max(workspace_bytes_[l], memory.beyond_start());
+    note_workspace(l, memory.beyond_start());
   }
 }
 

@@ -61,10 +61,11 @@ class LayerChain {
   /// ScratchWeights take different parts at the same time.
   void update(PassTimes& times, int part = 0, int parts = 1);
 
-  /// By layer: most bytes that LibTorch's allocator handed out while the layer ran, beyond what was
-  /// in use before (backward, which leaves out the gradients that it makes; update) or stays in use
-  /// (forward). Means something only where no other thread allocates.
-  const std::vector<double>& workspace_bytes() const { return workspace_bytes_; }
+  /// By number of samples of a pass, and layer: most bytes that LibTorch's allocator handed out
+  /// while the layer ran, beyond what was in use before (backward, which leaves out the gradients
+  /// that it makes; update) or stays in use (forward). Means something only where no other thread
+  /// allocates.
+  const WorkspaceBytes& workspace_bytes() const { return workspace_bytes_; }
 
  private:
   class WatchedMemory;
@@ -72,6 +73,7 @@ class LayerChain {
   using Values = std::vector<at::Tensor>;
   using Gradients = std::vector<Gradient>;
 
+  void note_workspace(std::size_t l, double bytes);
   const at::Tensor& input(std::int64_t samples);
   std::vector<at::Tensor> inputs_of(std::size_t l, Values& values) const;
   struct PartTimes {
@@ -88,7 +90,8 @@ class LayerChain {
   std::vector<std::vector<bool>> input_gradients_;
   ScratchWeights& weights_;
   at::Tensor input_;
-  std::vector<double> workspace_bytes_;
+  WorkspaceBytes workspace_bytes_;
+  std::vector<double>* workspace_ = nullptr;  // of the last pass's number of samples
 };
 
 }  // namespace millrace

@@ -134,8 +134,8 @@ ChainChoice Measuring::choose(const std::string& name, PinnedThread& core) {
   std::vector<std::vector<std::string>> names;
   for (std::size_t l = 0; l < job_.facts.size(); ++l) {
     names.push_back(implementations_of(job_.model.layers[l], job_.facts[l]));
-    std::erase_if(names.back(), [this](const std::string& name) {
-      return !is_allowed(name, job_.algorithms) || !is_allowed(name, job_.precision);
+    std::erase_if(names.back(), [this](const std::string& known) {
+      return !is_allowed(known, job_.algorithms) || !is_allowed(known, job_.precision);
     });
   }
   ChainChoice current;

@@ -18,7 +18,7 @@ namespace millrace {
 /// What was measured on one kind of core.
 struct KindTimes {
   ChainChoice choice;                      ///< implementation by layer, for all of the rest
-  std::vector<double> workspace_bytes;     ///< by layer, at the largest count
+  WorkspaceBytes workspace_bytes;          ///< of one core
   MeasuredCounts alone;                    ///< one core, the others idle; with the update
   std::map<int, MeasuredCounts> threads;   ///< by team width, no update
   std::map<int, MeasuredCounts> features;  ///< by number of cores; 0 for undivided layers

@@ -20,6 +20,9 @@ struct PassTimes {
   double total_ns() const;
 };
 
+/// By number of samples of a pass, and layer.
+using WorkspaceBytes = std::map<std::int64_t, std::vector<double>>;
+
 using NowNs = std::function<double()>;  ///< steady, any origin
 using RunPass = std::function<PassTimes(std::int64_t samples)>;
 

@@ -229,6 +229,7 @@ class Checker {
     cost(place + "saved_bytes", layer.saved_bytes);
     cost(place + "deferred_bytes", layer.deferred_bytes);
     cost(place + "workspace_bytes", layer.workspace_bytes);
+    cost(place + "workspace_bytes_per_sample", layer.workspace_bytes_per_sample);
     check_splits(place, layer);
     widths(place + "threads_ns", layer.threads_ns);
     widths(place + "features_ns", layer.features_ns);

@@ -144,6 +144,8 @@ LayerCosts read_layer(JsonReader reader, bool training) {
   }
   layer.weights_bytes = reader.number("weights_bytes");
   if (reader.has("workspace_bytes")) layer.workspace_bytes = reader.number("workspace_bytes");
+  if (reader.has("workspace_bytes_per_sample"))
+    layer.workspace_bytes_per_sample = reader.number("workspace_bytes_per_sample");
   if (reader.has("whole_batch")) layer.whole_batch = reader.boolean("whole_batch");
   if (reader.has("splits")) layer.splits = reader.texts("splits");
   layer.threads_ns = read_pass_widths(reader, "threads_ns");
@@ -235,6 +237,8 @@ ordered_json write_layer(const LayerCosts& layer, bool training) {
   if (layer.deferred_bytes > 0) result["deferred_bytes"] = layer.deferred_bytes;
   if (layer.splits_backward()) result["weight_gradient_bytes"] = layer.weight_gradient_bytes;
   if (layer.workspace_bytes > 0) result["workspace_bytes"] = layer.workspace_bytes;
+  if (layer.workspace_bytes_per_sample > 0)
+    result["workspace_bytes_per_sample"] = layer.workspace_bytes_per_sample;
   if (layer.whole_batch) result["whole_batch"] = true;
   result["splits"] = layer.splits;
   if (layer.threads_ns) result["threads_ns"] = write_pass_widths(*layer.threads_ns, training);

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "framework/affinity/affinity.hpp"
-#include "framework/affinity/blas_core.hpp"
+#include "framework/topology/blas_core.hpp"
 #include "framework/layers/caching_allocator.hpp"
 #include "framework/profile/core_rates.hpp"
 #include "framework/profile/cost_graph.hpp"
@@ -53,7 +53,7 @@ void set_memory_budget(Profile& profile, const Topology& topology) {
 
 /// Who trains in a program of their own have loaded OpenBLAS before we could choose its kernels.
 void report_blas() {
-  if (const auto core = faster_blas_core())
+  if (const auto core = faster_loaded_blas_core())
     log_warning("profile", fmt::format("OpenBLAS computes with kernels that use little of this "
                                        "CPU: start with OPENBLAS_CORETYPE={}",
                                        *core));

@@ -97,7 +97,7 @@ std::vector<at::Tensor> WorkerChain::backward(const WorkerRows& rows, ChainEnds 
   for (std::size_t l = layers_.size(); l-- > 0;) {
     std::optional<PartialGradient> dy = std::exchange(gradients_[slot(name(l))], {});
     if (!dy || !needs_backward(l)) continue;
-    if (ends_run(l)) recompute_run_ending_at(rows, l);
+    if (layers_[l].recompute) recompute_run_to(rows, l);
     if (layers_[l].op) {
       backward_rows(rows, l, std::move(*dy), weights);
     } else {
@@ -241,21 +241,19 @@ WorkerChain::NamedValues WorkerChain::run_inputs(std::size_t begin) const {
   return inputs;
 }
 
-void WorkerChain::recompute_run_ending_at(const WorkerRows& rows, std::size_t l) {
+/// Once for the run: the last of its layers that has a gradient is the first to ask.
+void WorkerChain::recompute_run_to(const WorkerRows& rows, std::size_t l) {
   const std::size_t begin = run_begin(l);
-  for (auto& [producer, value] : kept_[index(rows.micro_batch)].run_inputs[begin])
-    values_[slot(producer)] = std::move(value);
-  kept_[index(rows.micro_batch)].run_inputs[begin].clear();
+  NamedValues inputs = std::exchange(kept_[index(rows.micro_batch)].run_inputs[begin], {});
+  if (inputs.empty()) return;
+  for (auto& [producer, value] : inputs) values_[slot(producer)] = std::move(value);
+  inputs.clear();
   run(rows, begin, l + 1, true, true);
   values_.assign(values_.size(), {});
 }
 
 bool WorkerChain::begins_run(std::size_t l) const {
   return layers_[l].recompute && (l == 0 || !layers_[l - 1].recompute);
-}
-
-bool WorkerChain::ends_run(std::size_t l) const {
-  return layers_[l].recompute && (l + 1 == layers_.size() || !layers_[l + 1].recompute);
 }
 
 /// Of a layer that is recomputed; of another: after the layer.

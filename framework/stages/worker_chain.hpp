@@ -127,10 +127,9 @@ class WorkerChain {
   void add_gradient(const WorkerRows& rows, int producer, PartialGradient part);
   std::vector<at::Tensor> rows_of_values(const WorkerRows& rows, const std::vector<int>& values);
   at::Tensor own_rows(const WorkerRows& rows, PartialGradient gradient);
-  void recompute_run_ending_at(const WorkerRows& rows, std::size_t l);
+  void recompute_run_to(const WorkerRows& rows, std::size_t l);
 
   bool begins_run(std::size_t l) const;
-  bool ends_run(std::size_t l) const;
   std::size_t run_begin(std::size_t l) const;
   bool needs_backward(std::size_t l);
 

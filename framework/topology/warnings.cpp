@@ -8,6 +8,8 @@
 #include <optional>
 #include <string>
 
+#include "framework/topology/blas_core.hpp"
+
 namespace millrace {
 namespace {
 
@@ -99,9 +101,10 @@ std::vector<Warning> environment_warnings() {
     append(warnings,
            when_set(name, "lets OpenMP bind the threads of every stage to the same first place"));
   }
-  append(warnings, when_set("OPENBLAS_CORETYPE",
-                            "makes OpenBLAS use the kernels of that core, here perhaps at half the "
-                            "speed of those it would choose"));
+  if (!uses_widest(variable("OPENBLAS_CORETYPE").value_or(""), vector_units()))
+    append(warnings, when_set("OPENBLAS_CORETYPE",
+                              "makes OpenBLAS use the kernels of that core, here perhaps at half "
+                              "the speed of those it would choose"));
   for (const char* name : {"ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY"}) {
     append(warnings, when_set(name, "keeps faster instructions of this CPU from being used"));
   }

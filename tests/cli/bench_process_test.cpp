@@ -5,7 +5,7 @@
 
 #include "controller/cli/bench/entries.hpp"
 #include "controller/cli/bench/process.hpp"
-#include "framework/affinity/blas_core.hpp"
+#include "framework/topology/blas_core.hpp"
 #include "millrace/errors.hpp"
 #include "millrace/topology.hpp"
 

@@ -220,6 +220,28 @@ TEST_F(AdaptationTest, ANewRunLooksAtTheMachineWhereItsCostsAreDoubted) {
   EXPECT_EQ(run(doubted).plan_changes, 1);
 }
 
+/// The costs of then are wrong by as much for the plan in force as for the offer.
+TEST_F(AdaptationTest, AResumedRunKeepsAPlanWhoseStepsAllTakeLongerThanPredicted) {
+  session_.slowness = [](std::int64_t) { return 1.15; };
+  session_.offers = [&, costs = session_.profile()] { return offer(session_, costs, 1); };
+  run(settings(20));
+  TrainingSettings resumed = settings(60);
+  resumed.resume = true;
+  EXPECT_EQ(run(resumed).plan_changes, 0);
+}
+
+TEST_F(AdaptationTest, ADoubtThatChangedNothingDoesNotHinderALaterPlan) {
+  session_.slowness = [this](std::int64_t step) {
+    return session_.taken.empty() && step < 60 ? 2.5 : 1.9;
+  };
+  session_.offers = [this, costs = session_.profile(), asked = 0]() mutable {
+    return offer(session_, costs, ++asked == 1 ? 2.5 : 1.4);
+  };
+  TrainingSettings doubted = settings(200);
+  doubted.doubted = true;
+  EXPECT_EQ(run(doubted).plan_changes, 1);
+}
+
 TEST_F(AdaptationTest, APlanThatCannotBeTakenIsForgotten) {
   session_.cannot_take = true;
   EXPECT_THROW(run(settings(100)), ResourceError);

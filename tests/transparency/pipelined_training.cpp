@@ -44,7 +44,7 @@ PlanStage make_stage(const Model& model, const std::vector<LayerFacts>& facts,
     stage.layers.push_back(facts[l].name);
     if (shape.features && can_split_features(facts[l]))
       stage.feature_layers.push_back(facts[l].name);
-    if (shape.recompute && l % 4 < 2) stage.recompute.push_back(facts[l].name);
+    if (shape.recompute && l % 5 != 2) stage.recompute.push_back(facts[l].name);
     const auto known = implementations_of(model.layers[l], facts[l]);
     const auto chosen = std::find_first_of(shape.implementations.begin(),
                                            shape.implementations.end(), known.begin(), known.end());

@@ -16,7 +16,7 @@
 #include <chrono>
 #include <cstring>
 
-#include "framework/affinity/blas_core.hpp"
+#include "framework/topology/blas_core.hpp"
 #include "millrace/errors.hpp"
 
 namespace millrace::cli {

@@ -46,7 +46,8 @@ struct LayerCosts {
   /// Per sample, kept until the update, which forms the weights' gradient and applies it at once:
   /// no gradient is kept. 0: the backward part makes it.
   double deferred_bytes = 0;
-  double workspace_bytes = 0;  ///< scratch while the layer runs
+  /// Scratch while the layer runs: whatever the samples, and for each of them.
+  double workspace_bytes = 0, workspace_bytes_per_sample = 0;
   /// The result depends on which samples are computed together (batch normalisation): a step is one
   /// micro-batch.
   bool whole_batch = false;

@@ -53,6 +53,29 @@ std::string error_of(const std::function<void(Plan&)>& change, const PlanRequest
   return "";
 }
 
+/// Both stages keep less than before and take longer: the first by features.3's forward time.
+TEST(CheckPlan, AStageMayRecomputeSomeOfItsLayers) {
+  const Plan all_kept = check_plan(by_hand(), costs(), {});
+  Plan plan = by_hand();
+  plan.stages[0].recompute = {"features.3", "features.4"};
+  plan.stages[1].split = Split::samples;
+  plan.stages[1].recompute = {"classifier.2"};
+  const Plan some = check_plan(plan, costs(), {});
+  EXPECT_EQ(some.stages[0].recompute, plan.stages[0].recompute);
+  EXPECT_GT(some.stages[0].backward_ns, all_kept.stages[0].backward_ns);
+  EXPECT_EQ(some.stages[0].forward_ns, all_kept.stages[0].forward_ns);
+  EXPECT_LT(some.stages[0].memory_bytes, all_kept.stages[0].memory_bytes);
+  plan.stages[0].recompute = plan.stages[0].layers;
+  std::reverse(plan.stages[0].recompute.begin(), plan.stages[0].recompute.end());
+  const Plan all = check_plan(plan, costs(), {});
+  EXPECT_NEAR(all.stages[0].backward_ns,
+              all_kept.stages[0].backward_ns + all_kept.stages[0].forward_ns,
+              1e-6 * all.stages[0].backward_ns);
+  EXPECT_LT(some.stages[0].backward_ns, all.stages[0].backward_ns);
+  EXPECT_THAT(error_of([](Plan& p) { p.stages[1].recompute = {"classifier.1"}; }),
+              HasSubstr("and is split by features: name all of them or none"));
+}
+
 /// l0 -> l1 -> l2, and l3 that reads l0 and is read by nobody: an auxiliary head.
 TEST(CheckPlan, AHeadMayRunInAnyStageBehindWhatItReads) {
   Profile profile = fixtures::plain_chain({10, 20, 10, 5}, 2);

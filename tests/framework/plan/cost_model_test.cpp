@@ -199,6 +199,9 @@ TEST(CostModel, MemoryOfAStage) {
   const Batching batching(10, 4);
   const StageCost cost = m.cost({0, 3, m.big(2)}, batching);
   EXPECT_EQ(cost.fixed_bytes, 3 * 1000 + 1000 + 2 * 70);
+  profile.layers[2].workspace_bytes_per_sample = 40;  // of 2 samples each
+  EXPECT_EQ(Model(Objective::makespan, profile).cost({0, 3, m.big(2)}, batching).fixed_bytes,
+            3 * 1000 + 1000 + 2 * 80);
   EXPECT_EQ(CostModel::memory_bytes(cost, batching, {}), cost.fixed_bytes);
   EXPECT_EQ(CostModel::memory_bytes(cost, batching, {2}), cost.fixed_bytes + 24 * 8);
   EXPECT_EQ(CostModel::memory_bytes(cost, batching, {3}), cost.fixed_bytes + 24 * 10);  // the batch

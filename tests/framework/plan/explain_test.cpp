@@ -96,6 +96,15 @@ TEST(Explain, NamesThreadsRecomputationAndThePeriod) {
   EXPECT_THAT(text, HasSubstr(", recomputed"));
 }
 
+TEST(Explain, SaysHowManyLayersAreRecomputed) {
+  Profile profile = fixtures::plain_chain({10, 10, 10}, 1);
+  for (auto& layer : profile.layers) layer.saved_bytes = 100;
+  PlanRequest request;
+  request.batch = request.micro_batch.emplace(4);
+  request.memory_bytes = 800;  // of 1200
+  EXPECT_THAT(explained(profile, request), HasSubstr(" of 3 layers recomputed"));
+}
+
 TEST(Explain, SaysTheBoundOfAPlanThatMayNotBeTheBest) {
   const Profile profile = fixtures::plain_chain({10, 30}, 2);
   PlanRequest request;

@@ -11,10 +11,6 @@ bool lists(const LayerCosts& layer, const std::string& split) {
   return std::find(layer.splits.begin(), layer.splits.end(), split) != layer.splits.end();
 }
 
-int number_of(const std::string& layer) { return std::stoi(layer.substr(1)); }
-
-bool in(Set set, int p) { return (set >> p & 1) != 0; }
-
 }  // namespace
 
 NaiveCosts::NaiveCosts(const Profile& profile, Objective objective)
@@ -307,7 +303,6 @@ double NaiveCosts::bytes_per_weight_byte(const LayerCosts& layer) const {
 void NaiveCosts::add_memory(const Shape& shape, const Cut& cut, Stage& stage) const {
   const Set run = run_of(shape);
   const double replicas = double(stage.kinds.size());
-  double workspace = 0;
   for (const int p : members(shape)) {
     const LayerCosts& layer = layers_[p];
     stage.fixed += bytes_per_weight_byte(layer) * layer.weights_bytes;
@@ -315,69 +310,22 @@ void NaiveCosts::add_memory(const Shape& shape, const Cut& cut, Stage& stage) co
     if (profile_.training && !sliced && layer.deferred_bytes == 0)
       stage.fixed += (replicas - 1) * layer.weights_bytes;
     stage.fixed += layer.deferred_bytes * double(cut.batch);
-    workspace = std::max(workspace, layer.workspace_bytes);
     stage.flight += layer.saved_bytes;
     if (!sliced) stage.kept += layer.weight_gradient_bytes;
   }
-  stage.fixed += replicas * workspace;
+  for (const std::int64_t share : stage.shares) {
+    double workspace = 0;
+    for (const int p : members(shape)) {
+      const double samples = double(in(run, p) ? cut.b : share);
+      workspace = std::max(
+          workspace, layers_[p].workspace_bytes + samples * layers_[p].workspace_bytes_per_sample);
+    }
+    stage.fixed += workspace;
+  }
   if (shape.again != 0) recompute_some(shape, cut, stage);
   if (!shape.recompute) return;
   stage.fixed += stage.flight * double(cut.b);
   stage.flight = crossing(shape.first, false).first;
-}
-
-/// Backwards, run after run: what is kept before it, what it reads and what it saves.
-void NaiveCosts::recompute_some(const Shape& shape, const Cut& cut, Stage& stage) const {
-  const std::vector<int> layers = members(shape);
-  std::vector<Set> runs;
-  for (std::size_t i = 0; i < layers.size(); ++i) {
-    if (!in(shape.again, layers[i])) continue;
-    if (i == 0 || !in(shape.again, layers[i - 1])) runs.push_back(0);
-    runs.back() |= Set{1} << layers[i];
-  }
-  const auto reads = [&](Set run) {
-    double bytes = 0;
-    for (const auto& tensor : profile_.tensors)
-      if (!tensor.backward && !in(run, number_of(tensor.from)) && any_in(tensor.to, run))
-        bytes += tensor.bytes;
-    return bytes;
-  };
-  const auto reads_sample = [&](int p) {
-    return std::none_of(profile_.tensors.begin(), profile_.tensors.end(), [&](const auto& tensor) {
-      return !tensor.backward && any_in(tensor.to, Set{1} << p);
-    });
-  };
-  Set freed = 0;  // by being recomputed
-  for (const int p : layers)
-    if (in(shape.again, p) && !reads_sample(p)) freed |= Set{1} << p;
-  const auto saved = [&](Set set) {
-    double bytes = 0;
-    for (const int p : layers) bytes += in(set, p) ? layers_[p].saved_bytes : 0;
-    return bytes;
-  };
-  const auto gradient = [&](Set run) {
-    double bytes = 0;
-    int last = 0;
-    for (const int p : layers) last = in(run, p) ? p : last;
-    for (const auto& tensor : profile_.tensors)
-      bytes += !tensor.backward && number_of(tensor.from) == last ? tensor.bytes : 0;
-    return bytes;
-  };
-  const auto place = [&](Set run) {
-    return std::find_if(layers.begin(), layers.end(), [&](int p) { return in(run, p); });
-  };
-  double kept = saved(~freed);
-  for (const Set run : runs) kept += reads(run);
-  double most = kept;
-  for (std::size_t r = 0; r < runs.size(); ++r) {
-    Set before = 0;
-    for (auto p = layers.begin(); p != place(runs[r]); ++p) before |= Set{1} << *p;
-    double now = saved((before | runs[r]) & ~freed) + saved(runs[r] & freed) + gradient(runs[r]);
-    for (std::size_t earlier = 0; earlier <= r; ++earlier) now += reads(runs[earlier]);
-    most = std::max(most, now);
-  }
-  stage.flight = kept;
-  stage.fixed += (most - kept) * double(cut.b);
 }
 
 bool NaiveCosts::devices_fit(const Shape& shape, const Stage& stage, const Cut& cut,
@@ -400,7 +348,9 @@ bool NaiveCosts::devices_fit(const Shape& shape, const Stage& stage, const Cut& 
       kept += layers_[p].saved_bytes * samples;
       if (!sliced)
         needed += layers_[p].weight_gradient_bytes * samples * in_whole_ones(flight.weights);
-      workspace = std::max(workspace, layers_[p].workspace_bytes);
+      const double scratch = double(sliced ? cut.b : stage.shares[r]);
+      workspace = std::max(
+          workspace, layers_[p].workspace_bytes + scratch * layers_[p].workspace_bytes_per_sample);
     }
     const double input = crossing(shape.first, false).first;
     needed += shape.recompute ? kept + input * double(stage.shares[r]) * batches : kept * batches;

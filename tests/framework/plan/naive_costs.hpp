@@ -16,6 +16,9 @@ namespace millrace::oracle {
 using Counts = std::vector<int>;  // devices of each kind
 using Set = std::uint32_t;        // of layers: bit p for "lp"
 
+inline bool in(Set set, int p) { return (set >> p & 1) != 0; }
+inline int number_of(const std::string& layer) { return std::stoi(layer.substr(1)); }
+
 struct Shape {
   Set first = 0, last = 0;  // the layers of the stages before, and with this one's
   Counts devices;

@@ -98,6 +98,7 @@ class Generator {
     const double work = chance(0.2) ? real(0, 5) : real(20, 100);
     layer.weights_bytes = chance(0.4) ? 0 : real(0, 300);
     layer.workspace_bytes = chance(0.7) ? 0 : real(0, 100);
+    layer.workspace_bytes_per_sample = chance(0.7) ? 0 : real(0, 50);
     if (profile.training) layer.saved_bytes = chance(0.2) ? 0 : real(0, 150);
     if (profile.training && chance(0.2)) layer.deferred_bytes = real(1, 20);
     for (const char* split : {"samples", "threads", "features"}) {

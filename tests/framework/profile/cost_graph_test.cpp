@@ -26,8 +26,9 @@ struct CostGraphTest : ::testing::Test {
     topology.memory_available_bytes = 1000;
     const MeasuredCounts alone = {{1, {{{1, 2}, {3, 4}, {5, 6}}}}, {2, {{{2, 4}, {6, 8}, {5, 6}}}}};
     const MeasuredCounts team = {{1, {{{1, 1}, {2, 2}, {}}}}, {2, {{{1, 1}, {2, 2}, {}}}}};
-    times["big"] = {{"x", "y"}, {7, 8}, alone, {{2, team}}, {{2, team}}, {1.5, 1.25}};
-    times["little"] = {{"y", "y"}, {9, 3}, alone, {}, {}, {1.1, 1.2}};
+    times["big"] = {{"x", "y"}, {{1, {7, 5}}, {2, {7, 8}}}, alone, {{2, team}}, {{2, team}},
+                    {1.5, 1.25}};
+    times["little"] = {{"y", "y"}, {{1, {9, 1}}, {2, {9, 1}}}, alone, {}, {}, {1.1, 1.2}};
   }
 
   Model model;
@@ -46,7 +47,8 @@ TEST_F(CostGraphTest, HoldsWhatWasMeasured) {
   EXPECT_THAT(b.backward_ns.at("little"), ElementsAre(4, 8));
   EXPECT_DOUBLE_EQ(b.update_ns.at("big"), 6);
   EXPECT_DOUBLE_EQ(b.loaded.at("big"), 1.25);
-  EXPECT_DOUBLE_EQ(b.workspace_bytes, 8);
+  EXPECT_DOUBLE_EQ(b.workspace_bytes, 2);
+  EXPECT_DOUBLE_EQ(b.workspace_bytes_per_sample, 3);
   EXPECT_EQ(profile.layers[0].implementation.at("little"), "y");
   EXPECT_THAT(b.threads_ns->backward.at("big").at(2), ElementsAre(2, 2));
   EXPECT_FALSE(b.threads_ns->forward.contains("little"));
@@ -66,7 +68,7 @@ TEST_F(CostGraphTest, HasATensorForEveryOutputThatLayersRead) {
   };
   for (auto& [kind, own] : times) {
     own.choice.push_back("y");
-    own.workspace_bytes.push_back(1);
+    for (auto& [samples, bytes] : own.workspace_bytes) bytes.push_back(1);
     own.loaded.push_back(1);
     add_third(own.alone);
     for (auto* widths : {&own.threads, &own.features})

@@ -27,7 +27,7 @@ json full_document() {
       {"name": "conv", "type": "conv2d", "forward_ns": {"big": [10, 70.5], "gpu": [5, 20]},
        "backward_ns": {"big": [20, 140], "gpu": [11, 39]}, "update_ns": {"big": 7},
        "weights_bytes": 93184, "saved_bytes": 774400, "deferred_bytes": 100,
-       "workspace_bytes": 4096,
+       "workspace_bytes": 4096, "workspace_bytes_per_sample": 12.5,
        "splits": ["samples", "threads", "features"],
        "threads_ns": {"forward": {"big": {"2": [6, 40], "4": [4, 25]}},
                       "backward": {"big": {"2": [12, 80], "4": [8, 50]}}},
@@ -184,8 +184,8 @@ TEST(ProfileCheck, NumbersAreFiniteAndNotNegative) {
   for (const char* pointer :
        {"/shared_memory_bytes", "/bytes_per_weight_byte", "/layers/0/weights_bytes",
         "/layers/0/saved_bytes", "/layers/0/deferred_bytes", "/layers/0/workspace_bytes",
-        "/layers/0/update_ns/big", "/layers/0/loaded/big", "/layers/0/spread_percent",
-        "/tensors/0/bytes", "/loader_ns_per_sample"}) {
+        "/layers/0/workspace_bytes_per_sample", "/layers/0/update_ns/big", "/layers/0/loaded/big",
+        "/layers/0/spread_percent", "/tensors/0/bytes", "/loader_ns_per_sample"}) {
     EXPECT_THAT(error_with(pointer, -0.5), HasSubstr("is -0.5, a finite number of at least 0"))
         << pointer;
   }

@@ -1,4 +1,4 @@
-#include "framework/affinity/blas_core.hpp"
+#include "framework/topology/blas_core.hpp"
 
 #include <gtest/gtest.h>
 
@@ -20,6 +20,19 @@ TEST(FasterBlasCore, LeavesWhatOpenBlasKnows) {
     EXPECT_EQ(faster_blas_core(core, kAvx512), std::nullopt) << core;
   EXPECT_EQ(faster_blas_core("Prescott", kNone), std::nullopt);
   EXPECT_EQ(faster_blas_core("", kAvx512), std::nullopt) << "another BLAS";
+}
+
+TEST(FasterBlasCore, NamesAreReadInEitherCase) {
+  EXPECT_EQ(faster_blas_core("HASWELL", kAvx2), std::nullopt);
+  EXPECT_EQ(faster_blas_core("prescott", kAvx2), "Haswell");
+}
+
+TEST(UsesWidest, SaysWhichValuesOfTheVariableSlowNothing) {
+  EXPECT_TRUE(uses_widest("SkylakeX", kAvx512));
+  EXPECT_TRUE(uses_widest("Haswell", kAvx2));
+  EXPECT_FALSE(uses_widest("Haswell", kAvx512));
+  EXPECT_FALSE(uses_widest("SkylakeX", kAvx2)) << "it would not run";
+  EXPECT_FALSE(uses_widest("", kAvx512));
 }
 
 TEST(FasterBlasCore, DoesNotHearTheUsersVariableAndKeepsIt) {
