@@ -7,6 +7,7 @@
 
 #include "framework/clock.hpp"
 #include "framework/layers/module_facts.hpp"
+#include "framework/plan/failure.hpp"
 #include "framework/plan/plan_request.hpp"
 #include "framework/profile/cost_graph.hpp"
 #include "millrace/errors.hpp"
@@ -145,14 +146,10 @@ std::vector<Plan> chosen_plans(const MeasuredProfile& measured, const TrainSetti
   const PlanRequest request = machine_request(measured, settings);
   std::vector<Plan> plans = search_plans(measured.profile, request, count, steady_seconds);
   if (!plans.empty()) return plans;
-  const PlanFailure failure = why_no_plan(measured.profile, request);
-  std::string text = failure.reason;
-  if (!failure.nearest.empty()) text += ": " + failure.nearest;
-  if (settings.reserved_bytes > 0) {
-    text += fmt::format(" (and {} more for the batches that are decoded ahead)",
-                        format_bytes(settings.reserved_bytes));
-  }
-  throw NoPlanError("plan", text);
+  const auto counts = device_counts(device_numbers(request, measured.profile));
+  const PlanFailure failure = explain_failure(
+      CostModel(measured.profile, counts, request.objective), request, settings.reserved_bytes);
+  throw NoPlanError("plan", fmt::format("{}; nearest: {}", failure.reason, failure.nearest));
 }
 
 std::vector<std::vector<WorkerPlace>> worker_places(const Plan& plan) {

@@ -259,8 +259,12 @@ std::string present_plan(const Plan& plan, const Profile& profile, bool json, bo
       how_good(plan), format_bytes(static_cast<double>(plan.memory_bytes)));
   for (std::size_t s = 0; s < plan.stages.size(); ++s) {
     const PlanStage& stage = plan.stages[s];
-    text += fmt::format("  stage {}: {} to {} on {}, split by {}\n", s, stage.layers.front(),
+    text += fmt::format("  stage {}: {} to {} on {}, split by {}", s, stage.layers.front(),
                         stage.layers.back(), cores_text(plan, s), to_string(stage.split));
+    if (!stage.recompute.empty())
+      text +=
+          fmt::format(", {} of {} layers recomputed", stage.recompute.size(), stage.layers.size());
+    text += "\n";
   }
   return text + "--explain draws it.";
 }

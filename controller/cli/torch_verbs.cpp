@@ -35,7 +35,8 @@ void require_addresses() {
 /// OpenBLAS reads its variable once, when it is loaded with LibTorch. Who has set it is obeyed.
 void* load_module(const std::filesystem::path& path) {
   const char* const asked = std::getenv("OPENBLAS_CORETYPE");
-  const auto core = asked ? std::optional<std::string>(asked) : faster_blas_core();
+  const bool chosen = asked != nullptr && *asked != '\0';
+  const auto core = chosen ? std::optional<std::string>(asked) : faster_blas_core();
   const ScopedVariable variable("OPENBLAS_CORETYPE", core);
   return dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
 }

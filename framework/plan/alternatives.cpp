@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "framework/plan/partial_recompute.hpp"
 #include "framework/plan/pipeline.hpp"
@@ -145,17 +146,23 @@ class Alternatives {
     PlanAlternative alternative{name, std::nullopt, outcome.reason};
     if (outcome.score_ns) {
       alternative.value_ns = *outcome.score_ns / scale();
-      alternative.why_not = is_plan(name) ? "is the plan" : compare(*alternative.value_ns, cause);
+      const bool same = is_plan(name) && difference(*alternative.value_ns) == 0;
+      alternative.why_not = same ? "is the plan" : compare(*alternative.value_ns, cause);
     }
     result_.push_back(std::move(alternative));
   }
 
-  std::string compare(double value_ns, const std::string& cause) const {
+  /// By which part it is slower than the plan; 0 where that is not noticed.
+  double difference(double value_ns) const {
     constexpr double kNoticed = 5e-4;
     const double slower = plan_.value_ns > 0 ? value_ns / plan_.value_ns - 1 : 0;
-    if (slower > kNoticed) return fmt::format("{:.1f} % slower: {}", 100 * slower, cause);
-    if (slower < -kNoticed) return fmt::format("{:.1f} % faster", -100 * slower);
-    return "as fast as the plan";
+    return std::abs(slower) > kNoticed ? slower : 0;
+  }
+
+  std::string compare(double value_ns, const std::string& cause) const {
+    const double slower = difference(value_ns);
+    if (slower > 0) return fmt::format("{:.1f} % slower: {}", 100 * slower, cause);
+    return slower < 0 ? fmt::format("{:.1f} % faster", -100 * slower) : "as fast as the plan";
   }
 
   bool is_plan(const std::string& name) const {

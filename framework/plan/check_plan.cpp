@@ -108,8 +108,10 @@ void check_memory(const CostModel& model, const std::vector<StageOption>& stages
                   const Batching& batching, const Plan& plan, const PlanRequest& request) {
   const auto budget = memory_budget(request, model.profile());
   if (budget && double(plan.memory_bytes) > std::ceil(*budget)) {  // both in whole bytes
-    refuse(fmt::format("needs {}, the budget is {}: allow recompute or lower --micro-batch",
-                       format_bytes(double(plan.memory_bytes)), format_bytes(*budget)));
+    refuse(
+        fmt::format("needs {}, the budget is {}: leave out --plan, so that one for it is searched, "
+                    "or raise --memory",
+                    format_bytes(double(plan.memory_bytes)), format_bytes(*budget)));
   }
   const std::vector<int> lanes = lanes_of(plan);
   const auto flights =

@@ -16,6 +16,7 @@
 namespace millrace {
 namespace {
 
+constexpr double kNoticed = 0.02;  // less is not worth another flag
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 /// Least memory by dynamic programming over (cut, devices left), one stage after the other.
@@ -151,7 +152,8 @@ PlanFailure missing_device(const LayerCosts& layer) {
       fmt::format("allow a device of the kind {} with --cores or --gpu", fmt::join(kinds, " or "))};
 }
 
-std::string reason_of(double least, const std::optional<double>& budget, bool any_cut) {
+std::string reason_of(double least, const std::optional<double>& budget, bool any_cut,
+                      double reserved) {
   if (least == kInfinity) {
     return fmt::format(
         "no cut of the layers {}keeps within the kinds that can run them, their own "
@@ -159,18 +161,35 @@ std::string reason_of(double least, const std::optional<double>& budget, bool an
         any_cut ? "that was tried " : "");
   }
   if (!budget || least <= *budget) return "the search ended before it found a plan";
-  return fmt::format("the smallest plan needs {}, the budget is {}", format_bytes(least),
-                     format_bytes(budget.value_or(0)));
+  const std::string batches =
+      reserved > 0
+          ? fmt::format(" and the batches that are decoded ahead {}", format_bytes(reserved))
+          : "";
+  return fmt::format("the smallest plan needs {}{}, the budget is {}", format_bytes(least), batches,
+                     format_bytes(*budget + reserved));
+}
+
+/// Of a plan that needs `least`: as --memory, unless the machine has no more.
+std::string more_memory(const Profile& profile, double least, double reserved) {
+  if (!profile.shared_memory_bytes || least + reserved <= *profile.shared_memory_bytes)
+    return memory_flag(least + reserved);
+  return fmt::format("a smaller --batch, or a machine with more memory than the {} of these costs",
+                     format_bytes(*profile.shared_memory_bytes));
 }
 
 /// "--recompute auto" where that alone is enough; else the memory that is, and with which flag.
-std::string nearest_request(const CostModel& model, const PlanRequest& request, double least) {
-  std::string nearest = least < kInfinity ? memory_flag(least) : "";
+std::string nearest_request(const CostModel& model, const PlanRequest& request, double least,
+                            double reserved) {
+  const Profile& profile = model.profile();
+  std::string nearest = least < kInfinity ? more_memory(profile, least, reserved) : "";
   for (const Relaxed& relaxed : relaxations(request)) {
-    const SearchSpace space = make_space(relaxed.request, model.profile());
+    const SearchSpace space = make_space(relaxed.request, profile);
     const double bytes = least_bytes(model, space);
     if (!space.memory_bytes ? bytes < kInfinity : bytes <= *space.memory_bytes) return relaxed.flag;
-    if (bytes < least) nearest += fmt::format(", or {} {}", relaxed.flag, memory_flag(bytes));
+    const bool helps =
+        bytes < (1 - kNoticed) * least &&
+        (!profile.shared_memory_bytes || bytes + reserved <= *profile.shared_memory_bytes);
+    if (helps) nearest += fmt::format(", or {} {}", relaxed.flag, memory_flag(bytes + reserved));
   }
   if (nearest.empty()) return "more memory for the kinds of devices, or devices of other kinds";
   return nearest.starts_with(", or ") ? nearest.substr(5) : nearest;
@@ -199,16 +218,17 @@ double least_bytes(const CostModel& model, const SearchSpace& space) {
   return least;
 }
 
-PlanFailure explain_failure(const CostModel& model, const PlanRequest& request) {
+PlanFailure explain_failure(const CostModel& model, const PlanRequest& request,
+                            double reserved_bytes) {
   const int layer = layer_without_device(model);
   if (layer >= 0) return missing_device(model.layer(layer));
   const SearchSpace space = make_space(request, model.profile());
   const double least = least_bytes(model, space);
-  const std::string reason = reason_of(least, space.memory_bytes, space.any_cut);
+  const std::string reason = reason_of(least, space.memory_bytes, space.any_cut, reserved_bytes);
   if (!space.memory_bytes && least < kInfinity) return {reason, "a longer --search-time"};
   if (least == kInfinity && !space.any_cut && any_cut_helps(model, request))
     return {reason, "--any-cut"};
-  return {reason, nearest_request(model, request, least)};
+  return {reason, nearest_request(model, request, least, reserved_bytes)};
 }
 
 }  // namespace millrace

@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <map>
 #include <utility>
 
 #include "framework/affinity/affinity.hpp"
-#include "framework/topology/blas_core.hpp"
 #include "framework/layers/caching_allocator.hpp"
 #include "framework/profile/core_rates.hpp"
 #include "framework/profile/cost_graph.hpp"
@@ -17,6 +17,7 @@
 #include "framework/profile/measure_model.hpp"
 #include "framework/profile/probe.hpp"
 #include "framework/profile/profile_with_probe.hpp"
+#include "framework/topology/blas_core.hpp"
 #include "millrace/errors.hpp"
 #include "millrace/log.hpp"
 #include "millrace/model.hpp"
@@ -53,6 +54,7 @@ void set_memory_budget(Profile& profile, const Topology& topology) {
 
 /// Who trains in a program of their own have loaded OpenBLAS before we could choose its kernels.
 void report_blas() {
+  if (std::getenv("OPENBLAS_CORETYPE") != nullptr) return;  // of which others warn
   if (const auto core = faster_loaded_blas_core())
     log_warning("profile", fmt::format("OpenBLAS computes with kernels that use little of this "
                                        "CPU: start with OPENBLAS_CORETYPE={}",

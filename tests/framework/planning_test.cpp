@@ -131,6 +131,35 @@ TEST(Planning, LeavesRoomForTheCallersBatches) {
   EXPECT_THROW(chosen_plan(measured, settings), NoPlanError) << "the plan does not fit beside them";
 }
 
+std::string refusal_of(const MeasuredProfile& measured, const TrainSettings& settings) {
+  try {
+    chosen_plan(measured, settings);
+  } catch (const NoPlanError& error) {
+    return error.what();
+  }
+  return "";
+}
+
+/// Whoever follows it gets a plan.
+TEST(Planning, AdvisesTheMemoryThatPlanAndBatchesNeedTogether) {
+  MeasuredProfile measured = two_kinds();
+  measured.profile.shared_memory_bytes = 5000;
+  measured.profile.layers[0].weights_bytes = 100;
+  TrainSettings settings;
+  settings.plan.batch = 8;
+  settings.reserved_bytes = 800;
+  settings.plan.memory_bytes = 900;
+  const std::string text = refusal_of(measured, settings);
+  EXPECT_THAT(text, HasSubstr("the batches that are decoded ahead 800 B, the budget is 900 B"));
+  const std::string flag = "nearest: --memory ";
+  const auto place = text.find(flag);
+  ASSERT_NE(place, std::string::npos) << text;
+  settings.plan.memory_bytes = std::stoll(text.substr(place + flag.size()));
+  EXPECT_EQ(refusal_of(measured, settings), "");
+  measured.profile.shared_memory_bytes = 900;
+  EXPECT_THAT(refusal_of(measured, settings), HasSubstr("nearest: a smaller --batch"));
+}
+
 TEST(Planning, SearchesWhereNoPlanIsGiven) {
   TrainSettings settings;
   settings.plan.batch = 8;

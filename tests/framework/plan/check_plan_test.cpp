@@ -255,7 +255,7 @@ TEST(CheckPlan, BudgetsHold) {
   PlanRequest request;
   request.memory_bytes = 100'000'000;
   EXPECT_THAT(error_of([](Plan&) {}, request),
-              HasSubstr("the budget is 95.4 MiB: allow recompute or lower --micro-batch"));
+              HasSubstr("the budget is 95.4 MiB: leave out --plan"));
   Profile profile = costs();
   profile.kinds[1].memory_bytes = 100e6;
   EXPECT_THAT(error_of([](Plan&) {}, {}, profile), HasSubstr("on \"little\", which has 95.4 MiB"));
