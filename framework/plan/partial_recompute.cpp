@@ -126,12 +126,12 @@ class Choice {
       const int added = members_[end - 1];
       (graph.reads_sample(added) ? samples : saved) += saved_[end - 1];
       const double inputs = reads.add(added) + samples;
-      const double gradient = graph.output_bytes[static_cast<std::size_t>(added)];
+      const double at_end = graph.run_end_bytes[static_cast<std::size_t>(added)];
       ns += ns_[end - 1];
       if (pairs.empty() || pairs.front().bytes + inputs + saved > most_) break;
       const bool last = end == members_.size();
       for (std::size_t i = 0; i < pairs.size(); ++i) {
-        if (pairs[i].bytes + inputs + saved + gradient > most_) break;  // they ascend
+        if (pairs[i].bytes + inputs + saved + at_end > most_) break;  // they ascend
         offer(last ? end : end + 1, {pairs[i].bytes + inputs + (last ? 0 : saved_[end]),
                                      pairs[i].ns + ns,
                                      first + static_cast<int>(i),

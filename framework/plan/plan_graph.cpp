@@ -136,9 +136,9 @@ PlanGraph plan_graph(const Profile& profile) {
   for (std::size_t t = 0; t < graph.crossings.size(); ++t)
     for (const int reader : graph.crossings[t].outside)
       graph.tensors[static_cast<std::size_t>(reader)].push_back(t);
-  graph.output_bytes.resize(graph.order.size());
+  graph.run_end_bytes.resize(graph.order.size());
   for (const Crossing& tensor : graph.crossings)
-    graph.output_bytes[static_cast<std::size_t>(tensor.inside.front())] += tensor.bytes;
+    graph.run_end_bytes[static_cast<std::size_t>(tensor.inside.front())] += 3 * tensor.bytes;
   if (profile.training) tensors.add_backward();
   return graph;
 }

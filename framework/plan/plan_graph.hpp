@@ -22,7 +22,9 @@ struct PlanGraph {
   std::vector<std::vector<int>> inputs, readers;  ///< positions, each once
   std::vector<Crossing> crossings;
   std::vector<std::vector<std::size_t>> tensors;  ///< by position: crossings that it reads
-  std::vector<double> output_bytes;               ///< by position, per sample: what others read
+  /// By position, per sample, while a run that ends with the layer is made again: the tensors that
+  /// others read of it, their gradients, and those of what is added to them.
+  std::vector<double> run_end_bytes;
 
   /// What it saves is the step's own input, which is there whatever is recomputed.
   bool reads_sample(int position) const {

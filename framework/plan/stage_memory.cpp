@@ -48,7 +48,7 @@ SavedBytes CostModel::partly_saved_bytes(const StageShape& shape) const {
     }
     kept += inputs + samples;
     const auto last = static_cast<std::size_t>(run.back());
-    most = std::max(most, kept + saved + graph().output_bytes[last]);
+    most = std::max(most, kept + saved + graph().run_end_bytes[last]);
     run.clear();
   };
   auto next = shape.again->begin();

@@ -37,12 +37,12 @@ void NaiveCosts::recompute_some(const Shape& shape, const Cut& cut, Stage& stage
     for (const int p : layers) bytes += in(set, p) ? layers_[p].saved_bytes : 0;
     return bytes;
   };
-  const auto gradient = [&](Set run) {
+  const auto at_end = [&](Set run) {
     double bytes = 0;
     int last = 0;
     for (const int p : layers) last = in(run, p) ? p : last;
     for (const auto& tensor : profile_.tensors)
-      bytes += !tensor.backward && number_of(tensor.from) == last ? tensor.bytes : 0;
+      bytes += !tensor.backward && number_of(tensor.from) == last ? 3 * tensor.bytes : 0;
     return bytes;
   };
   const auto place = [&](Set run) {
@@ -54,7 +54,7 @@ void NaiveCosts::recompute_some(const Shape& shape, const Cut& cut, Stage& stage
   for (std::size_t r = 0; r < runs.size(); ++r) {
     Set before = 0;
     for (auto p = layers.begin(); p != place(runs[r]); ++p) before |= Set{1} << *p;
-    double now = saved((before | runs[r]) & ~freed) + saved(runs[r] & freed) + gradient(runs[r]);
+    double now = saved((before | runs[r]) & ~freed) + saved(runs[r] & freed) + at_end(runs[r]);
     for (std::size_t earlier = 0; earlier <= r; ++earlier) now += reads(runs[earlier]);
     most = std::max(most, now);
   }
