@@ -139,7 +139,7 @@ TEST(SearchOracle, FindsTheBestOfAllPlansOn700GraphsWithTheBackwardPartInTwo) {
 TEST(SearchOracle, FindsTheLayersToRecompute) {
   std::mt19937 random(20261202);
   Tally tally;
-  for (int round = 0; round < rounds(1000); ++round) {
+  for (int round = 0; round < 500; ++round) {
     SCOPED_TRACE(round);
     Instance instance = fixtures::random_graph_instance(random);
     if (!instance.profile.training || instance.profile.layers.size() > oracle::kMostRecomputed)
