@@ -10,6 +10,7 @@ namespace millrace {
 namespace {
 
 constexpr InFlight kOne{1, 0};
+const Batching batching(4, 4);
 
 double step_ns(const StageOption& option) {
   return option.cost.full.forward_ns + option.cost.full.backward_ns;
@@ -26,16 +27,19 @@ Profile random_chain(std::mt19937& random) {
   return profile;
 }
 
+StageOption whole_on_one_core(const CostModel& model) {
+  const StageShape shape = model.shape(0, model.cuts().all(), 1, Split::samples, 1, true);
+  const ShareGroups shares = model.even_shares(shape, batching.full);
+  return {shape, shares, model.cost(shape, batching, shares)};
+}
+
 TEST(RecomputedWithin, SaysHowFarFewPairsMayBeFromTheBest) {
   std::mt19937 random(7);
   int found = 0, inexact = 0;
   for (int round = 0; round < 200; ++round) {
     const Profile profile = random_chain(random);
     const CostModel model(profile, {1}, Objective::makespan);
-    const Batching batching(4, 4);
-    const StageShape shape = model.shape(0, model.cuts().all(), 1, Split::samples, 1, true);
-    const ShareGroups shares = model.even_shares(shape, 4);
-    const StageOption plain{shape, shares, model.cost(shape, batching, shares)};
+    const StageOption plain = whole_on_one_core(model);
     const double budget = 0.6 * CostModel::memory_bytes(plain.cost, batching, kOne);
     const auto best = recomputed_within(model, plain, batching, kOne, budget);
     const auto quick = recomputed_within(model, plain, batching, kOne, budget, 3 * 14 * 14);
@@ -56,10 +60,7 @@ TEST(RecomputedWithin, GivesNothingBelowWhatIsNeeded) {
   std::mt19937 random(8);
   const Profile profile = random_chain(random);
   const CostModel model(profile, {1}, Objective::makespan);
-  const Batching batching(4, 4);
-  const StageShape shape = model.shape(0, model.cuts().all(), 1, Split::samples, 1, true);
-  const ShareGroups shares = model.even_shares(shape, 4);
-  const StageOption plain{shape, shares, model.cost(shape, batching, shares)};
+  const StageOption plain = whole_on_one_core(model);
   const double least = least_recomputed_bytes(model, plain, batching, kOne);
   EXPECT_LT(least, CostModel::memory_bytes(plain.cost, batching, kOne));
   EXPECT_TRUE(recomputed_within(model, plain, batching, kOne, least * 1.001).has_value());
