@@ -27,7 +27,7 @@ double CostModel::input_bytes(const StageShape& shape) const {
   return sums_.cuts.border(shape.first).forward_bytes;
 }
 
-/// `saved`: by all layers that are not divided by features.
+/// `saved`: what those of its layers save that are counted by the sample.
 SavedBytes CostModel::saved_bytes(const StageShape& shape, double saved) const {
   if (shape.recompute) return {input_bytes(shape), saved};
   return shape.again ? partly_saved_bytes(shape) : SavedBytes{saved, 0};
@@ -131,12 +131,9 @@ double CostModel::device_bytes(const StageShape& shape, const Batching& batching
   const double micro_batches = in_whole_ones(in_flight.backward);
   const double waiting = weight_gradient_bytes(shape) * in_whole_ones(in_flight.weights);
   const double own = double(group.samples);
-  const double kept = saved * own + sliced_saved * full;
-  const SavedBytes parts = saved_bytes(shape, saved);
-  const double flight = shape.recompute || shape.again
-                            ? parts.fixed * own + parts.flight * own * micro_batches +
-                                  (shape.recompute ? sliced_saved * full : 0)
-                            : kept * micro_batches;
+  const SavedBytes kept = saved_bytes(shape, saved);
+  const double sliced = sliced_saved * full * (shape.recompute ? 1 : micro_batches);
+  const double flight = (kept.fixed + kept.flight * micro_batches) * own + sliced;
   return fixed + flight + waiting * own + (deferred * own + sliced_deferred * full) * all_batches;
 }
 

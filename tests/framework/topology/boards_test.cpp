@@ -50,13 +50,13 @@ Expected read_expected(const std::string& board) {
 }
 
 std::vector<std::string> names_in_source_tree() {
-  const Environment here("MILLRACE_BOARDS", kBoards.string());
+  const ScopedVariable here("MILLRACE_BOARDS", kBoards.string());
   return board_names();
 }
 
 class EveryBoard : public ::testing::TestWithParam<std::string> {
  protected:
-  Environment boards_{"MILLRACE_BOARDS", kBoards.string()};
+  ScopedVariable boards_{"MILLRACE_BOARDS", kBoards.string()};
   Topology topology_ = discover_topology({.board = GetParam()});
 };
 
@@ -133,13 +133,13 @@ TEST(Boards, AreAtLeastTheseTen) {
 }
 
 TEST(Boards, AreFoundInTheSourceTree) {
-  const Environment none("MILLRACE_BOARDS", std::nullopt);
+  const ScopedVariable none("MILLRACE_BOARDS", std::nullopt);
   EXPECT_EQ(board_names(), names_in_source_tree());
 }
 
 // P = 416 uW/MHz/V2 x 2400 MHz x (1.0 V)2
 TEST(Boards, PowerIsCoefficientTimesClockTimesVoltageSquared) {
-  const Environment here("MILLRACE_BOARDS", kBoards.string());
+  const ScopedVariable here("MILLRACE_BOARDS", kBoards.string());
   const auto points = read_board("rk3588").facts.cores.at(1).operating_points;
   EXPECT_NEAR(points.front().watts, 0.9984, 1e-9);
   EXPECT_NEAR(points.back().watts, 416e-6 * 1200 * 0.675 * 0.675, 1e-9);
@@ -162,7 +162,7 @@ class OwnBoard : public ::testing::Test {
   }
 
   FileTree tree_;
-  Environment boards_;
+  ScopedVariable boards_;
   json document_;
 };
 
@@ -229,7 +229,7 @@ std::string output_of(const std::string& command) {
 }
 
 TEST(BoardsFolder, OfAnInstalledProgramStandsInItsShare) {
-  const Environment none("MILLRACE_BOARDS", std::nullopt);
+  const ScopedVariable none("MILLRACE_BOARDS", std::nullopt);
   const FileTree prefix;
   prefix.write("share/millrace/boards/installed-board/board.json", "{}");
   std::filesystem::create_directory(prefix.root() / "bin");
@@ -238,7 +238,7 @@ TEST(BoardsFolder, OfAnInstalledProgramStandsInItsShare) {
 }
 
 TEST(BoardsFolder, ThatIsNoneIsRefused) {
-  const Environment nowhere("MILLRACE_BOARDS", "/no/such/folder");
+  const ScopedVariable nowhere("MILLRACE_BOARDS", "/no/such/folder");
   EXPECT_THAT(refusal([] { board_names(); }),
               AllOf(HasSubstr("[board] MILLRACE_BOARDS=/no/such/folder"), HasSubstr("unset it")));
 }

@@ -73,8 +73,8 @@ class Discover : public ::testing::Test {
   }
 
   FileTree tree_;
-  Environment no_xml_{"HWLOC_XMLFILE", std::nullopt};
-  Environment not_this_system_{"HWLOC_THISSYSTEM", std::nullopt};
+  ScopedVariable no_xml_{"HWLOC_XMLFILE", std::nullopt};
+  ScopedVariable not_this_system_{"HWLOC_THISSYSTEM", std::nullopt};
 };
 
 TEST_F(Discover, ReadsAnXmlFile) {
@@ -167,7 +167,7 @@ TEST_F(Discover, FollowsTheAffinityMask) {
 
 TEST_F(Discover, TakesTheMachineFromTheEnvironment) {
   const std::string file = tree_.write("env.xml", machine_xml({{0}, {1}, {2}, {3}})).string();
-  const Environment xml("HWLOC_XMLFILE", file);
+  const ScopedVariable xml("HWLOC_XMLFILE", file);
   const Topology topology = discover_topology({});
   EXPECT_EQ(topology.source, "xml:" + file);
   EXPECT_THAT(topology.cpus(), SizeIs(kCpus));
@@ -177,12 +177,12 @@ TEST_F(Discover, TakesTheMachineFromTheEnvironment) {
 }
 
 TEST_F(Discover, NamesTheVariableWhereTheEnvironmentsFileIsBad) {
-  const Environment xml("HWLOC_XMLFILE", tree_.write("bad.xml", "no XML").string());
+  const ScopedVariable xml("HWLOC_XMLFILE", tree_.write("bad.xml", "no XML").string());
   EXPECT_THAT(refusal([] { discover_topology({}); }), HasSubstr("HWLOC_XMLFILE="));
 }
 
 TEST_F(Discover, MarksWhatHwlocMakesUp) {
-  const Environment synthetic("HWLOC_SYNTHETIC", "core:2 pu:2");
+  const ScopedVariable synthetic("HWLOC_SYNTHETIC", "core:2 pu:2");
   const Topology topology = discover_topology({});
   EXPECT_EQ(topology.source, "environment");
   EXPECT_THAT(topology.cores, ElementsAre(ElementsAre(0, 1), ElementsAre(2, 3)));
@@ -194,8 +194,8 @@ TEST_F(Discover, KeepsThisMachinesLimitsUnderThisSystem) {
   if (cpu > 30) GTEST_SKIP() << "CPU 0-30 is needed for a mask of one word, not " << cpu;
   const std::string both =
       machine_xml({{cpu}, {cpu + 1}}, kind_xml(1u << cpu, "CoreType", "Little"));
-  const Environment this_system("HWLOC_THISSYSTEM", "1");
-  const Environment xml("HWLOC_XMLFILE", tree_.write("slow.xml", both).string());
+  const ScopedVariable this_system("HWLOC_THISSYSTEM", "1");
+  const ScopedVariable xml("HWLOC_XMLFILE", tree_.write("slow.xml", both).string());
   std::thread([cpu] {
     cpu_set_t mask;
     CPU_ZERO(&mask);
@@ -211,8 +211,9 @@ TEST_F(Discover, KeepsThisMachinesLimitsUnderThisSystem) {
 TEST_F(Discover, RefusesAFileWithoutAnAllowedCoreUnderThisSystem) {
   const int cpu = discover_topology({.list_gpus = false}).cpus().front();
   const int other = cpu == 0 ? 1 : 0;
-  const Environment this_system("HWLOC_THISSYSTEM", "1");
-  const Environment xml("HWLOC_XMLFILE", tree_.write("other.xml", machine_xml({{other}})).string());
+  const ScopedVariable this_system("HWLOC_THISSYSTEM", "1");
+  const ScopedVariable xml("HWLOC_XMLFILE",
+                           tree_.write("other.xml", machine_xml({{other}})).string());
   std::thread([cpu] {
     cpu_set_t mask;
     CPU_ZERO(&mask);

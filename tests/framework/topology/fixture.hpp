@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 
+#include "framework/topology/blas_core.hpp"
 #include "millrace/errors.hpp"
 
 namespace millrace {
@@ -39,30 +40,6 @@ class FileTree {
 
  private:
   std::filesystem::path root_;
-};
-
-/// Sets a variable (nullopt: removes it) while it lives.
-class Environment {
- public:
-  Environment(std::string name, const std::optional<std::string>& value) : name_(std::move(name)) {
-    if (const char* before = std::getenv(name_.c_str())) before_ = before;
-    set(value);
-  }
-  ~Environment() { set(before_); }
-  Environment(const Environment&) = delete;
-  Environment& operator=(const Environment&) = delete;
-
- private:
-  void set(const std::optional<std::string>& value) const {
-    if (value) {
-      ::setenv(name_.c_str(), value->c_str(), 1);
-    } else {
-      ::unsetenv(name_.c_str());
-    }
-  }
-
-  std::string name_;
-  std::optional<std::string> before_;
 };
 
 /// The message of the ConfigError that `call` throws.

@@ -23,12 +23,12 @@ class EnvironmentWarnings : public ::testing::Test {
  protected:
   EnvironmentWarnings() {
     for (const char* name : kVariables) {
-      clean_.push_back(std::make_unique<Environment>(name, std::nullopt));
+      clean_.push_back(std::make_unique<ScopedVariable>(name, std::nullopt));
     }
   }
 
  private:
-  std::vector<std::unique_ptr<Environment>> clean_;
+  std::vector<std::unique_ptr<ScopedVariable>> clean_;
 };
 
 TEST_F(EnvironmentWarnings, AreNoneInACleanEnvironment) {
@@ -37,7 +37,7 @@ TEST_F(EnvironmentWarnings, AreNoneInACleanEnvironment) {
 
 TEST_F(EnvironmentWarnings, NameTheVariableItsValueAndTheRemedy) {
   for (const char* name : kVariables) {
-    const Environment set(name, "close");
+    const ScopedVariable set(name, "close");
     const auto warnings = environment_warnings();
     ASSERT_THAT(warnings, SizeIs(1)) << name;
     EXPECT_EQ(warnings[0].tag, "environment");
@@ -47,17 +47,17 @@ TEST_F(EnvironmentWarnings, NameTheVariableItsValueAndTheRemedy) {
 }
 
 TEST_F(EnvironmentWarnings, DoNotCountEmptyValues) {
-  const Environment empty("OMP_PLACES", "");
+  const ScopedVariable empty("OMP_PLACES", "");
   EXPECT_THAT(environment_warnings(), IsEmpty());
 }
 
 TEST_F(EnvironmentWarnings, AreSilentWhereOpenMpIsToldNotToBind) {
-  const Environment places("OMP_PLACES", "cores");
+  const ScopedVariable places("OMP_PLACES", "cores");
   for (const char* off : {"false", "FALSE", "False"}) {
-    const Environment bind("OMP_PROC_BIND", off);
+    const ScopedVariable bind("OMP_PROC_BIND", off);
     EXPECT_THAT(environment_warnings(), IsEmpty()) << off;
   }
-  const Environment bind("OMP_PROC_BIND", "true");
+  const ScopedVariable bind("OMP_PROC_BIND", "true");
   EXPECT_THAT(environment_warnings(), SizeIs(2));
 }
 
