@@ -51,12 +51,15 @@ std::optional<double> present_step_ns(Plan plan, const PlanOffer& offer) {
   std::map<int, std::string> kinds;
   for (const PlanStage& stage : offer.plan.stages)
     for (const PlannedDevice& device : stage.devices) kinds[device.cpu] = device.kind;
-  for (PlanStage& stage : plan.stages)
+  for (PlanStage& stage : plan.stages) {
+    if (stage.split == Split::features && stage.feature_shares.empty())  // of cores that were alike
+      stage.feature_shares.assign(stage.devices.size(), 1.0 / double(stage.devices.size()));
     for (PlannedDevice& device : stage.devices) {
       const auto found = kinds.find(device.cpu);
       if (found == kinds.end()) return std::nullopt;
       device.kind = found->second;
     }
+  }
   try {
     return predicted_step_ns(plan, offer.costs);
   } catch (const ConfigError&) {

@@ -4,6 +4,9 @@
 #include <torch/nn/modules/dropout.h>
 #include <torch/nn/modules/linear.h>
 
+#include <algorithm>
+#include <cmath>
+
 #include "framework/layers/dropout.hpp"
 #include "framework/layers/fully_connected.hpp"
 #include "framework/layers/ops.hpp"
@@ -12,13 +15,24 @@
 namespace millrace {
 namespace {
 
+/// Floats of a cache line: of wide layers no two slices share one.
+constexpr std::int64_t kLine = 16;
+constexpr std::int64_t kWide = 512;
+
+/// The element of a dimension at which a part of it ends.
+std::int64_t element_at(double part, std::int64_t whole) {
+  if (part >= 1) return whole;
+  const std::int64_t unit = whole >= kWide ? kLine : 1;
+  const auto units = std::llround(part * static_cast<double>(whole) / static_cast<double>(unit));
+  return std::min<std::int64_t>(whole, units * unit);
+}
+
 /// Elements [begin, begin + size) of a dimension.
 struct Range {
   std::int64_t begin = 0, size = 0;
 
   Range(FeatureSlice slice, std::int64_t whole)
-      : begin(slice.index * whole / slice.count),
-        size((slice.index + 1) * whole / slice.count - begin) {}
+      : begin(element_at(slice.begin, whole)), size(element_at(slice.end, whole) - begin) {}
 
   at::Tensor of(const at::Tensor& tensor, std::int64_t dimension) const {
     return tensor.narrow(dimension, begin, size);

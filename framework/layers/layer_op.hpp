@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "framework/layers/feature_slice.hpp"
 #include "framework/layers/fusion.hpp"
 #include "kernels/matrix/precision.hpp"
 
@@ -29,12 +30,6 @@ struct DrawKey {
 
 /// What forward keeps for backward.
 using Saved = std::vector<at::Tensor>;
-
-/// The slice index/count of a layer's output features (rows of the weight); 0/1: all.
-struct FeatureSlice {
-  int index = 0;
-  int count = 1;
-};
 
 /// A part of a weight gradient that the update is to form: dy^T x of n rows, x [n, in] and
 /// dy [n, out], float32, each row dense.

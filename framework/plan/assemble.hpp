@@ -26,6 +26,10 @@ std::map<std::string, Implementation> implementations(const CostModel& model,
                                                       const StageShape& shape,
                                                       const std::string& kind);
 
+/// feature_shares of `stage`, which has its devices; empty for devices of one kind.
+std::vector<double> feature_shares(const CostModel& model, const StageShape& shape,
+                                   const PlanStage& stage);
+
 /// update_shares of `stage`, which has its devices and shares; empty for devices of one kind.
 std::vector<double> update_shares(const CostModel& model, const StageShape& shape,
                                   const PlanStage& stage);

@@ -137,6 +137,8 @@ void fill_names(const CostModel& model, const StageOption& option, std::size_t s
                 PlanStage& stage) {
   check_implementations(stage, s);
   stage.feature_layers = feature_layers(model, option.shape);
+  if (stage.feature_shares.empty() || option.shape.run.empty())
+    stage.feature_shares = feature_shares(model, option.shape, stage);
   stage.update_shares = update_shares(model, option.shape, stage);
   auto measured = implementations(model, option.shape, stage.devices.front().kind);
   stage.implementations.merge(measured);

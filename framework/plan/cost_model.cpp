@@ -61,17 +61,64 @@ int CostModel::replicas(const StageShape& shape) const {
   return states_.devices(shape.state) / shape.width;
 }
 
+bool CostModel::shares_memory(int state) const {
+  for (int kind = 0; kind < states_.kinds(); ++kind) {
+    const DeviceKind& device = profile_.kinds[kind];
+    const bool apart =
+        device.memory_bytes || device.link_ns_per_byte > 0 || device.link_latency_ns > 0;
+    if (apart && states_.count(state, kind) > 0) return false;
+  }
+  return true;
+}
+
 /// What Split::features divides: of the stage's layers in their order the first maximal run that
-/// starts at a layer of type "linear" and whose layers all list "features" and have features_ns for
-/// the devices of `state`.
+/// starts at a layer of type "linear" and whose layers all list "features", and have features_ns
+/// for the devices of `state` where these are of one kind.
 FeatureRun CostModel::feature_run(int first, int last, int state) const {
-  const auto found = sums_.features.find({states_.single_kind(state), states_.devices(state)});
-  return found == sums_.features.end() ? FeatureRun{} : found->second.run(sums_.cuts, first, last);
+  const int kind = states_.single_kind(state);
+  if (kind < 0)
+    return shares_memory(state) ? sums_.sliceable.run(sums_.cuts, first, last) : FeatureRun{};
+  const auto found = sums_.features.find({kind, states_.devices(state)});
+  return found == sums_.features.end() ? FeatureRun{}
+                                       : found->second.layers.run(sums_.cuts, first, last);
+}
+
+double CostModel::feature_part(const StageShape& shape, int kind) const {
+  if (shape.parts) return (*shape.parts)[kind];
+  const int devices = states_.devices(shape.state);
+  if (states_.single_kind(shape.state) >= 0) return 1.0 / devices;
+  const std::size_t most = profile_.samples.size() - 1;
+  const auto ns = [&](int k) {
+    const PassSums& sums = sums_.singles[k].get(others_busy(shape, 1));
+    return sums.forward.ns_at(shape.run.first, shape.run.last, most) +
+           sums.backward.ns_at(shape.run.first, shape.run.last, most);
+  };
+  double speed = 0;
+  for (int k = 0; k < states_.kinds(); ++k) {
+    if (states_.count(shape.state, k) == 0) continue;
+    if (ns(k) <= 0) return 1.0 / devices;
+    speed += states_.count(shape.state, k) / ns(k);
+  }
+  return 1 / ns(kind) / speed;
+}
+
+std::pair<double, double> CostModel::slices_ns(const StageShape& shape, int kind,
+                                               std::int64_t whole) const {
+  const FeatureRun& run = shape.run;
+  const SamplePoint point = sample_point(profile_.samples, double(whole));
+  const auto ns = [&](const PassSums& sums, double part) {
+    return std::pair(part * sums.forward.ns(run.first, run.last, point),
+                     part * sums.backward.ns(run.first, run.last, point));
+  };
+  const int devices = states_.devices(shape.state);
+  if (shape.parts || states_.single_kind(shape.state) < 0)
+    return ns(sums_.singles[kind].get(others_busy(shape, 1)), feature_part(shape, kind));
+  return ns(sums_.features.at({kind, devices}).times.get(others_busy(shape, devices)), 1);
 }
 
 StageShape CostModel::shape(int first, int last, int state, Split split, int width,
                             bool sole) const {
-  StageShape shape{first, last, state, split, width, false, sole, {}, {}};
+  StageShape shape{first, last, state, split, width, false, sole, {}, {}, {}};
   if (split == Split::features) shape.run = feature_run(first, last, state);
   return shape;
 }
@@ -98,7 +145,6 @@ MicroBatchTimes CostModel::replica_times(const StageShape& shape, int kind, std:
     times.input_gradient_ns += sums.input_gradient.ns(first, last, point);
     times.weight_gradient_ns += sums.weight_gradient.ns(first, last, point);
   };
-  const int devices = states_.devices(shape.state);
   if (shape.split == Split::threads) {
     const LoadedSums& team = sums_.threads.at({kind, shape.width});
     add(team.get(others_busy(shape, shape.width)), shape.first, shape.last, samples);
@@ -108,9 +154,11 @@ MicroBatchTimes CostModel::replica_times(const StageShape& shape, int kind, std:
     if (run.empty()) {
       add(single, shape.first, shape.last, samples);
     } else {
-      const LoadedSums& team = sums_.features.at({kind, devices}).times;
+      const auto [forward, backward] = slices_ns(shape, kind, whole);
       add(single, shape.first, run.first, samples);
-      add(team.get(others_busy(shape, devices)), run.first, run.last, whole);
+      times.forward_ns += forward;
+      times.backward_ns += backward;
+      times.input_gradient_ns += backward;  // the rest of it is in the update
       add(single, run.last, shape.last, samples);
     }
   }
@@ -167,10 +215,11 @@ ShareGroups CostModel::best_shares(const StageShape& shape, std::int64_t samples
   for (int kind = 0; kind < states_.kinds(); ++kind) {
     counts[kind] = states_.count(shape.state, kind);
   }
-  return ShareBalancer(counts, states_.kinds()).balance(samples, share_curves(shape));
+  return ShareBalancer(counts, states_.kinds()).balance(samples, share_curves(shape, samples));
 }
 
-std::array<ShareCurve, kMostKinds> CostModel::share_curves(const StageShape& shape) const {
+std::array<ShareCurve, kMostKinds> CostModel::share_curves(const StageShape& shape,
+                                                           std::int64_t samples) const {
   std::array<ShareCurve, kMostKinds> curves;
   for (int kind = 0; kind < states_.kinds(); ++kind) {
     if (states_.count(shape.state, kind) == 0) continue;
@@ -179,10 +228,17 @@ std::array<ShareCurve, kMostKinds> CostModel::share_curves(const StageShape& sha
     curve.sums = &sums_.singles[kind].get(others_busy(shape, 1));
     curve.first = shape.first;
     curve.last = shape.last;
+    curve.sliced_first = shape.run.first;
+    curve.sliced_last = shape.run.last;
     curve.forwards = shape.recompute ? 2 : 1;
+    if (!shape.run.empty()) {
+      const auto [forward, backward] = slices_ns(shape, kind, samples);
+      curve.added.constant_ns = curve.forwards * forward + backward;
+    }
     const auto [in, out] = link_lines(shape, kind);
     if (!profile_.overlapped_transfers) {
-      curve.added = {in.ns_per_sample + out.ns_per_sample, in.constant_ns + out.constant_ns};
+      curve.added.ns_per_sample = in.ns_per_sample + out.ns_per_sample;
+      curve.added.constant_ns += in.constant_ns + out.constant_ns;
     } else if (objective_ == Objective::period) {
       curve.floors[0] = in;
       curve.floors[1] = out;
@@ -288,6 +344,8 @@ LeastTimes CostModel::least_ns_per_sample(int position, int kind, std::int64_t m
                                           const BackwardForms& forms) const {
   const int first_cut = sums_.cuts.prefix(position), last_cut = sums_.cuts.prefix(position + 1);
   const bool apart = forms.apart && splits_backward();
+  const bool sliced = states_.kinds() > 1 && sums_.sliceable.members[position];
+  const bool whole = forms.whole || !apart || sliced;  // slices' backward part is always whole
   LeastTimes least;
   const auto offer = [&](double compute, double back, double trip) {
     least.compute_ns = std::min(least.compute_ns, compute);
@@ -299,7 +357,7 @@ LeastTimes CostModel::least_ns_per_sample(int position, int kind, std::int64_t m
       return curve.least_ns_per_sample(first_cut, last_cut, profile_.samples, most);
     };
     const double forward = ns(passes.forward);
-    if (forms.whole || !apart) {
+    if (whole) {
       const double all = devices * (forward + ns(passes.backward));
       offer(all, all, all);
     }

@@ -140,6 +140,11 @@ class CostModel {
   /// the same time. Equal parts where a kind's updates are not known.
   std::vector<double> update_parts(const StageShape& shape) const;
 
+  /// Part of the output features of what Split::features divides that a device of the kind
+  /// computes. Devices of several kinds take the same time for it, with as many samples as were
+  /// measured at most; equal parts where that is 0.
+  double feature_part(const StageShape& shape, int kind) const;
+
   /// Device time that a layer takes with up to `most` samples, in any split, its forward and
   /// backward part even with other samples; infinity where the kind cannot run it.
   LeastTimes least_ns_per_sample(int position, int kind, std::int64_t most, bool sole,
@@ -152,7 +157,8 @@ class CostModel {
   MicroBatchTimes replica_times(const StageShape& shape, int kind, std::int64_t samples,
                                 std::int64_t whole) const;
   LinkTimes link_times(const StageShape& shape, int kind, std::int64_t samples) const;
-  std::array<ShareCurve, kMostKinds> share_curves(const StageShape& shape) const;
+  std::array<ShareCurve, kMostKinds> share_curves(const StageShape& shape,
+                                                  std::int64_t samples) const;
   std::pair<Line, Line> link_lines(const StageShape& shape, int kind) const;
   double load_ns(const MicroBatchTimes& times) const;
   MicroBatchTimes slowest(const StageShape& shape, const Batching& batching,
@@ -162,11 +168,16 @@ class CostModel {
   double divided_ns(const std::vector<NumberSums>& sums, const std::vector<double>& parts,
                     const StageShape& shape, int first, int last) const;
   FeatureRun feature_run(int first, int last, int state) const;
+  /// No device of the state has memory of its own.
+  bool shares_memory(int state) const;
+  /// Forward and backward of a device's slices, whose layers all samples of a micro-batch pass.
+  std::pair<double, double> slices_ns(const StageShape& shape, int kind, std::int64_t whole) const;
+  bool has_costs(const StageShape& shape, int first, int last) const;
   void add_step_end(const StageShape& shape, StageCost& cost) const;
   void add_memory(const StageShape& shape, const Batching& batching, const ShareGroups& shares,
                   StageCost& cost) const;
   bool covers_singles(const StageShape& shape, int first, int last) const;
-  std::string why_not(const StageShape& shape, int position) const;
+  std::string why_not(const StageShape& shape, int position, bool sliced) const;
   double workspace_bytes(const StageShape& shape, std::int64_t own, std::int64_t whole) const;
   double input_bytes(const StageShape& shape) const;
   SavedBytes saved_bytes(const StageShape& shape, double saved) const;

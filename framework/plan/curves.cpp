@@ -43,14 +43,17 @@ double Line::samples_within(double limit_ns) const {
 
 double ShareCurve::ns(std::int64_t count) const {
   const SamplePoint point = sample_point(*samples, double(count));
-  const double compute = forwards * sums->forward.ns(first, last, point) +
-                         sums->backward.ns(first, last, point) + added.ns(count);
+  const double compute = both_passes([&](const CurveSums& curve, int from, int to) {
+                           return curve.ns(from, to, point);
+                         }) +
+                         added.ns(count);
   return std::max({compute, floors[0].ns(count), floors[1].ns(count)});
 }
 
 /// At samples[i], with what is added for each sample.
 double ShareCurve::measured_ns(std::size_t i) const {
-  return forwards * sums->forward.ns_at(first, last, i) + sums->backward.ns_at(first, last, i) +
+  return both_passes(
+             [&](const CurveSums& curve, int from, int to) { return curve.ns_at(from, to, i); }) +
          added.ns_per_sample * double((*samples)[i]);
 }
 

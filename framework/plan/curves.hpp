@@ -103,9 +103,10 @@ struct ShareCurve {
   const std::vector<std::int64_t>* samples = nullptr;
   const PassSums* sums = nullptr;
   int first = 0, last = 0;
-  double forwards = 1;  ///< 2 where forward is computed again
-  Line added;           ///< transfers that wait for the computation
-  Line floors[2];       ///< transfers beside it: the cost is never below
+  int sliced_first = 0, sliced_last = 0;  ///< of these, what is not divided by samples
+  double forwards = 1;                    ///< 2 where forward is computed again
+  Line added;      ///< transfers that wait for the computation, and what is not divided by samples
+  Line floors[2];  ///< transfers beside it: the cost is never below
 
   double ns(std::int64_t count) const;
   /// The largest count within `limit_ns`, up to rounding; below 1 where even one takes longer.
@@ -113,6 +114,14 @@ struct ShareCurve {
 
  private:
   double measured_ns(std::size_t i) const;
+  /// Of what is divided by samples; `of(curve, first, last)`: its time there.
+  template <typename Of>
+  double both_passes(const Of& of) const {
+    const auto divided = [&](const CurveSums& curve) {
+      return of(curve, first, last) - of(curve, sliced_first, sliced_last);
+    };
+    return forwards * divided(sums->forward) + divided(sums->backward);
+  }
 };
 
 }  // namespace millrace

@@ -57,15 +57,28 @@ std::string device_text(const PlanStage& stage) {
   return fmt::format("{}", fmt::join(parts, " + "));
 }
 
+/// "4 x 13 + 48"
+std::string percents(const std::vector<double>& shares) {
+  std::vector<std::string> parts;
+  for (std::size_t i = 0; i < shares.size();) {
+    const auto same = std::count(shares.begin(), shares.end(), shares[i]);
+    parts.push_back(
+        fmt::format("{}{:.0f}", same > 1 ? fmt::format("{} x ", same) : "", 100 * shares[i]));
+    i += static_cast<std::size_t>(same);  // those of a kind stand together
+  }
+  return fmt::format("{}", fmt::join(parts, " + "));
+}
+
 std::string split_text(const PlanStage& stage) {
   if (stage.devices.size() == 1) return "";
   if (stage.split == Split::threads) {
     return fmt::format(", {} x {} threads", stage.workers(), stage.threads_each());
   }
-  if (stage.split == Split::features) {
-    return fmt::format(", features of {} divided", layer_range(stage.feature_layers));
-  }
-  return fmt::format(", samples {}", fmt::join(stage.shares, " + "));
+  const std::string samples = fmt::format(", samples {}", fmt::join(stage.shares, " + "));
+  if (stage.split != Split::features) return samples;
+  const std::string layers = layer_range(stage.feature_layers);
+  if (stage.feature_shares.empty()) return fmt::format(", features of {} divided", layers);
+  return fmt::format("{}, features of {} {} %", samples, layers, percents(stage.feature_shares));
 }
 
 std::string stage_text(const PlanStage& stage, std::size_t s) {

@@ -64,6 +64,7 @@ class Builder {
   void build() {
     sums_.splits_backward = profile_.training && profile_.splits_backward();
     for (const DeviceKind& kind : profile_.kinds) build_kind(kind.name);
+    sums_.sliceable = sliceable([&](int p) { return lists(at(p), "features"); });
     sums_.weights_bytes = sums([](const LayerCosts& layer) { return layer.weights_bytes; });
     sums_.saved_bytes = sums([](const LayerCosts& layer) { return layer.saved_bytes; });
     sums_.deferred_bytes = sums([](const LayerCosts& layer) { return layer.deferred_bytes; });
@@ -139,10 +140,19 @@ class Builder {
   FeatureSums feature_sums(const std::string& kind, int width) const {
     FeatureSums result;
     result.times = team_times(kind, width, "features", &LayerCosts::features_ns);
+    result.layers = sliceable([&](int p) {
+      return result.times.alone.covers(sums_.cuts.prefix(p), sums_.cuts.prefix(p + 1));
+    });
+    return result;
+  }
+
+  /// `member` by position.
+  template <typename Member>
+  SliceableLayers sliceable(const Member& member) const {
+    SliceableLayers result;
     std::vector<double> starts;
     for (int p = 0; p < size(); ++p) {
-      result.members.push_back(
-          result.times.alone.covers(sums_.cuts.prefix(p), sums_.cuts.prefix(p + 1)));
+      result.members.push_back(member(p));
       result.starts.push_back(result.members.back() && at(p).type == "linear");
       starts.push_back(result.starts.back() ? 1 : 0);
     }
@@ -193,7 +203,7 @@ NumberSums::NumberSums(const Cuts& cuts, const std::vector<double>& values) : su
   }
 }
 
-FeatureRun FeatureSums::run(const Cuts& cuts, int first, int last) const {
+FeatureRun SliceableLayers::run(const Cuts& cuts, int first, int last) const {
   if (start_count.sum(first, last) == 0) return {};
   std::vector<int> before, inside;
   bool ended = false;
@@ -216,9 +226,10 @@ std::int64_t LayerSums::bytes() const {
   std::int64_t bytes = cuts.bytes();
   for (const LoadedSums& sums : singles) bytes += sums.bytes();
   for (const auto& [width, sums] : threads) bytes += sums.bytes();
-  for (const auto& [width, sums] : features) bytes += sums.times.bytes() + sums.start_count.bytes();
+  for (const auto& [width, sums] : features)
+    bytes += sums.times.bytes() + sums.layers.start_count.bytes();
   const auto kinds = static_cast<std::int64_t>(singles.size());
-  constexpr std::int64_t kPerKind = 4, kOfAll = 5;  // the other members
+  constexpr std::int64_t kPerKind = 4, kOfAll = 6;  // the other members
   return bytes + (kPerKind * kinds + kOfAll) * weights_bytes.bytes() +
          weight_gradient_bytes.bytes();
 }

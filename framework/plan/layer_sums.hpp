@@ -35,13 +35,18 @@ struct FeatureRun {
   bool operator==(const FeatureRun&) const = default;
 };
 
-/// Layers divided by output features over n devices of one kind.
-struct FeatureSums {
-  LoadedSums times;
+/// Layers that can be divided by output features.
+struct SliceableLayers {
   std::vector<bool> starts, members;  ///< by position: what a run may begin with, and hold
   NumberSums start_count;
 
   FeatureRun run(const Cuts& cuts, int first, int last) const;
+};
+
+/// Over n devices of one kind.
+struct FeatureSums {
+  LoadedSums times;
+  SliceableLayers layers;
 };
 
 /// Immutable once made.
@@ -54,7 +59,8 @@ struct LayerSums {
   Cuts cuts;
   std::vector<LoadedSums> singles;                      ///< [kind]: one device
   std::map<KindWidth, LoadedSums> threads;              ///< one replica of several threads
-  std::map<KindWidth, FeatureSums> features;            ///< slices of the output features
+  std::map<KindWidth, FeatureSums> features;            ///< even slices of the output features
+  SliceableLayers sliceable;                            ///< over devices of several kinds
   std::vector<NumberSums> update_alone, update_loaded;  ///< [kind], ns per step on one device
   std::vector<NumberSums> reduce_alone, reduce_loaded;  ///< the same of layers with gradients
   NumberSums weights_bytes, saved_bytes, deferred_bytes;

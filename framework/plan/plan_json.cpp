@@ -45,6 +45,7 @@ ordered_json write_stage(const PlanStage& stage) {
                          {"recompute", stage.recompute},
                          {"implementations", write_implementations(stage.implementations)}};
   if (stage.weight_gradient_ns > 0) result["weight_gradient_ns"] = stage.weight_gradient_ns;
+  if (!stage.feature_shares.empty()) result["feature_shares"] = stage.feature_shares;
   if (!stage.update_shares.empty()) result["update_shares"] = stage.update_shares;
   return result;
 }
@@ -115,6 +116,7 @@ PlanStage read_stage(JsonReader reader) {
   stage.memory_bytes = read_counted(reader, "memory_bytes");
   if (reader.has("recompute")) stage.recompute = reader.texts("recompute");
   stage.implementations = read_implementations(reader);
+  if (reader.has("feature_shares")) stage.feature_shares = reader.numbers("feature_shares");
   if (reader.has("update_shares")) stage.update_shares = reader.numbers("update_shares");
   reader.finish();
   return stage;

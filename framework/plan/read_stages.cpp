@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <cmath>
 #include <map>
 #include <memory>
 #include <numeric>
@@ -28,6 +30,7 @@ class StageReader {
     StageShape shape =
         model_.shape(first, end(first), devices, stage_.split, stage_.threads_each(), sole_);
     check_split(shape);
+    set_feature_parts(shape);
     set_recompute(shape);
     const ShareGroups shares = groups();
     return {shape, shares, model_.cost(shape, batching, shares)};
@@ -131,6 +134,31 @@ class StageReader {
       if (model_.layer(p).name == name) return p;
     }
     refuse(fmt::format("has layer \"{}\", which the model does not have: plan again", name));
+  }
+
+  /// Devices of one kind may have unlike parts: the largest counts.
+  void set_feature_parts(StageShape& shape) const {
+    const std::vector<double>& shares = stage_.feature_shares;
+    if (shares.empty() || shape.run.empty()) return;
+    if (shares.size() != stage_.devices.size())
+      refuse(
+          fmt::format("has {} feature_shares for {} devices: one for each, or leave the field "
+                      "out",
+                      shares.size(), stage_.devices.size()));
+    const bool positive =
+        std::all_of(shares.begin(), shares.end(), [](double share) { return share >= 0; });
+    const double sum = std::accumulate(shares.begin(), shares.end(), 0.0);
+    if (!positive || !(std::abs(sum - 1) < 1e-6))
+      refuse(
+          fmt::format("has feature_shares [{}], none may be below 0 and their sum must be 1, "
+                      "it is {:g}: correct them, or leave the field out",
+                      fmt::join(shares, ", "), sum));
+    std::array<double, kMostKinds> parts{};
+    for (std::size_t d = 0; d < shares.size(); ++d) {
+      double& part = parts[static_cast<std::size_t>(kind_of(stage_.devices[d]))];
+      part = std::max(part, shares[d]);
+    }
+    shape.parts = std::make_shared<const std::array<double, kMostKinds>>(parts);
   }
 
   void set_recompute(StageShape& shape) const {

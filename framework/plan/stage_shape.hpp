@@ -1,11 +1,13 @@
 #pragma once
 // How a stage is run, and how a step is cut.
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <vector>
 
 #include "framework/plan/layer_sums.hpp"
+#include "framework/plan/shares.hpp"
 #include "millrace/plan.hpp"
 
 namespace millrace {
@@ -30,6 +32,8 @@ struct StageShape {
   bool recompute = false;  ///< of all layers
   bool sole = false;       ///< the plan has no other stage
   FeatureRun run;          ///< empty unless split by features
+  /// Part of the features that a device computes, by kind, where a plan says; null: by the costs.
+  std::shared_ptr<const std::array<double, kMostKinds>> parts;
   /// Recomputed where not all are: positions, ascending; null: none.
   std::shared_ptr<const std::vector<int>> again;
 

@@ -29,8 +29,8 @@ FeatureTeam::FeatureTeam(const Model& model, const std::vector<LayerFacts>& fact
     divided.input_gradient = needed[l].front();
     divided.forms_gradients = deferred_bytes_per_sample(facts[l], choice[l]) == 0;
     for (int member = 0; member < team_.size(); ++member) {
-      divided.ops.push_back(
-          make_feature_op(model.layers[l], facts[l], static_cast<int>(l), {member, team_.size()}));
+      divided.ops.push_back(make_feature_op(model.layers[l], facts[l], static_cast<int>(l),
+                                            slice_of(equal_shares(team_.size()), member)));
     }
     divided_.push_back(std::move(divided));
   }

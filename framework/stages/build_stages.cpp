@@ -143,7 +143,9 @@ class Cutter {
     ChainLayer made;
     made.index = index;
     if (contains(plan.feature_layers, layer.name)) {
-      made.slice = make_feature_op(layer, facts, index, {worker, plan.workers()});
+      const std::vector<double> shares =
+          plan.feature_shares.empty() ? equal_shares(plan.workers()) : plan.feature_shares;
+      made.slice = make_feature_op(layer, facts, index, slice_of(shares, worker));
       made.input_features = facts.input_shape[0];
       made.output_features = facts.output_shape[0];
       made.columns_only = facts.type != "linear";

@@ -54,10 +54,6 @@ void update_by(const UpdateRange& range, const DeferredGradient& gradient,
 
 }  // namespace
 
-std::vector<double> equal_shares(int workers) {
-  return std::vector<double>(static_cast<std::size_t>(workers), 1.0 / workers);
-}
-
 StageParameters::StageParameters(std::vector<StageParameter> parameters,
                                  const std::vector<double>& shares,
                                  const OptimizerSettings& settings, const OptimizerState& kept)

@@ -28,9 +28,6 @@ struct StageParameter {
 /// What an optimizer keeps of each weight: name as StageSet::state() has it -> tensor.
 using OptimizerState = std::map<std::string, at::Tensor>;
 
-/// Equal parts of a whole, 1.
-std::vector<double> equal_shares(int workers);
-
 /// The elements of all parameters are divided over the workers; each worker sums the
 /// replicas' gradients of its elements (in the order of the workers) and updates them. Of a weight
 /// whose gradient is deferred each worker takes a range of columns: it forms their gradient from

@@ -56,6 +56,7 @@ PlanStage make_stage(const Model& model, const std::vector<LayerFacts>& facts,
     for (const std::int64_t share : stage.shares)
       stage.update_shares.push_back(static_cast<double>(share) /
                                     static_cast<double>(shape.micro_batch));
+  if (!stage.feature_layers.empty()) stage.feature_shares = stage.update_shares;
   stage.split = stage.feature_layers.empty() ? Split::samples : Split::features;
   const auto workers = static_cast<int>(shape.shares.size());
   for (int r = 0; r < workers; ++r) stage.devices.push_back({"core", lane * workers + r});

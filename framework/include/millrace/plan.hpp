@@ -27,8 +27,8 @@ struct PlannedDevice {
 ///  samples:  replica r computes shares[r] samples of every micro-batch (data parallel).
 ///  threads:  replicas of devices.size() / shares.size() threads each (one replica as a rule).
 ///  features: one worker per device. The layers of `feature_layers` are divided by output features,
-///            evenly, each worker computing its slice for the whole micro-batch; the other layers
-///            of the stage are divided by samples, shares[r] each.
+///            each worker computing its slice for the whole micro-batch; the other layers of the
+///            stage are divided by samples, shares[r] each.
 enum class Split { samples, threads, features };
 
 struct Implementation {
@@ -42,6 +42,9 @@ struct PlanStage {
   std::vector<std::int64_t> shares;  ///< samples of a full micro-batch per replica; sum = b
   Split split = Split::samples;
   std::vector<std::string> feature_layers;  ///< only with Split::features
+  /// Part of their output features that each worker computes, sum 1; empty: equal parts. check_plan
+  /// fills it where devices of several kinds have none.
+  std::vector<double> feature_shares;
   /// Part of the stage's weights that each worker updates, sum 1; empty: equal parts. Follows from
   /// the costs: check_plan fills it, whatever a file says.
   std::vector<double> update_shares;

@@ -301,6 +301,31 @@ TEST(CheckPlan, PartsOfTheUpdateFollowFromTheCosts) {
   EXPECT_THAT(check_plan(alike, costs(), {}).stages[1].update_shares, testing::IsEmpty());
 }
 
+TEST(CheckPlan, SlicesOfUnlikeDevicesFollowFromTheCosts) {
+  Plan plan = by_hand();
+  plan.stages[1].split = Split::features;
+  plan.stages[1].devices = {{"big", 2}, {"little", 5}};
+  plan.stages[1].shares = {6, 2};
+  plan.stages[0].devices.resize(2);
+  plan.stages[0].shares = {4, 4};
+  const PlanStage checked = check_plan(plan, costs(), {}).stages[1];
+  ASSERT_EQ(checked.feature_shares.size(), 2U);
+  EXPECT_GT(checked.feature_shares[0], checked.feature_shares[1]);
+  EXPECT_DOUBLE_EQ(checked.feature_shares[0] + checked.feature_shares[1], 1);
+  EXPECT_EQ(checked.feature_layers.front(), "classifier.1");
+  Plan other = plan;
+  other.stages[1].feature_shares = {0.5, 0.5};
+  const PlanStage even = check_plan(other, costs(), {}).stages[1];
+  EXPECT_EQ(even.feature_shares, other.stages[1].feature_shares);
+  EXPECT_GT(even.forward_ns, checked.forward_ns);
+  for (const std::vector<double>& wrong : {std::vector<double>{1}, {0.5, 0.6}, {-0.5, 1.5}}) {
+    other.stages[1].feature_shares = wrong;
+    EXPECT_THROW(check_plan(other, costs(), {}), ConfigError);
+  }
+  plan.stages[1].devices[1] = {"big", 3};
+  EXPECT_THAT(check_plan(plan, costs(), {}).stages[1].feature_shares, testing::IsEmpty());
+}
+
 TEST(CheckPlan, TooManyDifferentSharesAreRefused) {
   const Profile many = fixtures::plain_chain({10}, 20);
   Plan plan;

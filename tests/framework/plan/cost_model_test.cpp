@@ -141,6 +141,21 @@ TEST(CostModel, FeaturesDivideTheRunAndSamplesTheRest) {
   EXPECT_DOUBLE_EQ(cost.fixed_bytes, 3 * 1000 + 100);
 }
 
+TEST(CostModel, UnlikeDevicesTakeEquallyLongForTheirSlices) {
+  const Model m;
+  const StageShape shape = m.features(0, 3, m.big(1) + m.little());
+  const double all = 1 / 225.0 + 1 / 600.0;  // fc and relu, under load
+  EXPECT_DOUBLE_EQ(m.model.feature_part(shape, 0), 1 / 225.0 / all);
+  EXPECT_DOUBLE_EQ(m.model.feature_part(shape, 1), 1 / 600.0 / all);
+  const ShareGroups shares = m.model.best_shares(shape, 8);
+  ASSERT_EQ(shares.size(), 2);
+  EXPECT_EQ(shares.begin()->samples, 6);  // of conv: 900 + 1,800 ns beside 800 + 1,600
+  const StageCost cost = m.cost(shape, Batching(8, 8));
+  EXPECT_DOUBLE_EQ(cost.full.forward_ns, 900 + 8 / all / 3);
+  EXPECT_DOUBLE_EQ(cost.full.backward_ns, 1800 + 8 / all * 2 / 3);
+  EXPECT_TRUE(m.features(0, 3, m.little() + m.gpu()).run.empty());  // the GPU is behind a link
+}
+
 TEST(CostModel, AFeatureRunStartsAtALinearLayer) {
   const Model m;
   EXPECT_TRUE(m.feature_run(0, 1, m.big(2)).empty());
@@ -253,7 +268,10 @@ TEST(CostModel, SaysWhyAShapeIsNotAllowed) {
   EXPECT_EQ(reason({0, 2, m.big(2), Split::threads, 2}), "");
   EXPECT_EQ(reason(m.features(0, 3, m.big(2))), "");
   EXPECT_THAT(reason(m.features(0, 1, m.big(2))), HasSubstr("no linear layer"));
-  EXPECT_THAT(reason(m.features(0, 2, m.big(1) + m.gpu())), HasSubstr("of one kind"));
+  EXPECT_THAT(reason(m.features(0, 3, m.big(1) + m.gpu())), HasSubstr("share one memory"));
+  EXPECT_THAT(reason(m.features(0, 3, m.big(1) + m.little())),
+              HasSubstr("\"conv\" has no costs on \"little\""));
+  EXPECT_THAT(reason({0, 3, m.big(1) + m.gpu(), Split::threads, 2}), HasSubstr("of one kind"));
 }
 
 TEST(CostModel, EveryRefusalHasAReason) {

@@ -77,7 +77,8 @@ bool NaiveCosts::legal(const Shape& shape, std::int64_t b) const {
   if (replicas > b) return false;
   const int kinds =
       int(std::count_if(shape.devices.begin(), shape.devices.end(), [](int n) { return n > 0; }));
-  if (shape.split != Split::samples && (kinds > 1 || all < 2)) return false;
+  if (shape.split == Split::threads && kinds > 1) return false;
+  if (shape.split != Split::samples && all < 2) return false;
   const Set run = run_of(shape);
   if (shape.split == Split::features && run == 0) return false;
   for (const int p : members(shape)) {
@@ -106,17 +107,27 @@ bool NaiveCosts::team(const std::optional<PassWidths>& passes, const std::string
   return passes && has(passes->forward) && (!profile_.training || has(passes->backward));
 }
 
+/// Devices of one kind.
+bool NaiveCosts::alike(const Shape& shape) {
+  return std::count(shape.devices.begin(), shape.devices.end(), 0) + 1 == std::ssize(shape.devices);
+}
+
 /// From the first linear layer that can be sliced, as far as the layers can be.
 Set NaiveCosts::run_of(const Shape& shape) const {
   if (shape.split != Split::features) return 0;
   int n = 0, kind = 0;
   for (std::size_t k = 0; k < shape.devices.size(); ++k) {
-    if (shape.devices[k] > 0) std::tie(n, kind) = std::pair(shape.devices[k], int(k));
+    if (shape.devices[k] == 0) continue;
+    std::tie(n, kind) = std::pair(shape.devices[k], int(k));
+    const DeviceKind& device = profile_.kinds[k];
+    const bool one_memory =
+        !device.memory_bytes && device.link_ns_per_byte == 0 && device.link_latency_ns == 0;
+    if (!alike(shape) && !one_memory) return 0;
   }
   const auto member = [&](int p) {
     const std::string& name = profile_.kinds[kind].name;
-    return lists(layers_[p], "features") && layers_[p].forward_ns.contains(name) &&
-           team(layers_[p].features_ns, name, n);
+    if (!lists(layers_[p], "features") || !alike(shape)) return lists(layers_[p], "features");
+    return layers_[p].forward_ns.contains(name) && team(layers_[p].features_ns, name, n);
   };
   Set run = 0;
   for (const int p : members(shape)) {
@@ -125,6 +136,27 @@ Set NaiveCosts::run_of(const Shape& shape) const {
     run |= Set{1} << p;
   }
   return run;
+}
+
+/// Part of the features that a device of kind k computes.
+double NaiveCosts::feature_part(const Shape& shape, int k) const {
+  const Set run = run_of(shape);
+  double speed = 0, own = 0;
+  for (std::size_t other = 0; other < shape.devices.size(); ++other) {
+    if (shape.devices[other] == 0) continue;
+    const std::string& name = profile_.kinds[other].name;
+    double ns = 0;
+    for (const int p : members(shape)) {
+      if (!in(run, p)) continue;
+      const LayerCosts& layer = layers_[p];
+      ns += factor(layer, name, true) * layer.forward_ns.at(name).back();
+      if (profile_.training) ns += factor(layer, name, true) * layer.backward_ns.at(name).back();
+    }
+    if (ns == 0) return 1.0 / all_devices(shape);
+    speed += shape.devices[other] / ns;
+    if (int(other) == k) own = 1 / ns;
+  }
+  return own / speed;
 }
 
 double NaiveCosts::factor(const LayerCosts& layer, const std::string& kind, bool busy) const {
@@ -143,9 +175,11 @@ Device NaiveCosts::device(const Shape& shape, int k, std::int64_t x, std::int64_
   for (const int p : members(shape)) {
     const LayerCosts& layer = layers_[p];
     const bool sliced = in(run, p);
-    const bool is_team = sliced || shape.split == Split::threads;
-    const int members = sliced ? all : shape.width;
-    const double busy = factor(layer, kind.name, !sole || all > members);
+    const bool measured = sliced && alike(shape);
+    const bool is_team = measured || shape.split == Split::threads;
+    const int members = measured ? all : shape.width;
+    const double share = sliced && !measured ? feature_part(shape, k) : 1;
+    const double busy = share * factor(layer, kind.name, !sole || all > members);
     const double n = double(sliced ? whole : x);
     const auto ns = [&](const PerKind& single, std::map<std::string, PerWidth> PassWidths::*part) {
       if (!is_team) return busy * interpolate_ns(profile_.samples, single.at(kind.name), n);
@@ -159,7 +193,7 @@ Device NaiveCosts::device(const Shape& shape, int k, std::int64_t x, std::int64_
     const double backward = ns(layer.backward_ns, &PassWidths::backward);
     result.backward += backward;
     const bool apart =
-        is_team ? !sliced && !layer.threads_ns->input_gradient.empty() : layer.splits_backward();
+        !sliced && (is_team ? !layer.threads_ns->input_gradient.empty() : layer.splits_backward());
     result.input_gradient +=
         apart ? ns(layer.input_gradient_ns, &PassWidths::input_gradient) : backward;
     if (apart) result.weight_gradient += ns(layer.weight_gradient_ns, &PassWidths::weight_gradient);
@@ -232,7 +266,7 @@ void NaiveCosts::share(const Shape& shape, bool sole, const Cut& cut, Stage& sta
     for (std::size_t r = 0; r < stage.kinds.size(); ++r) {
       const Device d = device(shape, stage.kinds[r], stage.shares[r] + 1, cut.b, sole);
       double ns = objective_ == Objective::period ? load(d) : compute(d);
-      if (shape.split != Split::samples) ns = double(stage.shares[r]);  // evenly
+      if (shape.split != Split::samples && alike(shape)) ns = double(stage.shares[r]);  // evenly
       if (ns < earliest) {
         earliest = ns;
         best = r;

@@ -75,7 +75,9 @@ class NaiveCosts {
   static int all_devices(const Shape& shape);
   bool team(const std::optional<PassWidths>& passes, const std::string& kind, int width) const;
   std::vector<int> members(const Shape& shape) const;
+  static bool alike(const Shape& shape);
   Set run_of(const Shape& shape) const;
+  double feature_part(const Shape& shape, int kind) const;
   /// Of the order in which the planner runs layers: of those that may run the first of the file.
   std::vector<int> order() const;
   double factor(const LayerCosts& layer, const std::string& kind, bool busy) const;

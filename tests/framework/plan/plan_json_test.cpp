@@ -35,6 +35,7 @@ Plan a_plan() {
   stage.backward_ns = 3e6;
   stage.weight_gradient_ns = 2.5e6;
   stage.update_ns = 12;
+  stage.feature_shares = {0.7, 0.3};
   stage.update_shares = {0.75, 0.25};
   stage.memory_bytes = 77;
   stage.recompute = stage.layers;
