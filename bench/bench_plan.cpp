@@ -1,11 +1,12 @@
 // Entries "plan" and "even data parallel": training through the plan of a file. Prints one JSON
-// line with the estimate that was made before the timed steps.
+// line with what the costs predict of the timed steps and the estimate once the plan was tried.
 
 #include <fmt/format.h>
 #include <torch/types.h>
 
 #include "bench/arguments.hpp"
 #include "bench/step_times.hpp"
+#include "controller/rehearsal.hpp"
 #include "framework/base/file.hpp"
 #include "millrace/estimate.hpp"
 #include "millrace/train_step.hpp"
@@ -27,22 +28,39 @@ TrainSettings settings_of(const Arguments& arguments) {
   return settings;
 }
 
+/// As `estimate` tries the steps of a plan.
+template <typename Step>
+Rehearsal tried(const Step& step, double all_ns) {
+  Rehearsal rehearsal;
+  double ns = 0;
+  while (ns < all_ns || std::ssize(rehearsal.steps_ns) < kLeastTriedSteps) {
+    rehearsal.steps_ns.push_back(1e9 * time_of(step, 1).seconds);
+    ns += rehearsal.steps_ns.back();
+  }
+  return rehearsal;
+}
+
 int run(const Arguments& arguments) {
   const int batch = arguments.positive("--batch"), classes = arguments.positive("--classes");
   const Model model = make_model(arguments.text("--model"), classes);
   TrainStep training = TrainStep::prepare(model, settings_of(arguments));
   const RunShape shape{.steps = arguments.positive("--steps")};
-  const Estimate estimate = estimate_run(training.profile(), training.plan(), shape);
+  const double predicted_ns =
+      estimate_run(training.profile(), training.plan(), shape).run.expected_ns;
 
   torch::manual_seed(1);
   const Batch data{random_inputs(model, batch),
                    random_labels(model, check_model(model).back(), batch)};
-  const StepTimes times = time_steps([&] { training.step(data); }, arguments);
+  const auto step = [&] { training.step(data); };
+  time_of(step, arguments.positive("--warmup"));
+  const Estimate estimate = estimate_run(training.profile(), training.plan(), shape, 0.99,
+                                         tried(step, rehearsed_ns(predicted_ns)));
+  const StepTimes times = time_of(step, static_cast<int>(shape.steps));
   fmt::print(
-      "{{\"images_per_second\": {:.6g}, \"expected_ns\": {:.0f}, \"latest_ns\": {:.0f}, "
-      "\"measured_ns\": {:.0f}}}\n",
-      batch * times.steps / times.seconds, estimate.run.expected_ns, estimate.run.latest_ns,
-      times.seconds * 1e9);
+      "{{\"images_per_second\": {:.6g}, \"predicted_ns\": {:.0f}, \"expected_ns\": {:.0f}, "
+      "\"latest_ns\": {:.0f}, \"measured_ns\": {:.0f}}}\n",
+      batch * times.steps / times.seconds, predicted_ns, estimate.run.expected_ns,
+      estimate.run.latest_ns, times.seconds * 1e9);
   return 0;
 }
 

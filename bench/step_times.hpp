@@ -12,14 +12,19 @@ struct StepTimes {
   double seconds = 0;  ///< of all timed steps together
 };
 
+/// Of `count` steps.
+template <typename Step>
+StepTimes time_of(Step&& step, int count) {
+  const auto begin = std::chrono::steady_clock::now();
+  for (int i = 0; i < count; ++i) step();
+  return {count, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count()};
+}
+
 /// Runs `step` --warmup times and then, timed, --steps times.
 template <typename Step>
 StepTimes time_steps(Step&& step, const Arguments& arguments) {
-  const int warmup = arguments.positive("--warmup"), steps = arguments.positive("--steps");
-  for (int i = 0; i < warmup; ++i) step();
-  const auto begin = std::chrono::steady_clock::now();
-  for (int i = 0; i < steps; ++i) step();
-  return {steps, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count()};
+  time_of(step, arguments.positive("--warmup"));
+  return time_of(step, arguments.positive("--steps"));
 }
 
 }  // namespace millrace::bench

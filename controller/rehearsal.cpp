@@ -13,7 +13,6 @@ namespace millrace {
 namespace {
 
 constexpr double kPartOfRun = 0.1, kLongest_ns = 2e9;
-constexpr int kLeastSteps = 2;
 /// An evaluation is ended after so long: the rest of its samples take the same.
 constexpr double kEvaluation_ns = 5e8;
 
@@ -27,9 +26,9 @@ class Trial {
 
   Rehearsal run() {
     session_.rehearse_next();  // takes memory, starts threads, reads files
-    try_steps(settings_.steps_ns / 2, kLeastSteps);
+    try_steps(settings_.steps_ns / 2, kLeastTriedSteps);
     try_evaluation();
-    try_steps(settings_.steps_ns, kLeastSteps);
+    try_steps(settings_.steps_ns, kLeastTriedSteps);
     try_saving();
     return std::move(tried_);
   }

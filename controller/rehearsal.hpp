@@ -19,8 +19,9 @@ struct RehearsalSettings {
   std::function<std::int64_t()> now_ns;  ///< empty: the steady clock
 };
 
-/// How long to try the steps of a run that is expected to take `run_ns`.
+/// How long to try the steps of a run that is expected to take `run_ns`, and how many at least.
 double rehearsed_ns(double run_ns);
+inline constexpr int kLeastTriedSteps = 2;
 
 /// Trains, evaluates and saves for the time of it: before the session's first step, which begins as
 /// it would have begun. Throws what the session throws, ResourceError where `folder` cannot be

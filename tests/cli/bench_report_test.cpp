@@ -16,13 +16,13 @@ using ::testing::HasSubstr;
 /// Two rounds on a machine of 400 and 200 FLOP/s; a model of 10 FLOP an image.
 BenchReport small_report() {
   BenchReport report{"alexnet", 64, {0, 2, 3}, 10, {{150, 400}, {100, 200}}, {}};
-  report.entries = {
-      {"one core", "nhwc", {{10, 1000, {}}, {4, 3000, {}}}},
-      {"libtorch", "nchw", {{15, 2000, {}}, {8, 2000, {}}}},
-      {"libtorch tuned", "needs a package", {}},
-      {"plan",
-       "",
-       {{20, 4000, BenchEstimate{110, 130, 100}}, {16, 4000, BenchEstimate{90, 130, 100}}}}};
+  report.entries = {{"one core", "nhwc", {{10, 1000, {}}, {4, 3000, {}}}},
+                    {"libtorch", "nchw", {{15, 2000, {}}, {8, 2000, {}}}},
+                    {"libtorch tuned", "needs a package", {}},
+                    {"plan",
+                     "",
+                     {{20, 4000, BenchEstimate{80, 110, 130, 100}},
+                      {16, 4000, BenchEstimate{90, 90, 130, 100}}}}};
   return report;
 }
 
@@ -53,10 +53,12 @@ TEST(BenchRatios, AreAbsentWhereAnEntryIs) {
 TEST(EstimateSummary, DoesNotLetErrorsCancel) {
   const auto summary = estimate_summary(small_report());
   ASSERT_TRUE(summary.has_value());
+  EXPECT_EQ(summary->mean.predicted_ns, 85);
   EXPECT_EQ(summary->mean.expected_ns, 100);
   EXPECT_EQ(summary->mean.latest_ns, 130);
   EXPECT_EQ(summary->mean.measured_ns, 100);
   EXPECT_THAT(summary->error_percent, DoubleNear(10, 1e-9));
+  EXPECT_THAT(summary->predicted_error_percent, DoubleNear(15, 1e-9));
 }
 
 TEST(BenchJson, HasTheFieldsThatScriptsUse) {
@@ -73,7 +75,8 @@ TEST(BenchJson, HasTheFieldsThatScriptsUse) {
   EXPECT_TRUE(json.at("speedup_over_libtorch").is_number());
   EXPECT_TRUE(json.at("speedup_over_libtorch_tuned").is_null());
   EXPECT_TRUE(json.at("roof_fraction").is_number());
-  for (const char* field : {"expected_ns", "latest_ns", "measured_ns", "error_percent"}) {
+  for (const char* field : {"predicted_ns", "expected_ns", "latest_ns", "measured_ns",
+                            "error_percent", "predicted_error_percent"}) {
     EXPECT_TRUE(json.at("estimate").at(field).is_number()) << field;
   }
   const auto& one = json.at("entries").at(0);

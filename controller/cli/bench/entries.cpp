@@ -157,8 +157,8 @@ EntryRound measure_entry(const BenchSetup& setup, const std::string& entry) {
   round.images_per_second = json.at("images_per_second").get<double>();
   if (json.contains("expected_ns")) {
     round.estimate =
-        BenchEstimate{json.at("expected_ns").get<double>(), json.at("latest_ns").get<double>(),
-                      json.at("measured_ns").get<double>()};
+        BenchEstimate{json.at("predicted_ns").get<double>(), json.at("expected_ns").get<double>(),
+                      json.at("latest_ns").get<double>(), json.at("measured_ns").get<double>()};
   }
   return round;
 }

@@ -68,13 +68,15 @@ std::optional<EstimateSummary> estimate_summary(const BenchReport& report) {
   double count = 0;
   for (const EntryRound& round : plan->rounds) {
     if (!round.estimate) continue;
-    const auto& [expected, latest, measured] = *round.estimate;
+    const auto& [predicted, expected, latest, measured] = *round.estimate;
     ++count;
-    summary.mean.expected_ns += (expected - summary.mean.expected_ns) / count;
-    summary.mean.latest_ns += (latest - summary.mean.latest_ns) / count;
-    summary.mean.measured_ns += (measured - summary.mean.measured_ns) / count;
-    const double error = 100 * std::abs(expected - measured) / measured;
-    summary.error_percent += (error - summary.error_percent) / count;
+    const auto add = [&](double& mean, double value) { mean += (value - mean) / count; };
+    add(summary.mean.predicted_ns, predicted);
+    add(summary.mean.expected_ns, expected);
+    add(summary.mean.latest_ns, latest);
+    add(summary.mean.measured_ns, measured);
+    add(summary.error_percent, 100 * std::abs(expected - measured) / measured);
+    add(summary.predicted_error_percent, 100 * std::abs(predicted - measured) / measured);
   }
   return count > 0 ? std::optional(summary) : std::nullopt;
 }

@@ -9,7 +9,9 @@
 namespace millrace::cli {
 
 struct BenchEstimate {
-  double expected_ns = 0, latest_ns = 0, measured_ns = 0;
+  double predicted_ns = 0;  ///< by the layers' costs alone
+  double expected_ns = 0, latest_ns = 0;
+  double measured_ns = 0;
 };
 
 struct EntryRound {
@@ -51,10 +53,10 @@ struct BenchRatios {
 };
 BenchRatios ratios(const BenchReport& report);
 
-/// Means over the rounds; error_percent: mean of |expected - measured| / measured.
+/// Means over the rounds; errors: of |expected - measured| / measured, and of what was predicted.
 struct EstimateSummary {
   BenchEstimate mean;
-  double error_percent = 0;
+  double error_percent = 0, predicted_error_percent = 0;
 };
 std::optional<EstimateSummary> estimate_summary(const BenchReport& report);
 

@@ -57,10 +57,12 @@ Json entry_json(const BenchEntry& entry) {
 Json estimate_json(const BenchReport& report) {
   const auto summary = estimate_summary(report);
   if (!summary) return nullptr;
-  return {{"expected_ns", summary->mean.expected_ns},
+  return {{"predicted_ns", summary->mean.predicted_ns},
+          {"expected_ns", summary->mean.expected_ns},
           {"latest_ns", summary->mean.latest_ns},
           {"measured_ns", summary->mean.measured_ns},
-          {"error_percent", summary->error_percent}};
+          {"error_percent", summary->error_percent},
+          {"predicted_error_percent", summary->predicted_error_percent}};
 }
 
 std::string entry_row(const BenchEntry& entry) {
@@ -122,10 +124,11 @@ std::string to_table(const BenchReport& report) {
   for (const BenchEntry& entry : report.entries) text += entry_row(entry);
   text += "\n" + ratio_rows(report);
   if (const auto estimate = estimate_summary(report)) {
-    text += fmt::format("estimated {} (latest {}), measured {}: {:.1f} % off\n",
-                        format_duration(estimate->mean.expected_ns),
-                        format_duration(estimate->mean.latest_ns),
-                        format_duration(estimate->mean.measured_ns), estimate->error_percent);
+    text += fmt::format(
+        "estimated {} (latest {}), measured {}: {:.1f} % off; before it was tried {}: {:.1f} %\n",
+        format_duration(estimate->mean.expected_ns), format_duration(estimate->mean.latest_ns),
+        format_duration(estimate->mean.measured_ns), estimate->error_percent,
+        format_duration(estimate->mean.predicted_ns), estimate->predicted_error_percent);
   }
   return text;
 }
