@@ -55,6 +55,17 @@ TEST_F(CostGraphTest, HoldsWhatWasMeasured) {
   EXPECT_THAT(b.splits, ElementsAre("samples", "threads", "features"));
 }
 
+/// One core of each kind: no slices are measured, and the two may divide features all the same.
+TEST_F(CostGraphTest, UnlikeCoresDivideFeaturesWithoutATeam) {
+  topology.kinds[0].cpus = {0};
+  times["big"].threads.clear();
+  times["big"].features.clear();
+  const Profile profile = make_cost_graph(model, facts, topology, 2, times);
+  EXPECT_NO_THROW(check_profile(profile, "made"));
+  EXPECT_THAT(profile.layers[1].splits, ElementsAre("samples", "features"));
+  EXPECT_FALSE(profile.layers[1].features_ns.has_value());
+}
+
 /// An auxiliary head is a sink: a layer from which no tensor goes.
 TEST_F(CostGraphTest, HasATensorForEveryOutputThatLayersRead) {
   model.layers[1].inputs = {"a"};
