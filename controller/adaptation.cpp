@@ -45,6 +45,12 @@ double correction_of(double ratio) {
   return std::clamp(ratio, 1 / kMostCorrection, kMostCorrection);
 }
 
+/// PlanStage::feature_shares where it is not left out.
+std::vector<double> feature_parts(const PlanStage& stage) {
+  if (!stage.feature_shares.empty()) return stage.feature_shares;
+  return std::vector<double>(stage.devices.size(), 1.0 / double(stage.devices.size()));
+}
+
 /// A step of `plan` by the offer's costs, whose kinds its own plan's devices tell. Nothing where
 /// they tell too little: of a core that it leaves idle, or a team that is now of unlike cores.
 std::optional<double> present_step_ns(Plan plan, const PlanOffer& offer) {
@@ -52,13 +58,17 @@ std::optional<double> present_step_ns(Plan plan, const PlanOffer& offer) {
   for (const PlanStage& stage : offer.plan.stages)
     for (const PlannedDevice& device : stage.devices) kinds[device.cpu] = device.kind;
   for (PlanStage& stage : plan.stages) {
-    if (stage.split == Split::features && stage.feature_shares.empty())  // of cores that were alike
-      stage.feature_shares.assign(stage.devices.size(), 1.0 / double(stage.devices.size()));
     for (PlannedDevice& device : stage.devices) {
       const auto found = kinds.find(device.cpu);
       if (found == kinds.end()) return std::nullopt;
       device.kind = found->second;
     }
+    const auto other = [&](const PlannedDevice& device) {
+      return device.kind != stage.devices.front().kind;
+    };
+    if (stage.split == Split::features &&  // equal parts on cores that are alike no longer
+        std::any_of(stage.devices.begin(), stage.devices.end(), other))
+      stage.feature_shares = feature_parts(stage);
   }
   try {
     return predicted_step_ns(plan, offer.costs);
@@ -73,6 +83,13 @@ int cores_in(const Profile& costs) {
   return cores;
 }
 
+bool about_the_same_parts(const PlanStage& a, const PlanStage& b) {
+  constexpr double kSame = 0.01;
+  const std::vector<double> own = feature_parts(a), other = feature_parts(b);
+  return std::equal(own.begin(), own.end(), other.begin(), other.end(),
+                    [](double p, double q) { return std::abs(p - q) < kSame; });
+}
+
 /// The same layers on the same CPUs in the same shares and order; what was predicted of them, and
 /// what their kinds are called, may differ.
 bool does_the_same(const Plan& a, const Plan& b) {
@@ -81,7 +98,8 @@ bool does_the_same(const Plan& a, const Plan& b) {
       return p.cpu == q.cpu;
     };
     return x.layers == y.layers && x.shares == y.shares && x.split == y.split &&
-           x.feature_layers == y.feature_layers && x.recompute == y.recompute &&
+           x.feature_layers == y.feature_layers && about_the_same_parts(x, y) &&
+           x.recompute == y.recompute &&
            std::equal(x.devices.begin(), x.devices.end(), y.devices.begin(), y.devices.end(),
                       same_cpu);
   };

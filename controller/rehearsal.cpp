@@ -1,6 +1,7 @@
 #include "controller/rehearsal.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -117,6 +118,7 @@ Plan without_predictions(Plan plan) {
   plan.search = {};
   plan.alternatives.clear();
   for (PlanStage& stage : plan.stages) {
+    for (double& share : stage.feature_shares) share = std::round(100 * share) / 100;
     stage.update_shares.clear();
     stage.forward_ns = stage.backward_ns = stage.weight_gradient_ns = stage.update_ns = 0;
     stage.memory_bytes = 0;

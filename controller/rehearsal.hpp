@@ -31,8 +31,8 @@ Rehearsal rehearse(TrainingSession& session, const RehearsalSettings& settings);
 /// A step alone, so that the run's first one does not take the memory that it needs.
 void warm_up(TrainingSession& session);
 
-/// What the plan does, without what was predicted of it: by that its rehearsal is found again,
-/// whatever speed the cores and how much memory the machine had when it was made.
+/// What the plan does, about, without what was predicted of it: by that its rehearsal is found
+/// again, whatever speed the cores and how much memory the machine had when it was made.
 Plan without_predictions(Plan plan);
 
 /// One JSON object. from: throws ConfigError (tag "rehearsal") naming `origin`.

@@ -15,14 +15,13 @@
 namespace millrace {
 namespace {
 
-/// Floats of a cache line: of wide layers no two slices share one.
-constexpr std::int64_t kLine = 16;
-constexpr std::int64_t kWide = 512;
+/// Slices of wide layers begin at whole vectors; of others that would change their size too much.
+constexpr std::int64_t kVector = 16, kWide = 2048;
 
 /// The element of a dimension at which a part of it ends.
 std::int64_t element_at(double part, std::int64_t whole) {
   if (part >= 1) return whole;
-  const std::int64_t unit = whole >= kWide ? kLine : 1;
+  const std::int64_t unit = whole >= kWide ? kVector : 1;
   const auto units = std::llround(part * static_cast<double>(whole) / static_cast<double>(unit));
   return std::min<std::int64_t>(whole, units * unit);
 }

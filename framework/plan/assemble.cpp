@@ -47,11 +47,12 @@ std::map<std::string, Implementation> implementations(const CostModel& model,
 }
 
 std::vector<double> feature_shares(const CostModel& model, const StageShape& shape,
-                                   const PlanStage& stage) {
+                                   const PlanStage& stage, std::int64_t micro_batch) {
   if (shape.run.empty() || model.states().single_kind(shape.state) >= 0) return {};
   std::vector<double> shares;
   for (const PlannedDevice& device : stage.devices)
-    shares.push_back(model.feature_part(shape, model.profile().kind_index(device.kind)));
+    shares.push_back(
+        model.feature_part(shape, model.profile().kind_index(device.kind), micro_batch));
   return shares;
 }
 
@@ -117,7 +118,7 @@ Plan assemble(const CostModel& model, const Candidate& candidate, Objective obje
     }
     stage.split = shape.split;
     stage.feature_layers = feature_layers(model, shape);
-    stage.feature_shares = feature_shares(model, shape, stage);
+    stage.feature_shares = feature_shares(model, shape, stage, plan.micro_batch);
     if (shape.recompute) stage.recompute = stage.layers;
     if (shape.again)
       for (const int p : *shape.again) stage.recompute.push_back(model.layer(p).name);

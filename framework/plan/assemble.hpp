@@ -26,9 +26,10 @@ std::map<std::string, Implementation> implementations(const CostModel& model,
                                                       const StageShape& shape,
                                                       const std::string& kind);
 
-/// feature_shares of `stage`, which has its devices; empty for devices of one kind.
+/// feature_shares of `stage`, which has its devices, for full micro-batches of `micro_batch`
+/// samples; empty for devices of one kind.
 std::vector<double> feature_shares(const CostModel& model, const StageShape& shape,
-                                   const PlanStage& stage);
+                                   const PlanStage& stage, std::int64_t micro_batch);
 
 /// update_shares of `stage`, which has its devices and shares; empty for devices of one kind.
 std::vector<double> update_shares(const CostModel& model, const StageShape& shape,

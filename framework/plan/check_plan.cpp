@@ -133,12 +133,12 @@ void check_implementations(const PlanStage& stage, std::size_t s) {
   }
 }
 
-void fill_names(const CostModel& model, const StageOption& option, std::size_t s,
-                PlanStage& stage) {
+void fill_names(const CostModel& model, const StageOption& option, std::int64_t micro_batch,
+                std::size_t s, PlanStage& stage) {
   check_implementations(stage, s);
   stage.feature_layers = feature_layers(model, option.shape);
-  if (stage.feature_shares.empty() || option.shape.run.empty())
-    stage.feature_shares = feature_shares(model, option.shape, stage);
+  if (stage.feature_shares.empty())
+    stage.feature_shares = feature_shares(model, option.shape, stage, micro_batch);
   stage.update_shares = update_shares(model, option.shape, stage);
   auto measured = implementations(model, option.shape, stage.devices.front().kind);
   stage.implementations.merge(measured);
@@ -191,7 +191,7 @@ Plan check_plan(const Plan& plan, const Profile& profile, const PlanRequest& req
   check_lanes(plan, lanes);
   Plan checked = plan;
   for (std::size_t s = 0; s < stages.size(); ++s) {
-    fill_names(model, stages[s], s, checked.stages[s]);
+    fill_names(model, stages[s], checked.micro_batch, s, checked.stages[s]);
   }
   fill_predicted(stages, batching, checked);
   check_memory(model, stages, batching, checked, request);

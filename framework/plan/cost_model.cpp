@@ -61,61 +61,6 @@ int CostModel::replicas(const StageShape& shape) const {
   return states_.devices(shape.state) / shape.width;
 }
 
-bool CostModel::shares_memory(int state) const {
-  for (int kind = 0; kind < states_.kinds(); ++kind) {
-    const DeviceKind& device = profile_.kinds[kind];
-    const bool apart =
-        device.memory_bytes || device.link_ns_per_byte > 0 || device.link_latency_ns > 0;
-    if (apart && states_.count(state, kind) > 0) return false;
-  }
-  return true;
-}
-
-/// What Split::features divides: of the stage's layers in their order the first maximal run that
-/// starts at a layer of type "linear" and whose layers all list "features", and have features_ns
-/// for the devices of `state` where these are of one kind.
-FeatureRun CostModel::feature_run(int first, int last, int state) const {
-  const int kind = states_.single_kind(state);
-  if (kind < 0)
-    return shares_memory(state) ? sums_.sliceable.run(sums_.cuts, first, last) : FeatureRun{};
-  const auto found = sums_.features.find({kind, states_.devices(state)});
-  return found == sums_.features.end() ? FeatureRun{}
-                                       : found->second.layers.run(sums_.cuts, first, last);
-}
-
-double CostModel::feature_part(const StageShape& shape, int kind) const {
-  if (shape.parts) return (*shape.parts)[kind];
-  const int devices = states_.devices(shape.state);
-  if (states_.single_kind(shape.state) >= 0) return 1.0 / devices;
-  const std::size_t most = profile_.samples.size() - 1;
-  const auto ns = [&](int k) {
-    const PassSums& sums = sums_.singles[k].get(others_busy(shape, 1));
-    return sums.forward.ns_at(shape.run.first, shape.run.last, most) +
-           sums.backward.ns_at(shape.run.first, shape.run.last, most);
-  };
-  double speed = 0;
-  for (int k = 0; k < states_.kinds(); ++k) {
-    if (states_.count(shape.state, k) == 0) continue;
-    if (ns(k) <= 0) return 1.0 / devices;
-    speed += states_.count(shape.state, k) / ns(k);
-  }
-  return 1 / ns(kind) / speed;
-}
-
-std::pair<double, double> CostModel::slices_ns(const StageShape& shape, int kind,
-                                               std::int64_t whole) const {
-  const FeatureRun& run = shape.run;
-  const SamplePoint point = sample_point(profile_.samples, double(whole));
-  const auto ns = [&](const PassSums& sums, double part) {
-    return std::pair(part * sums.forward.ns(run.first, run.last, point),
-                     part * sums.backward.ns(run.first, run.last, point));
-  };
-  const int devices = states_.devices(shape.state);
-  if (shape.parts || states_.single_kind(shape.state) < 0)
-    return ns(sums_.singles[kind].get(others_busy(shape, 1)), feature_part(shape, kind));
-  return ns(sums_.features.at({kind, devices}).times.get(others_busy(shape, devices)), 1);
-}
-
 StageShape CostModel::shape(int first, int last, int state, Split split, int width,
                             bool sole) const {
   StageShape shape{first, last, state, split, width, false, sole, {}, {}, {}};
@@ -154,11 +99,7 @@ MicroBatchTimes CostModel::replica_times(const StageShape& shape, int kind, std:
     if (run.empty()) {
       add(single, shape.first, shape.last, samples);
     } else {
-      const auto [forward, backward] = slices_ns(shape, kind, whole);
       add(single, shape.first, run.first, samples);
-      times.forward_ns += forward;
-      times.backward_ns += backward;
-      times.input_gradient_ns += backward;  // the rest of it is in the update
       add(single, run.last, shape.last, samples);
     }
   }
@@ -210,16 +151,16 @@ ShareGroups CostModel::even_shares(const StageShape& shape, std::int64_t samples
 }
 
 ShareGroups CostModel::best_shares(const StageShape& shape, std::int64_t samples) const {
-  if (states_.single_kind(shape.state) >= 0) return even_shares(shape, samples);
+  const bool all_sliced = shape.run == FeatureRun{shape.first, shape.last};
+  if (all_sliced || states_.single_kind(shape.state) >= 0) return even_shares(shape, samples);
   std::array<int, kMostKinds> counts{};
   for (int kind = 0; kind < states_.kinds(); ++kind) {
     counts[kind] = states_.count(shape.state, kind);
   }
-  return ShareBalancer(counts, states_.kinds()).balance(samples, share_curves(shape, samples));
+  return ShareBalancer(counts, states_.kinds()).balance(samples, share_curves(shape));
 }
 
-std::array<ShareCurve, kMostKinds> CostModel::share_curves(const StageShape& shape,
-                                                           std::int64_t samples) const {
+std::array<ShareCurve, kMostKinds> CostModel::share_curves(const StageShape& shape) const {
   std::array<ShareCurve, kMostKinds> curves;
   for (int kind = 0; kind < states_.kinds(); ++kind) {
     if (states_.count(shape.state, kind) == 0) continue;
@@ -231,14 +172,9 @@ std::array<ShareCurve, kMostKinds> CostModel::share_curves(const StageShape& sha
     curve.sliced_first = shape.run.first;
     curve.sliced_last = shape.run.last;
     curve.forwards = shape.recompute ? 2 : 1;
-    if (!shape.run.empty()) {
-      const auto [forward, backward] = slices_ns(shape, kind, samples);
-      curve.added.constant_ns = curve.forwards * forward + backward;
-    }
     const auto [in, out] = link_lines(shape, kind);
     if (!profile_.overlapped_transfers) {
-      curve.added.ns_per_sample = in.ns_per_sample + out.ns_per_sample;
-      curve.added.constant_ns += in.constant_ns + out.constant_ns;
+      curve.added = {in.ns_per_sample + out.ns_per_sample, in.constant_ns + out.constant_ns};
     } else if (objective_ == Objective::period) {
       curve.floors[0] = in;
       curve.floors[1] = out;
@@ -271,6 +207,7 @@ MicroBatchTimes CostModel::slowest(const StageShape& shape, const Batching& batc
   } else {
     visit_shares_of(shares, batching.full, samples, visit);
   }
+  add_slices(shape, batching.full, samples, result);
   return result;
 }
 
@@ -322,8 +259,9 @@ double CostModel::load_ns(const StageShape& shape, const Batching& batching,
                           const ShareGroups& shares) const {
   double largest = 0;
   for (const ShareGroup& group : shares) {
-    largest =
-        std::max(largest, load_ns(replica_times(shape, group.kind, group.samples, batching.full)));
+    MicroBatchTimes times = replica_times(shape, group.kind, group.samples, batching.full);
+    add_slices(shape, batching.full, batching.full, times);
+    largest = std::max(largest, load_ns(times));
   }
   return largest;
 }

@@ -141,9 +141,9 @@ class CostModel {
   std::vector<double> update_parts(const StageShape& shape) const;
 
   /// Part of the output features of what Split::features divides that a device of the kind
-  /// computes. Devices of several kinds take the same time for it, with as many samples as were
-  /// measured at most; equal parts where that is 0.
-  double feature_part(const StageShape& shape, int kind) const;
+  /// computes. Devices of several kinds take the same time for a full micro-batch of `samples`;
+  /// equal parts where that is 0.
+  double feature_part(const StageShape& shape, int kind, std::int64_t samples) const;
 
   /// Device time that a layer takes with up to `most` samples, in any split, its forward and
   /// backward part even with other samples; infinity where the kind cannot run it.
@@ -153,12 +153,11 @@ class CostModel {
   double least_update_ns(int position, int kind, bool sole) const;
 
  private:
-  /// One replica's times for its `samples` of a micro-batch of `whole` samples.
+  /// One replica's times for its `samples` of a micro-batch of `whole` samples, without slices.
   MicroBatchTimes replica_times(const StageShape& shape, int kind, std::int64_t samples,
                                 std::int64_t whole) const;
   LinkTimes link_times(const StageShape& shape, int kind, std::int64_t samples) const;
-  std::array<ShareCurve, kMostKinds> share_curves(const StageShape& shape,
-                                                  std::int64_t samples) const;
+  std::array<ShareCurve, kMostKinds> share_curves(const StageShape& shape) const;
   std::pair<Line, Line> link_lines(const StageShape& shape, int kind) const;
   double load_ns(const MicroBatchTimes& times) const;
   MicroBatchTimes slowest(const StageShape& shape, const Batching& batching,
@@ -170,8 +169,12 @@ class CostModel {
   FeatureRun feature_run(int first, int last, int state) const;
   /// No device of the state has memory of its own.
   bool shares_memory(int state) const;
-  /// Forward and backward of a device's slices, whose layers all samples of a micro-batch pass.
-  std::pair<double, double> slices_ns(const StageShape& shape, int kind, std::int64_t whole) const;
+  /// Forward and backward of a device's slices for `samples` of micro-batches of `full`.
+  std::pair<double, double> slices_ns(const StageShape& shape, int kind, std::int64_t full,
+                                      std::int64_t samples) const;
+  /// The slowest device's slices: no device goes on before all have theirs.
+  void add_slices(const StageShape& shape, std::int64_t full, std::int64_t samples,
+                  MicroBatchTimes& times) const;
   bool has_costs(const StageShape& shape, int first, int last) const;
   void add_step_end(const StageShape& shape, StageCost& cost) const;
   void add_memory(const StageShape& shape, const Batching& batching, const ShareGroups& shares,

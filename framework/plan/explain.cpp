@@ -57,16 +57,26 @@ std::string device_text(const PlanStage& stage) {
   return fmt::format("{}", fmt::join(parts, " + "));
 }
 
-/// "4 x 13 + 48"
-std::string percents(const std::vector<double>& shares) {
+/// "4 x 13 + 48": of more than two that follow each other and are the same, how many.
+std::string sum_text(const std::vector<std::string>& values) {
   std::vector<std::string> parts;
-  for (std::size_t i = 0; i < shares.size();) {
-    const auto same = std::count(shares.begin(), shares.end(), shares[i]);
-    parts.push_back(
-        fmt::format("{}{:.0f}", same > 1 ? fmt::format("{} x ", same) : "", 100 * shares[i]));
-    i += static_cast<std::size_t>(same);  // those of a kind stand together
+  for (std::size_t i = 0; i < values.size();) {
+    std::size_t end = i + 1;
+    while (end < values.size() && values[end] == values[i]) ++end;
+    if (end - i > 2)
+      parts.push_back(fmt::format("{} x {}", end - i, values[i]));
+    else
+      parts.insert(parts.end(), end - i, values[i]);
+    i = end;
   }
   return fmt::format("{}", fmt::join(parts, " + "));
+}
+
+template <typename Share>
+std::string shares_text(const std::vector<Share>& shares, double factor) {
+  std::vector<std::string> values;
+  for (const Share share : shares) values.push_back(fmt::format("{:.0f}", factor * double(share)));
+  return sum_text(values);
 }
 
 std::string split_text(const PlanStage& stage) {
@@ -74,11 +84,12 @@ std::string split_text(const PlanStage& stage) {
   if (stage.split == Split::threads) {
     return fmt::format(", {} x {} threads", stage.workers(), stage.threads_each());
   }
-  const std::string samples = fmt::format(", samples {}", fmt::join(stage.shares, " + "));
+  const std::string samples = ", samples " + shares_text(stage.shares, 1);
   if (stage.split != Split::features) return samples;
   const std::string layers = layer_range(stage.feature_layers);
   if (stage.feature_shares.empty()) return fmt::format(", features of {} divided", layers);
-  return fmt::format("{}, features of {} {} %", samples, layers, percents(stage.feature_shares));
+  return fmt::format("{}, features {} % of {}", samples, shares_text(stage.feature_shares, 100),
+                     layers);
 }
 
 std::string stage_text(const PlanStage& stage, std::size_t s) {

@@ -154,10 +154,10 @@ StageLimits stage_limits(const PlanRequest& request, const Profile& profile) {
 void check_micro_batch(const PlanRequest& request, const std::string& layer) {
   const bool one = !request.micro_batch || *request.micro_batch == request.batch;
   if (one || request.statistics == BatchStatistics::micro_batch) return;
-  refuse(
-      fmt::format("the micro-batch is {}, layer \"{}\" takes statistics of the whole batch of {}: "
-                  "leave out --micro-batch, or allow --batch-norm micro-batch",
-                  *request.micro_batch, layer, request.batch));
+  refuse(fmt::format(
+      "the micro-batch is {}, layer \"{}\" takes statistics of the whole batch of {}: "
+      "leave out --micro-batch, or the plan that has it, or allow --batch-norm micro-batch",
+      *request.micro_batch, layer, request.batch));
 }
 
 void check_request(const PlanRequest& request, const Profile& profile) {

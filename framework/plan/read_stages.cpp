@@ -17,6 +17,9 @@
 namespace millrace {
 namespace {
 
+/// What written shares may miss their sum by.
+constexpr double kShareSum = 1e-3;
+
 class StageReader {
  public:
   /// `sole`: no other devices have stages.
@@ -139,26 +142,34 @@ class StageReader {
   /// Devices of one kind may have unlike parts: the largest counts.
   void set_feature_parts(StageShape& shape) const {
     const std::vector<double>& shares = stage_.feature_shares;
-    if (shares.empty() || shape.run.empty()) return;
-    if (shares.size() != stage_.devices.size())
-      refuse(
-          fmt::format("has {} feature_shares for {} devices: one for each, or leave the field "
-                      "out",
-                      shares.size(), stage_.devices.size()));
-    const bool positive =
-        std::all_of(shares.begin(), shares.end(), [](double share) { return share >= 0; });
-    const double sum = std::accumulate(shares.begin(), shares.end(), 0.0);
-    if (!positive || !(std::abs(sum - 1) < 1e-6))
-      refuse(
-          fmt::format("has feature_shares [{}], none may be below 0 and their sum must be 1, "
-                      "it is {:g}: correct them, or leave the field out",
-                      fmt::join(shares, ", "), sum));
+    if (shares.empty()) return;
+    check_feature_shares(shape);
     std::array<double, kMostKinds> parts{};
     for (std::size_t d = 0; d < shares.size(); ++d) {
       double& part = parts[static_cast<std::size_t>(kind_of(stage_.devices[d]))];
       part = std::max(part, shares[d]);
     }
     shape.parts = std::make_shared<const std::array<double, kMostKinds>>(parts);
+  }
+
+  void check_feature_shares(const StageShape& shape) const {
+    const std::vector<double>& shares = stage_.feature_shares;
+    if (shape.run.empty())
+      refuse(fmt::format("has feature_shares, split \"{}\" divides no features: leave them out",
+                         to_string(shape.split)));
+    if (shares.size() != stage_.devices.size())
+      refuse(
+          fmt::format("has {} feature_shares for {} devices: one for each, or leave the field "
+                      "out",
+                      shares.size(), stage_.devices.size()));
+    const bool allowed =
+        std::all_of(shares.begin(), shares.end(), [](double share) { return share >= 0; });
+    const double sum = std::accumulate(shares.begin(), shares.end(), 0.0);
+    if (!allowed || !(std::abs(sum - 1) <= kShareSum))
+      refuse(
+          fmt::format("has feature_shares [{}], whose sum is {}: none may be below 0 and the "
+                      "sum must be 1; correct them, or leave the field out",
+                      fmt::join(shares, ", "), sum));
   }
 
   void set_recompute(StageShape& shape) const {

@@ -111,10 +111,10 @@ double CostModel::memory_bytes(const StageCost& cost, const Batching& batching,
 double CostModel::device_bytes(const StageShape& shape, const Batching& batching,
                                const ShareGroup& group, const InFlight& in_flight) const {
   const FeatureRun& run = shape.run;
-  const auto slices = shape.split == Split::features ? states_.devices(shape.state) : 1;
+  const double part = shape.run.empty() ? 1 : feature_part(shape, group.kind, batching.full);
   const auto whole_and_sliced = [&](const NumberSums& sums) {
     const double sliced = sums.sum(run.first, run.last);
-    return std::pair(sums.sum(shape.first, shape.last) - sliced, sliced / slices);
+    return std::pair(sums.sum(shape.first, shape.last) - sliced, sliced * part);
   };
   const auto [weights, sliced_weights] = whole_and_sliced(sums_.weights_bytes);
   const auto [gradients, sliced_gradients] = whole_and_sliced(sums_.gradient_bytes);

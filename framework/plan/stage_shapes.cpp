@@ -90,8 +90,10 @@ std::string CostModel::why_not(const StageShape& shape) const {
     if (kind >= 0)
       return fmt::format("no linear layer of the stage has features_ns for {} devices of \"{}\"",
                          devices, profile_.kinds[kind].name);
-    return shares_memory(shape.state) ? "no linear layer of the stage lists \"features\" in splits"
-                                      : "its devices do not share one memory";
+    return shares_memory(shape.state)
+               ? "no linear layer of the stage lists \"features\" in splits"
+               : "devices of several kinds must share one memory, and one has memory or a link of "
+                 "its own: leave it out, or split by samples";
   }
   std::string reason;
   const auto look = [&](int first, int last, bool sliced) {

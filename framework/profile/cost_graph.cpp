@@ -81,8 +81,8 @@ void add_kind(LayerCosts& costs, const std::string& kind, const KindTimes& times
   costs.implementation[kind] = times.choice[layer];
 }
 
-/// The splits that were measured on some kind; cores of several kinds divide features by what a
-/// layer takes on one core.
+/// The splits that were measured on some kind. Features are divided over several kinds by what the
+/// layer takes on one core of each.
 void add_splits(LayerCosts& costs, const LayerFacts& facts,
                 const std::map<std::string, KindTimes>& times,
                 const std::vector<std::int64_t>& samples, std::size_t layer) {
@@ -97,8 +97,7 @@ void add_splits(LayerCosts& costs, const LayerFacts& facts,
     costs.splits.push_back("threads");
     costs.threads_ns = std::move(threads);
   }
-  if (can_split_features(facts) && (times.size() > 1 || !features.forward.empty()))
-    costs.splits.push_back("features");
+  if (can_split_features(facts)) costs.splits.push_back("features");
   if (!features.forward.empty()) costs.features_ns = std::move(features);
 }
 

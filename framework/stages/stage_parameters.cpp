@@ -91,9 +91,13 @@ void StageParameters::add_segments(const StageParameter& parameter, float* state
     if (segment.slots.front()->deferred) return add_deferred(std::move(segment));
     segments_.push_back(std::move(segment));
   };
-  const bool sliced = parameter.slots.front()->value.numel() != parameter.value.numel();
-  if (!sliced) return add(parameter.value, parameter.slots);
-  for (const ParameterSlot* slot : parameter.slots) add(slot->value, {slot});
+  const auto is_slice = [&](const ParameterSlot* slot) {
+    return slot->value.numel() != parameter.value.numel();
+  };
+  if (std::none_of(parameter.slots.begin(), parameter.slots.end(), is_slice))
+    return add(parameter.value, parameter.slots);
+  for (const ParameterSlot* slot : parameter.slots)
+    if (slot->value.numel() > 0) add(slot->value, {slot});
 }
 
 void StageParameters::add_deferred(Segment segment) {

@@ -83,6 +83,10 @@ TEST(WithoutPredictions, TellsPlansApartByWhatTheyDo) {
   faster.memory_bytes += 1;
   faster.stages.front().forward_ns /= 3;
   EXPECT_EQ(without_predictions(faster), without_predictions(session.plan()));
+  Plan sliced = session.plan(), as_good = sliced;
+  sliced.stages.front().feature_shares = {0.714, 0.286};
+  as_good.stages.front().feature_shares = {0.7141, 0.2859};  // by a probe of another moment
+  EXPECT_EQ(without_predictions(sliced), without_predictions(as_good));
   Plan other = session.plan();
   other.stages.front().shares.front() += 1;
   EXPECT_NE(without_predictions(other), without_predictions(session.plan()));

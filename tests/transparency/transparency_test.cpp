@@ -82,6 +82,14 @@ INSTANTIATE_TEST_SUITE_P(stages_and_shares, Grid,
                            return name;
                          });
 
+/// All features are one worker's, the first one's or the last one's.
+TEST(Transparency, a_worker_without_features) {
+  const Comparison comparison(small_lenet, {kBatch, kBatch}, sgd());
+  for (const std::vector<std::int64_t>& shares : {std::vector<std::int64_t>{1, 0}, {0, 1}})
+    for (const std::int64_t micro_batch : {kBatch, std::int64_t{3}})
+      comparison.expect_equal({1, shares, micro_batch, "1f1b", false, true, {}});
+}
+
 /// Cuts through branches: stages hold layers that are no neighbours in the model.
 TEST(Transparency, any_ideals_of_a_graph) {
   const Comparison graph(small_graph, {kBatch, kBatch, 7}, sgd());

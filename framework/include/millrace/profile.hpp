@@ -53,7 +53,7 @@ struct LayerCosts {
   bool whole_batch = false;
   std::vector<std::string> splits;  ///< of "samples", "threads", "features"; empty: samples only
   std::optional<PassWidths> threads_ns;   ///< k threads in one replica; absent: no candidate
-  std::optional<PassWidths> features_ns;  ///< an output slice of 1/n; absent: no candidate
+  std::optional<PassWidths> features_ns;  ///< an output slice of 1/n of alike devices
   std::map<std::string, double> loaded;   ///< kind -> factor with every other core busy
   std::optional<double> spread_percent;   ///< run-to-run spread of the measured times
   std::map<std::string, std::string> implementation;  ///< kind -> name of what was measured

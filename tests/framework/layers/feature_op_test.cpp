@@ -68,13 +68,16 @@ TEST(FeatureOp, slices_together_equal_the_whole_layer) {
 /// The same bits wherever the layer is cut, so that another plan for unlike cores changes nothing.
 TEST(FeatureOp, bits_do_not_depend_on_the_slices) {
   torch::manual_seed(6);
-  Sample s = sample("linear", nn::Linear(1094, 550), {1094});
-  const at::Tensor x = random_batch({1094}, 33), dy = random_batch({550}, 33);
-  Slices even(s, equal_shares(2)), uneven(s, {0.71, 0.29});
-  EXPECT_TRUE(at::equal(uneven.forward(x, {}, true), even.forward(x, {}, true)));
-  EXPECT_TRUE(at::equal(uneven.backward(dy), even.backward(dy)));
-  for (const std::size_t parameter : {0, 1})
-    EXPECT_TRUE(at::equal(uneven.gradient(parameter), even.gradient(parameter)));
+  for (const auto& [in, out] : {std::pair{2100, 2050}, {90, 37}})
+    for (const std::int64_t samples : {3, 33}) {
+      Sample s = sample("linear", nn::Linear(in, out), {in});
+      const at::Tensor x = random_batch({in}, samples), dy = random_batch({out}, samples);
+      Slices even(s, equal_shares(2)), uneven(s, {0.71, 0.29});
+      EXPECT_TRUE(at::equal(uneven.forward(x, {}, true), even.forward(x, {}, true)));
+      EXPECT_TRUE(at::equal(uneven.backward(dy), even.backward(dy)));
+      for (const std::size_t parameter : {0, 1})
+        EXPECT_TRUE(at::equal(uneven.gradient(parameter), even.gradient(parameter)));
+    }
 }
 
 TEST(FeatureSlice, neighbours_meet_at_every_share) {

@@ -145,8 +145,8 @@ TEST(CostModel, UnlikeDevicesTakeEquallyLongForTheirSlices) {
   const Model m;
   const StageShape shape = m.features(0, 3, m.big(1) + m.little());
   const double all = 1 / 225.0 + 1 / 600.0;  // fc and relu, under load
-  EXPECT_DOUBLE_EQ(m.model.feature_part(shape, 0), 1 / 225.0 / all);
-  EXPECT_DOUBLE_EQ(m.model.feature_part(shape, 1), 1 / 600.0 / all);
+  EXPECT_DOUBLE_EQ(m.model.feature_part(shape, 0, 8), 1 / 225.0 / all);
+  EXPECT_DOUBLE_EQ(m.model.feature_part(shape, 1, 8), 1 / 600.0 / all);
   const ShareGroups shares = m.model.best_shares(shape, 8);
   ASSERT_EQ(shares.size(), 2);
   EXPECT_EQ(shares.begin()->samples, 6);  // of conv: 900 + 1,800 ns beside 800 + 1,600

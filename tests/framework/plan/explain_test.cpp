@@ -72,13 +72,18 @@ TEST(Explain, NamesCoresSharesAndSplits) {
   request.memory_bytes = 1'000'000'000;  // too little for replicas of the whole network
   const std::string text = explained(
       fixtures::alexnet({{"big", 4, 30}, {"little", 4, 7, 4}, {"gpu", 1, 120, 8, 1}}), request);
-  EXPECT_THAT(text, HasSubstr("features.0 .. classifier.1 (16 layers)"));
-  EXPECT_THAT(text, HasSubstr("on big 0-3 + gpu 8, samples 2 + 2 + 2 + 2 + 8, features of "
-                              "classifier.1 4 x 13 + 47 %"));
-  EXPECT_THAT(text, HasSubstr("features of classifier.4 .. classifier.6 (3 layers) divided"));
+  EXPECT_THAT(text, HasSubstr("features.0 .. features.8 (9 layers)"));
+  EXPECT_THAT(text, HasSubstr("on big 0-1 + gpu 8, samples 2 + 2 + 9\n"));
+  EXPECT_THAT(text, HasSubstr("samples 5 + 5 + 3 x 1, features 35 + 35 + 3 x 10 % of classi"));
   EXPECT_THAT(text, HasSubstr("R reduce, U update"));
   EXPECT_THAT(text, HasSubstr("even data parallel"));
   EXPECT_THAT(text, HasSubstr("not possible  there is only one device of \"gpu\""));
+}
+
+TEST(Explain, NamesLayersWhoseFeaturesAreDividedEvenly) {
+  EXPECT_THAT(
+      explained(fixtures::alexnet({{"core", 2, 30}}), {}),
+      HasSubstr("on core 0-1, features of classifier.1 .. classifier.6 (6 layers) divided"));
 }
 
 TEST(Explain, NamesThreadsRecomputationAndThePeriod) {

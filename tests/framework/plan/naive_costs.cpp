@@ -138,8 +138,8 @@ Set NaiveCosts::run_of(const Shape& shape) const {
   return run;
 }
 
-/// Part of the features that a device of kind k computes.
-double NaiveCosts::feature_part(const Shape& shape, int k) const {
+/// Part of the features that a device of kind k computes, for micro-batches of b samples.
+double NaiveCosts::feature_part(const Shape& shape, int k, std::int64_t b) const {
   const Set run = run_of(shape);
   double speed = 0, own = 0;
   for (std::size_t other = 0; other < shape.devices.size(); ++other) {
@@ -148,9 +148,12 @@ double NaiveCosts::feature_part(const Shape& shape, int k) const {
     double ns = 0;
     for (const int p : members(shape)) {
       if (!in(run, p)) continue;
-      const LayerCosts& layer = layers_[p];
-      ns += factor(layer, name, true) * layer.forward_ns.at(name).back();
-      if (profile_.training) ns += factor(layer, name, true) * layer.backward_ns.at(name).back();
+      const auto add = [&](const PerKind& curves) {
+        ns += factor(layers_[p], name, true) *
+              interpolate_ns(profile_.samples, curves.at(name), double(b));
+      };
+      add(layers_[p].forward_ns);
+      if (profile_.training) add(layers_[p].backward_ns);
     }
     if (ns == 0) return 1.0 / all_devices(shape);
     speed += shape.devices[other] / ns;
@@ -164,27 +167,23 @@ double NaiveCosts::factor(const LayerCosts& layer, const std::string& kind, bool
   return busy && found != layer.loaded.end() ? found->second : 1;
 }
 
+/// A device's rows: x samples of the layers that are not sliced.
 Device NaiveCosts::device(const Shape& shape, int k, std::int64_t x, std::int64_t whole,
                           bool sole) const {
   const DeviceKind& kind = profile_.kinds[k];
-  const int all = all_devices(shape);
   const Set run = run_of(shape);
   const bool features = shape.split == Split::features;
+  const bool threads = shape.split == Split::threads;
   Device result;
   double again = 0;
   for (const int p : members(shape)) {
+    if (in(run, p)) continue;
     const LayerCosts& layer = layers_[p];
-    const bool sliced = in(run, p);
-    const bool measured = sliced && alike(shape);
-    const bool is_team = measured || shape.split == Split::threads;
-    const int members = measured ? all : shape.width;
-    const double share = sliced && !measured ? feature_part(shape, k) : 1;
-    const double busy = share * factor(layer, kind.name, !sole || all > members);
-    const double n = double(sliced ? whole : x);
+    const double busy = factor(layer, kind.name, !sole || all_devices(shape) > shape.width);
     const auto ns = [&](const PerKind& single, std::map<std::string, PerWidth> PassWidths::*part) {
-      if (!is_team) return busy * interpolate_ns(profile_.samples, single.at(kind.name), n);
-      const PassWidths& passes = sliced ? *layer.features_ns : *layer.threads_ns;
-      return busy * interpolate_ns(profile_.samples, (passes.*part).at(kind.name).at(members), n);
+      const auto& curve = threads ? ((*layer.threads_ns).*part).at(kind.name).at(shape.width)
+                                  : single.at(kind.name);
+      return busy * interpolate_ns(profile_.samples, curve, double(x));
     };
     const double forward = ns(layer.forward_ns, &PassWidths::forward);
     result.forward += forward;
@@ -193,7 +192,7 @@ Device NaiveCosts::device(const Shape& shape, int k, std::int64_t x, std::int64_
     const double backward = ns(layer.backward_ns, &PassWidths::backward);
     result.backward += backward;
     const bool apart =
-        !sliced && (is_team ? !layer.threads_ns->input_gradient.empty() : layer.splits_backward());
+        threads ? !layer.threads_ns->input_gradient.empty() : layer.splits_backward();
     result.input_gradient +=
         apart ? ns(layer.input_gradient_ns, &PassWidths::input_gradient) : backward;
     if (apart) result.weight_gradient += ns(layer.weight_gradient_ns, &PassWidths::weight_gradient);
@@ -211,6 +210,40 @@ Device NaiveCosts::device(const Shape& shape, int k, std::int64_t x, std::int64_
   result.in_backward = link(shape.last, true);
   result.out_backward = link(shape.first, true);
   return result;
+}
+
+/// The devices wait for each other before and behind their slices, of `samples` of a micro-batch of
+/// b: to each comes what the slowest takes.
+void NaiveCosts::add_slices(const Shape& shape, std::int64_t b, std::int64_t samples, bool sole,
+                            std::vector<Device>& devices) const {
+  double forward = 0, backward = 0;
+  const int all = all_devices(shape);
+  for (std::size_t k = 0; k < shape.devices.size(); ++k) {
+    if (shape.devices[k] == 0) continue;
+    const std::string& name = profile_.kinds[k].name;
+    double own_forward = 0, own_backward = 0;
+    for (const int p : members(shape)) {
+      if (!in(run_of(shape), p)) continue;
+      const LayerCosts& layer = layers_[p];
+      const bool measured = alike(shape);
+      const double part = measured ? 1 : feature_part(shape, int(k), b);
+      const double busy = part * factor(layer, name, !sole || all > (measured ? all : 1));
+      const auto ns = [&](const PerKind& single, const std::map<std::string, PerWidth>& team) {
+        const auto& curve = measured ? team.at(name).at(all) : single.at(name);
+        return busy * interpolate_ns(profile_.samples, curve, double(samples));
+      };
+      const PassWidths none, &passes = measured ? *layer.features_ns : none;
+      own_forward += ns(layer.forward_ns, passes.forward);
+      if (profile_.training) own_backward += ns(layer.backward_ns, passes.backward);
+    }
+    forward = std::max(forward, own_forward);
+    backward = std::max(backward, own_backward);
+  }
+  for (Device& device : devices) {
+    device.forward += forward;
+    device.backward += backward + (shape.recompute ? forward : 0);
+    device.input_gradient += backward + (shape.recompute ? forward : 0);
+  }
 }
 
 /// Bytes and number of the tensors that leave `before`; each of its gradients comes back once,
@@ -266,7 +299,9 @@ void NaiveCosts::share(const Shape& shape, bool sole, const Cut& cut, Stage& sta
     for (std::size_t r = 0; r < stage.kinds.size(); ++r) {
       const Device d = device(shape, stage.kinds[r], stage.shares[r] + 1, cut.b, sole);
       double ns = objective_ == Objective::period ? load(d) : compute(d);
-      if (shape.split != Split::samples && alike(shape)) ns = double(stage.shares[r]);  // evenly
+      const bool all_sliced = run_of(shape) == (shape.last & ~shape.first);
+      if (all_sliced || (shape.split != Split::samples && alike(shape)))
+        ns = double(stage.shares[r]);  // evenly
       if (ns < earliest) {
         earliest = ns;
         best = r;
@@ -284,6 +319,8 @@ Stage NaiveCosts::stage(const Shape& shape, bool sole, const Cut& cut) const {
     result.full.push_back(device(shape, result.kinds[r], result.shares[r], cut.b, sole));
     result.rest.push_back(device(shape, result.kinds[r], rest[r], cut.rest, sole));
   }
+  add_slices(shape, cut.b, cut.b, sole, result.full);
+  add_slices(shape, cut.b, cut.rest, sole, result.rest);
   add_step_end(shape, sole, result);
   add_memory(shape, cut, result);
   return result;

@@ -77,7 +77,9 @@ class NaiveCosts {
   std::vector<int> members(const Shape& shape) const;
   static bool alike(const Shape& shape);
   Set run_of(const Shape& shape) const;
-  double feature_part(const Shape& shape, int kind) const;
+  double feature_part(const Shape& shape, int kind, std::int64_t b) const;
+  void add_slices(const Shape& shape, std::int64_t b, std::int64_t samples, bool sole,
+                  std::vector<Device>& devices) const;
   /// Of the order in which the planner runs layers: of those that may run the first of the file.
   std::vector<int> order() const;
   double factor(const LayerCosts& layer, const std::string& kind, bool busy) const;

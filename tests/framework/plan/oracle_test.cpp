@@ -48,6 +48,7 @@ int rounds(int all) {
 
 struct Tally {
   int rounds = 0, feasible = 0, zero_bubble = 0, several_sinks = 0, partly_recomputed = 0;
+  int unlike_slices = 0;
   std::int64_t plans = 0;
 
   double share(int count) const { return double(count) / rounds; }
@@ -80,6 +81,11 @@ void compare(Instance instance, Tally& tally) {
   const PlanStage& stage = plan.stages.front();
   if (!stage.recompute.empty() && stage.recompute.size() < stage.layers.size())
     ++tally.partly_recomputed;
+  for (const PlanStage& each : plan.stages)
+    if (!each.feature_shares.empty()) {
+      ++tally.unlike_slices;
+      break;
+    }
   if (plan.schedule == "zero-bubble" && instance.request.schedule == "auto") ++tally.zero_bubble;
 }
 
@@ -106,6 +112,8 @@ TEST(SearchOracle, FindsTheBestOfAllPlansOn2000Graphs) {
   EXPECT_GT(tally.share(tally.feasible), 0.4);
   EXPECT_LT(tally.feasible, tally.rounds);
   EXPECT_GT(tally.share(tally.several_sinks), 0.2);
+  RecordProperty("unlike_slices", tally.unlike_slices);
+  EXPECT_GT(tally.share(tally.unlike_slices), 0.01);
 }
 
 /// A schedule that wins where bubbles cost more than the two parts apart.
