@@ -78,8 +78,7 @@ void require_asked(const Plan& plan, const RunConfig& config) {
     refuse("--max-stages", *config.max_stages, fmt::format("{} stages", plan.stages.size()));
   for (std::size_t s = 0; s < plan.stages.size(); ++s) {
     const PlanStage& stage = plan.stages[s];
-    if (config.max_replicas && stage.split != Split::features &&
-        *config.max_replicas < stage.workers())
+    if (config.max_replicas && *config.max_replicas < stage.workers())
       refuse("--max-replicas", *config.max_replicas,
              fmt::format("{} in stage {}", stage.workers(), s));
     if (!keeps(stage, config.recompute))
@@ -92,8 +91,9 @@ void require_asked(const Plan& plan, const RunConfig& config) {
 std::string how_good(const Plan& plan) {
   if (plan.optimal) return ", optimal for these costs";
   if (!(plan.bound_ns > 0)) return "";
-  return fmt::format(", at most {:.1f} % slower than the best",
-                     100 * (plan.value_ns / plan.bound_ns - 1));
+  const double percent = 100 * (plan.value_ns / plan.bound_ns - 1);
+  if (percent < 0.1) return ", less than 0.1 % slower than the best";
+  return fmt::format(", at most {:.1f} % slower than the best", percent);
 }
 
 }  // namespace
@@ -259,8 +259,10 @@ std::string present_plan(const Plan& plan, const Profile& profile, bool json, bo
       how_good(plan), format_bytes(static_cast<double>(plan.memory_bytes)));
   for (std::size_t s = 0; s < plan.stages.size(); ++s) {
     const PlanStage& stage = plan.stages[s];
-    text += fmt::format("  stage {}: {} to {} on {}, split by {}", s, stage.layers.front(),
-                        stage.layers.back(), cores_text(plan, s), to_string(stage.split));
+    text += fmt::format("  stage {}: {}", s, stage.layers.front());
+    if (stage.layers.size() > 1) text += " to " + stage.layers.back();
+    text += " on " + cores_text(plan, s);
+    if (stage.devices.size() > 1) text += ", split by " + to_string(stage.split);
     if (!stage.recompute.empty())
       text +=
           fmt::format(", {} of {} layers recomputed", stage.recompute.size(), stage.layers.size());

@@ -84,18 +84,25 @@ std::string split_text(const PlanStage& stage) {
   if (stage.split == Split::threads) {
     return fmt::format(", {} x {} threads", stage.workers(), stage.threads_each());
   }
-  const std::string samples = ", samples " + shares_text(stage.shares, 1);
-  if (stage.split != Split::features) return samples;
-  const std::string layers = layer_range(stage.feature_layers);
-  if (stage.feature_shares.empty()) return fmt::format(", features of {} divided", layers);
-  return fmt::format("{}, features {} % of {}", samples, shares_text(stage.feature_shares, 100),
-                     layers);
+  if (stage.split == Split::features && stage.feature_shares.empty())
+    return fmt::format(", features of {} divided", layer_range(stage.feature_layers));
+  return ", samples " + shares_text(stage.shares, 1);
+}
+
+/// Of devices of several kinds.
+std::string features_text(const PlanStage& stage) {
+  if (stage.feature_shares.empty()) return "";
+  return fmt::format("features {} % of {}", shares_text(stage.feature_shares, 100),
+                     layer_range(stage.feature_layers));
 }
 
 std::string stage_text(const PlanStage& stage, std::size_t s) {
   std::string text = fmt::format("  stage {:<2} {}\n", s, layer_range(stage.layers));
-  text += fmt::format("           {}\n",
-                      shorten("on " + device_text(stage) + split_text(stage), kTextColumns));
+  const auto add = [&](const std::string& line) {
+    if (!line.empty()) text += fmt::format("           {}\n", shorten(line, kTextColumns));
+  };
+  add("on " + device_text(stage) + split_text(stage));
+  add(features_text(stage));
   const std::string weights =
       stage.weight_gradient_ns > 0 ? " + " + format_duration(stage.weight_gradient_ns) : "";
   text +=

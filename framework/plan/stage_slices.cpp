@@ -56,9 +56,11 @@ std::pair<double, double> CostModel::slices_ns(const StageShape& shape, int kind
                      part * sums.backward.ns(run.first, run.last, point));
   };
   const int devices = states_.devices(shape.state);
-  if (shape.parts || states_.single_kind(shape.state) < 0)
-    return ns(sums_.singles[kind].get(others_busy(shape, 1)), feature_part(shape, kind, full));
-  return ns(sums_.features.at({kind, devices}).times.get(others_busy(shape, devices)), 1);
+  const double part = feature_part(shape, kind, full);
+  if (states_.single_kind(shape.state) < 0)
+    return ns(sums_.singles[kind].get(others_busy(shape, 1)), part);
+  return ns(sums_.features.at({kind, devices}).times.get(others_busy(shape, devices)),
+            part * devices);
 }
 
 void CostModel::add_slices(const StageShape& shape, std::int64_t full, std::int64_t samples,

@@ -125,7 +125,8 @@ std::string to_table(const BenchReport& report) {
   text += "\n" + ratio_rows(report);
   if (const auto estimate = estimate_summary(report)) {
     text += fmt::format(
-        "estimated {} (latest {}), measured {}: {:.1f} % off; before it was tried {}: {:.1f} %\n",
+        "estimated {} (latest {}), measured {}: {:.1f} % off\n"
+        "by the layers' costs alone, before the plan was tried: {}, {:.1f} % off\n",
         format_duration(estimate->mean.expected_ns), format_duration(estimate->mean.latest_ns),
         format_duration(estimate->mean.measured_ns), estimate->error_percent,
         format_duration(estimate->mean.predicted_ns), estimate->predicted_error_percent);

@@ -323,6 +323,10 @@ TEST(CheckPlan, SlicesOfUnlikeDevicesFollowFromTheCosts) {
     EXPECT_THROW(check_plan(other, costs(), {}), ConfigError);
   }
   plan.stages[1].devices[1] = {"big", 3};
+  const double measured = check_plan(plan, costs(), {}).stages[1].forward_ns;
+  plan.stages[1].feature_shares = {0.5, 0.5};
+  EXPECT_DOUBLE_EQ(check_plan(plan, costs(), {}).stages[1].forward_ns, measured);
+  plan.stages[1].feature_shares.clear();
   EXPECT_THAT(check_plan(plan, costs(), {}).stages[1].feature_shares, testing::IsEmpty());
 }
 

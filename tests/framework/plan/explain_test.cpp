@@ -74,7 +74,8 @@ TEST(Explain, NamesCoresSharesAndSplits) {
       fixtures::alexnet({{"big", 4, 30}, {"little", 4, 7, 4}, {"gpu", 1, 120, 8, 1}}), request);
   EXPECT_THAT(text, HasSubstr("features.0 .. features.8 (9 layers)"));
   EXPECT_THAT(text, HasSubstr("on big 0-1 + gpu 8, samples 2 + 2 + 9\n"));
-  EXPECT_THAT(text, HasSubstr("samples 5 + 5 + 3 x 1, features 35 + 35 + 3 x 10 % of classi"));
+  EXPECT_THAT(text, HasSubstr("samples 5 + 5 + 3 x 1\n           features 35 + 35 + 3 x 10 % of "
+                              "classifier.1 .. classifier.6 (6 layers)\n"));
   EXPECT_THAT(text, HasSubstr("R reduce, U update"));
   EXPECT_THAT(text, HasSubstr("even data parallel"));
   EXPECT_THAT(text, HasSubstr("not possible  there is only one device of \"gpu\""));
