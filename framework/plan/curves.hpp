@@ -105,8 +105,8 @@ struct ShareCurve {
   int first = 0, last = 0;
   int sliced_first = 0, sliced_last = 0;  ///< of these, what is not divided by samples
   double forwards = 1;                    ///< 2 where forward is computed again
-  Line added;      ///< transfers that wait for the computation, and what is not divided by samples
-  Line floors[2];  ///< transfers beside it: the cost is never below
+  Line added;                             ///< transfers that wait for the computation
+  Line floors[2];                         ///< transfers beside it: the cost is never below
 
   double ns(std::int64_t count) const;
   /// The largest count within `limit_ns`, up to rounding; below 1 where even one takes longer.
