@@ -1,5 +1,7 @@
 #include "kernels/convolution/winograd.hpp"
 
+#include <omp.h>
+
 #include <algorithm>
 
 #include "kernels/convolution/team.hpp"
@@ -9,11 +11,13 @@ namespace {
 
 using Index = std::int64_t;
 
-/// Tiles of a block: enough for the weights' transform, read once a block, to cost little beside
-/// the products.
-constexpr Index kBlockTiles = 96;
-/// The block's tiles and products, all points: a share of a last-level cache.
-constexpr Index kBlockFloats = 2 << 20;
+/// Tiles of a block. A thread alone: so few where they and their products, all points, then lie in
+/// its core's second-level cache; else enough for the weights' transform, read once a block, to be
+/// fetched behind the products.
+constexpr Index kCachedTiles = 24, kCachedFloats = 5 << 16, kAloneTiles = 36;
+/// A team, whose threads read what others wrote and wait for each other at the end of a block:
+/// more, up to a share of a last-level cache.
+constexpr Index kTeamTiles = 96, kTeamFloats = 2 << 20;
 
 /// Points across a tile.
 constexpr Index kMostPoints = 7;
@@ -39,10 +43,15 @@ std::optional<Winograd::Tile> best_tile(Index height, Index width, Index taps, I
   return best;
 }
 
-/// Tiles of a block: whole images where they are small, or where they must be.
+Index wanted_tiles(Index floats_per_tile) {
+  if (omp_get_max_threads() > 1)
+    return std::clamp<Index>(kTeamFloats / floats_per_tile, 1, kTeamTiles);
+  return kCachedTiles * floats_per_tile <= kCachedFloats ? kCachedTiles : kAloneTiles;
+}
+
+/// Whole images where they are small, or where they must be.
 Index block_of(Index image_tiles, Index images, Index floats_per_tile, bool whole_images) {
-  const Index most = std::max<Index>(kBlockFloats / floats_per_tile, 1);
-  const Index wanted = std::min(kBlockTiles, most);
+  const Index wanted = wanted_tiles(floats_per_tile);
   if (image_tiles > wanted && !whole_images) return wanted;
   return image_tiles * std::clamp<Index>((wanted + image_tiles / 2) / image_tiles, 1, images);
 }

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 #include "kernels/convolution/winograd_tiles.hpp"
 #include "kernels/matrix/tile-inl.h"
@@ -22,6 +21,8 @@ namespace millrace::kernels::HWY_NAMESPACE {
 /// Products are summed over this many units of channels or tiles at a time: a shorter chain of
 /// roundings is worth 1.6x in the error of F(5 x 5, 3 x 3).
 inline constexpr std::int64_t kChunk = 48;
+/// How far ahead the sums are fetched that a product over tiles is added to.
+inline constexpr std::int64_t kTilesAhead = 8;
 
 /// Panels of A, of so many units, that are summed in one go.
 inline std::int64_t panels_at_once(std::int64_t panels, std::int64_t units) {
@@ -29,21 +30,24 @@ inline std::int64_t panels_at_once(std::int64_t panels, std::int64_t units) {
   return (panels + chunks - 1) / chunks;
 }
 
-/// Brings the weights that are multiplied next, which follow in memory, into cache while these are:
-/// a part at each group of tiles.
-class WeightsAhead {
+/// Brings the lines that follow each other from an address into cache, some at each call.
+class LinesAhead {
  public:
-  WeightsAhead(const float* next, std::int64_t floats, std::int64_t tiles)
-      : next_(next), each_(floats / (kLineFloats * ((tiles + kTileRows - 1) / kTileRows)) + 1) {}
+  /// At least `floats` in `calls` calls.
+  LinesAhead(std::int64_t floats, std::int64_t calls)
+      : each_((floats / kLineFloats + calls - 1) / calls) {}
 
-  HWY_INLINE void step() {
-    for (std::int64_t line = 0; line < each_; ++line, next_ += kLineFloats) hwy::Prefetch(next_);
+  HWY_INLINE LinesAhead& from(const float* next) {
+    next_ = next;
+    return *this;
+  }
+  HWY_INLINE void operator()() {
+    for (std::int64_t line = 0; line < each_; ++line, next_ += kLineFloats) fetch_line(next_);
   }
 
  private:
-  static constexpr std::int64_t kLineFloats = 16;
-  const float* next_;
   std::int64_t each_;  ///< lines
+  const float* next_ = nullptr;
 };
 
 template <typename Products>
@@ -57,13 +61,14 @@ void multiply(const PointMatrices& v, const PointMatrices& u, const PointMatrice
       const std::int64_t panels = std::min(at_once, v.panels() - panel);
       const std::int64_t inner = std::min(v.channels - panel * kInner, panels * kInner);
       const float* b = u.at(point, column) + panel * kInner * kPanel;
-      WeightsAhead next(b + inner * kPanel, inner * kPanel, tiles);
+      LinesAhead next(inner * kPanel, (tiles + kTileRows - 1) / kTileRows * beside_calls(inner));
+      next.from(b + inner * kPanel);
       for_each_group(tiles, [&](std::int64_t t, int rows) HWY_ATTR {
-        next.step();
         const Operand a{v.at(point, panel) + t * kInner, kInner, 1, v.panel_stride()};
         float* c = m.at(point, column) + t * kPanel;
         const std::int64_t whole = inner / kInner;
-        if (whole > 0) multiply_rows<2, Products>(rows, a, b, whole, kInner, c, kPanel, panel > 0);
+        if (whole > 0)
+          multiply_rows<2, Products>(rows, a, b, whole, kInner, c, kPanel, panel > 0, next);
         if (inner % kInner > 0)
           multiply_rows<2, Products>(rows, {a.a + whole * a.segment, a.row, a.step, 0},
                                      b + whole * kInner * kPanel, 1, inner % kInner, c, kPanel,
@@ -77,18 +82,20 @@ template <typename Products>
 void multiply_transposed(const PointMatrices& v, const PointMatrices& z, const PointMatrices& du,
                          std::int64_t tiles, std::int64_t begin, std::int64_t end, bool add) {
   const std::int64_t all = (tiles + Products::kPerUnit - 1) / Products::kPerUnit;
+  const std::int64_t chunks = (all + kChunk - 1) / kChunk;
   for (std::int64_t item = begin; item < end; ++item) {
     const std::int64_t point = item / du.panels(), column = item % du.panels();
-    for (std::int64_t t = 0; t < all; t += kChunk) {
-      const std::int64_t inner = std::min(kChunk, all - t);
+    for (std::int64_t chunk = 0; chunk < chunks; ++chunk) {
+      const std::int64_t t = all * chunk / chunks, inner = all * (chunk + 1) / chunks - t;
       const float* b = z.at(point, column) + t * kPanel;
+      LinesAhead next(kTileRows * kPanel, beside_calls(inner));
       for (std::int64_t panel = 0; panel < v.panels(); ++panel) {
         const std::int64_t width = std::min<std::int64_t>(kPanel, v.channels - panel * kPanel);
         for_each_group(width, [&](std::int64_t from, int rows) HWY_ATTR {
           const Operand a{v.at(point, panel) + t * kPanel + from, 1, kPanel, 0};
-          multiply_rows<2, Products>(rows, a, b, 1, inner,
-                                     du.at(point, column) + (panel * kPanel + from) * kPanel,
-                                     kPanel, add || t > 0);
+          float* c = du.at(point, column) + (panel * kPanel + from) * kPanel;
+          multiply_rows<2, Products>(rows, a, b, 1, inner, c, kPanel, add || chunk > 0,
+                                     next.from(c + kTilesAhead * kTileRows * kPanel));
         });
       }
     }

@@ -1,13 +1,13 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "kernels/fully_connected/blocks.hpp"
 #include "kernels/fully_connected/fully_connected.hpp"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/fully_connected/input_gradient.cpp"
-#include "hwy/cache_control.h"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 #include "kernels/fully_connected/few_samples-inl.h"
@@ -18,101 +18,105 @@ namespace millrace::kernels::HWY_NAMESPACE {
 
 // dx = dy W: rows of dy are broadcast against panels of W, copied as it passes by.
 
-/// Rows o … o + count - 1, columns i … i + width - 1 of w into panels [width / kPanel][count]
-/// [kPanel]; columns beyond are zero.
-void copy_floats(ConstMatrix w, std::int64_t o, std::int64_t count, std::int64_t i,
-                 std::int64_t width, float* panels) {
-  const Floats d;
-  for (std::int64_t r = 0; r < count; ++r) {
-    const float* row = w.data + (o + r) * w.stride + i;
-    for (std::int64_t c = 0; c < width; c += kPanel) {
-      float* to = panels + c * count + r * kPanel;
-      if (c + kPanel <= width) {
-        hn::StoreU(hn::LoadU(d, row + c), d, to);
-        hn::StoreU(hn::LoadU(d, row + c + kLanes), d, to + kLanes);
-      } else {
-        for (std::int64_t j = 0; j < kPanel; ++j) to[j] = c + j < width ? row[c + j] : 0.0F;
-      }
-    }
-  }
-}
+/// A panel of W: columns i … i + kPanel - 1 of rows o … o + rows - 1; columns from `end` on are
+/// zero.
+struct Panel {
+  ConstMatrix w;
+  std::int64_t o, rows, i, end;
+};
 
-/// The same in pairs of rows, [width / kPanel][count / 2][kPanel].
-void copy_pairs(ConstMatrix w, std::int64_t o, std::int64_t count, std::int64_t i,
-                std::int64_t width, float* panels) {
-  const Floats d;
-  const std::int64_t units = ceil_div(count, 2);
-  for (std::int64_t r = 0; r < units; ++r) {
-    const float* low = w.data + (o + 2 * r) * w.stride + i;
-    const bool both = 2 * r + 1 < count;
-    for (std::int64_t c = 0; c < round_up(width, kPanel); c += kLanes) {
-      const Vector high = both ? load_lanes(low + w.stride + c, width - c) : hn::Zero(d);
-      hn::StoreU(PairProducts::pack(load_lanes(low + c, width - c), high), d,
-                 panels + c / kPanel * kPanel * units + r * kPanel + c % kPanel);
-    }
-  }
-}
-
-/// Brings the chunk of W that is copied next into cache, a few rows at a time, while this one is
-/// multiplied.
-class Ahead {
+/// Copies a panel into [rows][kPanel] floats, or pairs [rows / 2][kPanel], while another one is
+/// multiplied, and fetches the one to its right.
+template <typename Products>
+class PanelCopy {
  public:
-  Ahead(ConstMatrix w, std::int64_t o, std::int64_t i, std::int64_t count, std::int64_t steps)
-      : row_(w.data + o * w.stride + i),
-        stride_(w.stride),
-        left_(count),
-        each_((count + steps - 1) / steps) {}
+  /// The whole of it in `calls` calls.
+  PanelCopy(const Panel& panel, float* to, std::int64_t calls)
+      : panel_(panel),
+        to_(to),
+        left_(ceil_div(panel.rows, Products::kPerUnit)),
+        each_(ceil_div(left_, calls)) {}
 
-  void step() {
-    for (std::int64_t r = std::min(each_, left_); r > 0; --r, --left_, row_ += stride_)
-      for (std::int64_t c = 0; c < kGradientColumns; c += 16) hwy::Prefetch(row_ + c);
+  HWY_INLINE void operator()() {
+    for (std::int64_t unit = std::min(each_, left_); unit > 0; --unit) copy_unit();
+  }
+  void rest() {
+    while (left_ > 0) copy_unit();
   }
 
  private:
-  const float* row_;
-  std::int64_t stride_, left_, each_;
+  HWY_INLINE void copy_unit() {
+    const std::int64_t width = panel_.end - panel_.i;
+    for (std::int64_t c = 0; c < kPanel; c += kLanes)
+      hn::StoreU(unit_at(c, width - c), Floats(), to_ + c);
+    panel_.o += Products::kPerUnit;
+    panel_.rows -= Products::kPerUnit;
+    to_ += kPanel;
+    --left_;
+  }
+  HWY_INLINE Vector unit_at(std::int64_t c, std::int64_t lanes) const {
+    const float* row = panel_.w.data + panel_.o * panel_.w.stride + panel_.i + c;
+    const bool begins_line = c % kLineFloats == 0;
+    if (begins_line) fetch_line(row + kPanel);
+    const Vector value = load_lanes(row, lanes);
+    if constexpr (Products::kPerUnit == 1) {
+      return value;
+    } else {
+      if (begins_line) fetch_line(row + panel_.w.stride + kPanel);
+      const Vector none = hn::Zero(Floats());
+      return Products::pack(value,
+                            panel_.rows > 1 ? load_lanes(row + panel_.w.stride, lanes) : none);
+    }
+  }
+
+  Panel panel_;
+  float* to_;
+  std::int64_t left_, each_;  ///< units
 };
 
 /// dx[s, i …] (+)= dy . panel for one panel of `count` units, `width` columns of which exist.
-template <typename Products>
+template <typename Products, typename Beside>
 void multiply_panel(std::int64_t n, const Operand& dy, const float* panel, std::int64_t count,
-                    Matrix dx, std::int64_t i, std::int64_t width, bool add, Ahead& ahead) {
+                    Matrix dx, std::int64_t i, std::int64_t width, bool add, Beside& beside) {
   HWY_ALIGN float edge[kTileRows * kPanel];
   for (std::int64_t s = 0; s < n; s += kTileRows) {
     const int rows = static_cast<int>(std::min<std::int64_t>(kTileRows, n - s));
     const Operand a{dy.a + s * dy.row, dy.row, dy.step, 0};
-    ahead.step();
     float* to = dx.data + s * dx.stride + i;
     if (width >= kPanel) {
-      multiply_rows<2, Products>(rows, a, panel, 1, count, to, dx.stride, add);
+      multiply_rows<2, Products>(rows, a, panel, 1, count, to, dx.stride, add, beside);
       continue;
     }
-    multiply_rows<2, Products>(rows, a, panel, 1, count, edge, kPanel, false);
+    multiply_rows<2, Products>(rows, a, panel, 1, count, edge, kPanel, false, beside);
     for (int r = 0; r < rows; ++r)
       for (std::int64_t c = 0; c < width; ++c)
         to[r * dx.stride + c] = edge[r * kPanel + c] + (add ? to[r * dx.stride + c] : 0.0F);
   }
 }
 
-/// Columns begin … end - 1 of dx; `dy` is packed as pack_gradient does.
+/// Columns begin … end - 1 of dx; `dy` is packed as pack_gradient does. The next panel of W is
+/// copied while one is multiplied.
 template <typename Products>
 void multiply_columns(const FullyConnectedSize& size, const float* dy, ConstMatrix w, Matrix dx,
                       std::int64_t begin, std::int64_t end) {
-  HWY_ALIGN float panels[kGradientOutputs * kGradientColumns];
+  HWY_ALIGN float buffers[2][kGradientOutputs * kPanel];
+  float *panel = buffers[0], *other = buffers[1];
+  const auto panel_at = [&](std::int64_t o, std::int64_t i) {
+    return Panel{w, o, std::clamp<std::int64_t>(size.out - o, 0, kGradientOutputs), i, end};
+  };
+  PanelCopy<Products>(panel_at(0, begin), panel, 1).rest();
   for (std::int64_t o = 0; o < size.out; o += kGradientOutputs) {
     const std::int64_t count = std::min(kGradientOutputs, size.out - o);
     const std::int64_t units = ceil_div(count, Products::kPerUnit);
     const Operand a{dy + o / Products::kPerUnit * size.n, units, 1, 0};
-    for (std::int64_t i = begin; i < end; i += kGradientColumns) {
-      const std::int64_t width = std::min(kGradientColumns, end - i);
-      (Products::kPerUnit == 2 ? copy_pairs : copy_floats)(w, o, count, i, width, panels);
-      const bool last = i + kGradientColumns >= end;
-      Ahead ahead(w, last ? o + kGradientOutputs : o, last ? begin : i + kGradientColumns,
-                  last ? std::min(kGradientOutputs, size.out - o - kGradientOutputs) : count,
-                  kGradientColumns / kPanel * ceil_div(size.n, kTileRows));
-      for (std::int64_t c = 0; c < width; c += kPanel)
-        multiply_panel<Products>(size.n, a, panels + c * units, units, dx, i + c, width - c, o > 0,
-                                 ahead);
+    for (std::int64_t i = begin; i < end; i += kPanel) {
+      const bool last = i + kPanel >= end;
+      PanelCopy<Products> next(
+          last ? panel_at(o + kGradientOutputs, begin) : panel_at(o, i + kPanel), other,
+          ceil_div(size.n, kTileRows) * beside_calls(units));
+      multiply_panel<Products>(size.n, a, panel, units, dx, i, end - i, o > 0, next);
+      next.rest();
+      std::swap(panel, other);
     }
   }
 }

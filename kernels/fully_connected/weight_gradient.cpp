@@ -7,7 +7,6 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/fully_connected/weight_gradient.cpp"
-#include "hwy/cache_control.h"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 #include "kernels/matrix/tile-inl.h"
@@ -23,14 +22,30 @@ std::int64_t gradient_rows() { return kTileRows; }
 
 using Near = std::span<const ConstMatrix>;
 
-/// Brings a panel's part of the tile that its user goes to next into cache. Inline: GCC drops calls
-/// of a function that does nothing else.
-HWY_INLINE void fetch(const WeightGradient::Tile& next, Near near, std::int64_t column) {
-  if (column >= next.columns) return;
-  for (const ConstMatrix& matrix : near)
-    for (std::int64_t r = 0; r < next.rows; ++r)
-      hwy::Prefetch(matrix.data + (next.o + r) * matrix.stride + next.i + column);
-}
+/// Brings the part of the tile that its user goes to next into cache, a panel while each panel of
+/// this one is formed, some lines at each call.
+class Fetch {
+ public:
+  /// `calls` for a panel.
+  Fetch(const WeightGradient::Tile& next, Near near, std::int64_t calls)
+      : next_(next), near_(near), each_(ceil_div(next.rows, calls)) {}
+
+  void begin(std::int64_t column) {
+    column_ = column;
+    row_ = column < next_.columns ? 0 : next_.rows;
+  }
+  HWY_INLINE void operator()() {
+    for (const std::int64_t end = std::min(row_ + each_, next_.rows); row_ < end; ++row_)
+      for (const ConstMatrix& matrix : near_)
+        for (std::int64_t line = 0; line < kPanel; line += kLineFloats)
+          fetch_line(matrix.data + (next_.o + row_) * matrix.stride + next_.i + column_ + line);
+  }
+
+ private:
+  const WeightGradient::Tile& next_;
+  Near near_;
+  std::int64_t each_, row_ = 0, column_ = 0;
+};
 
 /// kTileRows rows of values, `columns` wide, whatever rows exist, from n units of samples dy
 /// [n][kBlockRows] and x [columns / kPanel][n][kPanel].
@@ -40,11 +55,13 @@ void multiply_samples(std::int64_t n, const float* dy, const float* x, std::int6
   constexpr std::int64_t kSamples = 256;  // at a time: a panel's part stays in the L1 cache
   constexpr std::int64_t kStep = WeightGradient::kBlockRows, kRow = WeightGradient::kTileColumns;
   static_assert(kStep % kTileRows == 0 && kRow % kPanel == 0);
+  Fetch fetch(next, near, beside_calls(std::min(kSamples, n)));
   for (std::int64_t s = 0; s < n; s += kSamples)
     for (std::int64_t c = 0; c < columns; c += kPanel) {
-      if (s == 0) fetch(next, near, c);
+      if (s == 0) fetch.begin(c);
       multiply_tile<kTileRows, 2, Products>({dy + s * kStep, 1, kStep, 0}, x + c * n + s * kPanel,
-                                            1, std::min(kSamples, n - s), values + c, kRow, s > 0);
+                                            1, std::min(kSamples, n - s), values + c, kRow, s > 0,
+                                            fetch);
     }
 }
 

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstddef>
+#include <type_traits>
 #include <utility>
 
 #include "hwy/highway.h"
@@ -36,28 +37,62 @@ struct Operand {
   std::ptrdiff_t row, step, segment;
 };
 
+/// Brings a line into the second-level cache: the first has no room beside a product's operands.
+HWY_INLINE void fetch_line(const float* line) { __builtin_prefetch(line, 0, 2); }
+inline constexpr std::ptrdiff_t kLineFloats = 16;
+
+/// What a product may have done beside it: nothing.
+struct Nothing {
+  HWY_INLINE void operator()() const {}
+};
+
+/// Inner indices between two calls of what is done beside a product; the last few have one each.
+inline constexpr std::ptrdiff_t kBesideEvery = 4;
+constexpr std::ptrdiff_t beside_calls(std::ptrdiff_t inner) {
+  return inner / kBesideEvery + inner % kBesideEvery;
+}
+
+/// sum += A(., j) * b for one inner index.
+template <int kRows, int kVectors, typename Products>
+HWY_INLINE void add_products(const float* a, std::ptrdiff_t row, const float* HWY_RESTRICT b,
+                             Vector (&sum)[kRows][kVectors]) {
+  const Floats d;
+  Vector values[kVectors];
+  for (int v = 0; v < kVectors; ++v) values[v] = hn::LoadU(d, b + v * kLanes);
+#pragma GCC unroll 32
+  for (int r = 0; r < kRows; ++r) {
+    const Vector value = hn::Set(d, a[r * row]);
+    for (int v = 0; v < kVectors; ++v) sum[r][v] = Products::add(value, values[v], sum[r][v]);
+  }
+}
+
 /// c[r * c_row + lane] (+)= sum over segments and j of A(r, s, j) * b[(s * inner + j) * width +
 /// lane] for kRows rows and width = kVectors * kLanes lanes. `add`: to what c holds. Products says
-/// what an element of A and b is: indices count its units.
-template <int kRows, int kVectors = 2, typename Products = FloatProducts>
+/// what an element of A and b is: indices count its units. beside() is called beside_calls(inner)
+/// times a segment: fetches and copies, a few at a time, hide behind the arithmetic; in one go they
+/// halt it.
+template <int kRows, int kVectors = 2, typename Products = FloatProducts, typename Beside = Nothing>
 HWY_INLINE void multiply_tile(const Operand& o, const float* HWY_RESTRICT b,
                               std::ptrdiff_t segments, std::ptrdiff_t inner, float* HWY_RESTRICT c,
-                              std::ptrdiff_t c_row, bool add) {
+                              std::ptrdiff_t c_row, bool add, Beside&& beside = {}) {
   const Floats d;
+  constexpr std::ptrdiff_t kWidth = kVectors * kLanes;
   Vector sum[kRows][kVectors];
 #pragma GCC unroll 32
   for (int r = 0; r < kRows; ++r)
     for (int v = 0; v < kVectors; ++v) sum[r][v] = hn::Zero(d);
   for (std::ptrdiff_t s = 0; s < segments; ++s) {
     const float* a = o.a + s * o.segment;
-    for (std::ptrdiff_t j = 0; j < inner; ++j, a += o.step, b += kVectors * kLanes) {
-      Vector row[kVectors];
-      for (int v = 0; v < kVectors; ++v) row[v] = hn::LoadU(d, b + v * kLanes);
-#pragma GCC unroll 32
-      for (int r = 0; r < kRows; ++r) {
-        const Vector value = hn::Set(d, a[r * o.row]);
-        for (int v = 0; v < kVectors; ++v) sum[r][v] = Products::add(value, row[v], sum[r][v]);
-      }
+    std::ptrdiff_t j = 0;
+    for (; j + kBesideEvery <= inner; j += kBesideEvery) {
+      beside();
+#pragma GCC unroll 4
+      for (std::ptrdiff_t k = 0; k < kBesideEvery; ++k, a += o.step, b += kWidth)
+        add_products<kRows, kVectors, Products>(a, o.row, b, sum);
+    }
+    for (; j < inner; ++j, a += o.step, b += kWidth) {
+      beside();
+      add_products<kRows, kVectors, Products>(a, o.row, b, sum);
     }
   }
 #pragma GCC unroll 32
@@ -68,25 +103,27 @@ HWY_INLINE void multiply_tile(const Operand& o, const float* HWY_RESTRICT b,
     }
 }
 
-template <int kRows, int kVectors, typename Products>
+template <int kRows, int kVectors, typename Products, typename Beside>
 HWY_NOINLINE void multiply_some(const Operand& o, const float* b, std::ptrdiff_t segments,
-                                std::ptrdiff_t inner, float* c, std::ptrdiff_t c_row, bool add) {
-  multiply_tile<kRows, kVectors, Products>(o, b, segments, inner, c, c_row, add);
+                                std::ptrdiff_t inner, float* c, std::ptrdiff_t c_row, bool add,
+                                Beside& beside) {
+  multiply_tile<kRows, kVectors, Products>(o, b, segments, inner, c, c_row, add, beside);
 }
 
 /// By number of rows, from 1 on.
-template <int kVectors, typename Products, std::size_t... kIndex>
+template <int kVectors, typename Products, typename Beside, std::size_t... kIndex>
 constexpr auto tiles_by_rows(std::index_sequence<kIndex...>) {
-  return std::array{&multiply_some<static_cast<int>(kIndex) + 1, kVectors, Products>...};
+  return std::array{&multiply_some<static_cast<int>(kIndex) + 1, kVectors, Products, Beside>...};
 }
 
 /// The same for 1 <= rows <= kRowsOf<kVectors>.
-template <int kVectors = 2, typename Products = FloatProducts>
+template <int kVectors = 2, typename Products = FloatProducts, typename Beside = Nothing>
 HWY_INLINE void multiply_rows(int rows, const Operand& o, const float* b, std::ptrdiff_t segments,
-                              std::ptrdiff_t inner, float* c, std::ptrdiff_t c_row, bool add) {
-  static constexpr auto kTiles =
-      tiles_by_rows<kVectors, Products>(std::make_index_sequence<kRowsOf<kVectors>>());
-  kTiles[static_cast<std::size_t>(rows) - 1](o, b, segments, inner, c, c_row, add);
+                              std::ptrdiff_t inner, float* c, std::ptrdiff_t c_row, bool add,
+                              Beside&& beside = {}) {
+  static constexpr auto kTiles = tiles_by_rows<kVectors, Products, std::remove_reference_t<Beside>>(
+      std::make_index_sequence<kRowsOf<kVectors>>());
+  kTiles[static_cast<std::size_t>(rows) - 1](o, b, segments, inner, c, c_row, add, beside);
 }
 
 /// Calls body(begin, rows) for groups of at most kRows of `count` rows, as even as can be: small
@@ -94,9 +131,12 @@ HWY_INLINE void multiply_rows(int rows, const Operand& o, const float* b, std::p
 template <int kRows = kTileRows, typename Body>
 HWY_INLINE void for_each_group(std::ptrdiff_t count, const Body& body) {
   const std::ptrdiff_t groups = (count + kRows - 1) / kRows;
-  for (std::ptrdiff_t group = 0; group < groups; ++group) {
-    const std::ptrdiff_t begin = group * count / groups, end = (group + 1) * count / groups;
-    body(begin, static_cast<int>(end - begin));
+  if (groups == 0) return;
+  const std::ptrdiff_t least = count / groups, larger = count % groups;
+  for (std::ptrdiff_t group = 0, begin = 0; group < groups; ++group) {
+    const std::ptrdiff_t rows = least + (group < larger ? 1 : 0);
+    body(begin, static_cast<int>(rows));
+    begin += rows;
   }
 }
 
