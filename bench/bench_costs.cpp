@@ -38,6 +38,7 @@ nlohmann::ordered_json work_of(const Model& model) {
 int run(const Arguments& arguments) {
   const Model model = make_model(arguments.text("--model"), arguments.positive("--classes"));
   const std::filesystem::path folder = arguments.text("--folder");
+  if (arguments.text("--quiet") == "yes") set_verbosity(Verbosity::quiet);
   if (folder != "none") {
     log_info("bench", "measuring the layers of " + model.name + ", or taking what is kept");
     const Topology machine =

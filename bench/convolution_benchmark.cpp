@@ -3,10 +3,13 @@
 //   GLIBC_TUNABLES=glibc.malloc.hugetlb=1 OMP_NUM_THREADS=1 build/bin/convolution_benchmark
 //     --benchmark_repetitions=5 --benchmark_enable_random_interleaving=true
 //     --benchmark_report_aggregates_only=true
-// flops: of the multiplications that are done, tiles' padding included, but for the transforms.
+// flops: of the forward pass's multiplications, tiles' padding included, transforms not; the input
+// gradient's tiles differ, so it has none.
 
 #include <benchmark/benchmark.h>
 
+#include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <memory>
 #include <random>
@@ -63,7 +66,8 @@ Buffer random_floats(std::int64_t count) {
 class Case {
  public:
   Case(const Layer& layer, std::int64_t samples)
-      : shape_(layer.sample), winograd_(make(shape_, layer.pooled, samples)) {}
+      : shape_(with_samples(layer.sample, samples)),
+        winograd_(*Winograd::make(shape_, layer.pooled)) {}
 
   void forward() {
     winograd_.forward(view(), w_.get(), bias_.get(), true, y_.get(), workspace_.get());
@@ -80,9 +84,9 @@ class Case {
   }
 
  private:
-  static Winograd make(ConvolutionShape& shape, bool pooled, std::int64_t samples) {
+  static ConvolutionShape with_samples(ConvolutionShape shape, std::int64_t samples) {
     shape.n = samples;
-    return *Winograd::make(shape, pooled);
+    return shape;
   }
   std::int64_t outputs() const {
     return shape_.n * shape_.out_height() * shape_.out_width() * shape_.filters;
@@ -103,16 +107,19 @@ class Case {
   Buffer workspace_ = random_floats(winograd_.workspace_floats());
 };
 
-void run(benchmark::State& state, const Layer& layer, void (Case::*pass)()) {
-  Case a_case(layer, state.range(0));
-  for (auto _ : state) (a_case.*pass)();
+using Pass = void (Case::*)();
+
+void run(benchmark::State& state, const Layer& layer, Pass pass) {
+  Case passes(layer, state.range(0));
+  for (auto _ : state) (passes.*pass)();
+  if (pass == &Case::input_gradient) return;
   state.counters["flops"] =
-      benchmark::Counter(a_case.flops(), benchmark::Counter::kIsIterationInvariantRate);
+      benchmark::Counter(passes.flops(), benchmark::Counter::kIsIterationInvariantRate);
 }
 
-void add(const Layer& layer, const std::string& pass, void (Case::*of_case)()) {
-  benchmark::RegisterBenchmark((layer.name + ("_" + pass)).c_str(),
-                               [&layer, of_case](auto& state) { run(state, layer, of_case); })
+void add(const Layer& layer, const std::string& name, Pass pass) {
+  benchmark::RegisterBenchmark((layer.name + ("_" + name)).c_str(),
+                               [&layer, pass](auto& state) { run(state, layer, pass); })
       ->Arg(32)
       ->UseRealTime()
       ->Unit(benchmark::kMicrosecond);

@@ -45,12 +45,6 @@ double correction_of(double ratio) {
   return std::clamp(ratio, 1 / kMostCorrection, kMostCorrection);
 }
 
-/// PlanStage::feature_shares where it is not left out.
-std::vector<double> feature_parts(const PlanStage& stage) {
-  if (!stage.feature_shares.empty()) return stage.feature_shares;
-  return std::vector<double>(stage.devices.size(), 1.0 / double(stage.devices.size()));
-}
-
 /// A step of `plan` by the offer's costs, whose kinds its own plan's devices tell. Nothing where
 /// they tell too little: of a core that it leaves idle, or a team that is now of unlike cores.
 std::optional<double> present_step_ns(Plan plan, const PlanOffer& offer) {
@@ -68,7 +62,7 @@ std::optional<double> present_step_ns(Plan plan, const PlanOffer& offer) {
     };
     if (stage.split == Split::features &&  // equal parts on cores that are alike no longer
         std::any_of(stage.devices.begin(), stage.devices.end(), other))
-      stage.feature_shares = feature_parts(stage);
+      stage.feature_shares = stage.feature_parts();
   }
   try {
     return predicted_step_ns(plan, offer.costs);
@@ -85,7 +79,7 @@ int cores_in(const Profile& costs) {
 
 bool about_the_same_parts(const PlanStage& a, const PlanStage& b) {
   constexpr double kSame = 0.01;
-  const std::vector<double> own = feature_parts(a), other = feature_parts(b);
+  const std::vector<double> own = a.feature_parts(), other = b.feature_parts();
   return std::equal(own.begin(), own.end(), other.begin(), other.end(),
                     [](double p, double q) { return std::abs(p - q) < kSame; });
 }
@@ -224,9 +218,11 @@ std::optional<PlanChange> Adaptation::take_if_it_pays(const PlanOffer& offer, st
   const bool same = does_the_same(offer.plan, session_.plan());
   const bool pays = !same && gain >= kLeastGain && gain * left_ns >= kChange_ns;
   const std::string reason = text_of(offer.speeds);
+  const std::string now = format_duration(last_ns);
+  const std::string before = format_duration(*watch_.first_step_ns());
   log_info(kTag,
-           fmt::format("a step takes {}, it took {} ({}): the best plan now {}",
-                       format_duration(last_ns), format_duration(*watch_.first_step_ns()), reason,
+           fmt::format("a step takes {} ({}): the best plan now {}",
+                       now == before ? now + " as before" : now + ", it took " + before, reason,
                        same ? std::string("is the one in force")
                             : fmt::format("would take {}, {}", format_duration(expected_ns),
                                           pays ? "and is taken" : "which does not pay")));

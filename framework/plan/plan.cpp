@@ -7,6 +7,11 @@
 
 namespace millrace {
 
+std::vector<double> PlanStage::feature_parts() const {
+  if (!feature_shares.empty()) return feature_shares;
+  return std::vector<double>(devices.size(), 1 / static_cast<double>(devices.size()));
+}
+
 int PlanStage::workers() const {
   return static_cast<int>(split == Split::features ? devices.size() : shares.size());
 }

@@ -27,6 +27,7 @@ RestTable::RestTable(const CostModel& model, const SearchSpace& space, const Bal
       options_(options),
       forms_(space.backward_forms()),
       cuts_(static_cast<std::size_t>(model.cuts().size())),
+      most_in_flight_{std::pmr::vector<int>(memory), std::pmr::vector<int>(memory)},
       places_(memory),
       rests_(memory),
       found_(memory) {}
@@ -34,6 +35,7 @@ RestTable::RestTable(const CostModel& model, const SearchSpace& space, const Bal
 bool RestTable::fill(std::span<const int> cuts, double limit_ns,
                      const std::function<bool()>& stopped) {
   limit_ns_ = limit_ns;
+  find_most_in_flight();
   const int states = model_.states().size();
   places_.assign(static_cast<std::size_t>(states) * cuts_, -1);
   looked_at_ += static_cast<std::int64_t>(places_.size());
@@ -150,8 +152,10 @@ void RestTable::take_form(const StageCost& cost, const Rest& behind, int most_be
   const double arrive =
       cost.full.links.in_forward_ns + cost.full.forward_ns + cost.full.links.out_forward_ns;
   const double leave = cost.rest.links.in_backward_ns + rest.backward_ns;
-  const double busy = cost.full.links.in_forward_ns + work_ns(cost, batching, apart) +
-                      idle_ns(cost, behind, most_behind, apart);
+  const double busy =
+      cost.full.links.in_forward_ns + work_ns(cost, batching, apart) +
+      idle_ns(cost, batching, most_in_flight_[apart ? 1 : 0][static_cast<std::size_t>(most_behind)],
+              behind.trip, apart);
   const double back = std::max(busy - waiting_ns(cost, batching, before.most_stages, apart),
                                arrive + behind.back_ns + leave);
   const double own_end =
@@ -167,16 +171,18 @@ void RestTable::take_form(const StageCost& cost, const Rest& behind, int most_be
   least.trip.last_ns = std::min(least.trip.last_ns, trip.last_ns);
 }
 
-/// Of the schedule of that form that bears the stage best.
-double RestTable::idle_ns(const StageCost& cost, const Rest& behind, int most_behind,
-                          bool apart) const {
-  double least = kInfinity;
+/// Of the schedules of a form, the most micro-batches that a stage holds: the more, the less idle.
+void RestTable::find_most_in_flight() {
+  const auto devices = static_cast<std::size_t>(model_.states().devices(model_.states().all()));
+  for (auto& most : most_in_flight_) most.assign(devices + 1, 0);
   for (const auto& schedule : space_.schedules) {
-    if (splits_backward(schedule) != apart) continue;
-    const int W = in_flight(schedule, most_behind + 1, 0, options_.batching().count).backward;
-    least = std::min(least, millrace::idle_ns(cost, options_.batching(), W, behind.trip, apart));
+    auto& most = most_in_flight_[splits_backward(schedule) ? 1 : 0];
+    for (std::size_t behind = 0; behind <= devices; ++behind) {
+      const int stages = static_cast<int>(behind) + 1;
+      most[behind] = std::max(most[behind],
+                              in_flight(schedule, stages, 0, options_.batching().count).backward);
+    }
   }
-  return least;
 }
 
 }  // namespace millrace

@@ -65,7 +65,7 @@ class RestTable {
                      const Before& before, Rest& least) const;
   void take_form(const StageCost& cost, const Rest& behind, int most_behind, const Before& before,
                  bool apart, Rest& least) const;
-  double idle_ns(const StageCost& cost, const Rest& behind, int most_behind, bool apart) const;
+  void find_most_in_flight();
   bool period() const { return space_.objective == Objective::period; }
 
   const CostModel& model_;
@@ -75,7 +75,8 @@ class RestTable {
   const BackwardForms forms_;
   std::size_t cuts_;
   double limit_ns_ = 0;
-  std::pmr::vector<int> places_;  // [state][cut], in rests_
+  std::pmr::vector<int> most_in_flight_[2];  // [apart][stages behind]: backwards, W, of a schedule
+  std::pmr::vector<int> places_;             // [state][cut], in rests_
   std::pmr::vector<Rest> rests_;
   std::pmr::vector<std::pmr::vector<int>> found_;
   std::int64_t entries_ = 0, looked_at_ = 0;

@@ -143,9 +143,7 @@ class Cutter {
     ChainLayer made;
     made.index = index;
     if (contains(plan.feature_layers, layer.name)) {
-      const std::vector<double> shares =
-          plan.feature_shares.empty() ? equal_shares(plan.workers()) : plan.feature_shares;
-      made.slice = make_feature_op(layer, facts, index, slice_of(shares, worker));
+      made.slice = make_feature_op(layer, facts, index, slice_of(plan.feature_parts(), worker));
       made.input_features = facts.input_shape[0];
       made.output_features = facts.output_shape[0];
       made.columns_only = facts.type != "linear";

@@ -195,7 +195,7 @@ Index DirectConvolution::panels(const DirectShape& d) const {
 }
 
 Index DirectConvolution::weight_floats(const DirectShape& d) const {
-  return round_up(panels(d) * d.inner() * d.parts->panel, kAlignFloats);
+  return round_up(panels(d) * d.inner() * d.parts->panel, kLineFloats);
 }
 
 bool DirectConvolution::reads_gradients_unpacked() const {
@@ -211,7 +211,7 @@ Index DirectConvolution::packed_floats() const {
 
 std::int64_t DirectConvolution::workspace_floats() const {
   const auto images = [](const DirectShape& d) {
-    return round_up(d.block * d.image_floats(), kAlignFloats);
+    return round_up(d.block * d.image_floats(), kLineFloats);
   };
   return std::max(weight_floats(forward_) + images(forward_) + packed_floats(),
                   weight_floats(gradient_) + images(gradient_));
@@ -258,7 +258,7 @@ void DirectConvolution::weight_gradient(const ImageView& x, const float* dy, boo
                                         float* db, float* workspace) const {
   const DirectShape& d = forward_;
   float* const padded = workspace + weight_floats(d);
-  float* const packing = padded + round_up(d.block * d.image_floats(), kAlignFloats);
+  float* const packing = padded + round_up(d.block * d.image_floats(), kLineFloats);
   const Index places = d.parts->places(d);
   const WeightOrder order = order_of(shape_, false);
 #pragma omp parallel

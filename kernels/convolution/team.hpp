@@ -8,8 +8,6 @@
 
 namespace millrace::kernels {
 
-inline constexpr std::int64_t kAlignFloats = 16;  // a cache line
-
 /// body(begin, end) for chunks of [0, count), on the team that runs this; all wait at the end.
 /// Whoever is free takes the next chunk: cores of a team may be unequal.
 template <typename Body>

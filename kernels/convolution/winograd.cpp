@@ -11,13 +11,15 @@ namespace {
 
 using Index = std::int64_t;
 
-/// Tiles of a block. A thread alone: so few where they and their products, all points, then lie in
-/// its core's second-level cache; else enough for the weights' transform, read once a block, to be
-/// fetched behind the products.
-constexpr Index kCachedTiles = 24, kCachedFloats = 5 << 16, kAloneTiles = 36;
-/// A team, whose threads read what others wrote and wait for each other at the end of a block:
-/// more, up to a share of a last-level cache.
-constexpr Index kTeamTiles = 96, kTeamFloats = 2 << 20;
+/// Tiles of a block: so few where they and their products, all points, then stay in a core's
+/// second-level cache (measured with 2 MiB); else enough for the weights' transform, read once a
+/// block, to be fetched behind the products.
+constexpr Index kCachedTiles = 24, kCachedFloats = 5 << 16, kStreamedTiles = 36;
+/// A team instead of the former: its threads read what others wrote, so no cache holds it, and wait
+/// for each other at the end of a block.
+constexpr Index kTeamTiles = 96;
+/// A block's most, a share of a last-level cache.
+constexpr Index kMostFloats = 2 << 20;
 
 /// Points across a tile.
 constexpr Index kMostPoints = 7;
@@ -44,9 +46,9 @@ std::optional<Winograd::Tile> best_tile(Index height, Index width, Index taps, I
 }
 
 Index wanted_tiles(Index floats_per_tile) {
-  if (omp_get_max_threads() > 1)
-    return std::clamp<Index>(kTeamFloats / floats_per_tile, 1, kTeamTiles);
-  return kCachedTiles * floats_per_tile <= kCachedFloats ? kCachedTiles : kAloneTiles;
+  const bool cached = kCachedTiles * floats_per_tile <= kCachedFloats;
+  const Index of_cached = omp_get_max_threads() > 1 ? kTeamTiles : kCachedTiles;
+  return std::clamp<Index>(kMostFloats / floats_per_tile, 1, cached ? of_cached : kStreamedTiles);
 }
 
 /// Whole images where they are small, or where they must be.
@@ -145,14 +147,14 @@ Winograd::Pass Winograd::pass(Kind kind, float* workspace) const {
 }
 
 Index Winograd::floats_of(const Pass& p, const PointMatrices& matrices) {
-  return round_up(p.parts->points * matrices.point_stride(), kAlignFloats);
+  return round_up(p.parts->points * matrices.point_stride(), kLineFloats);
 }
 
 Index Winograd::floats_of(const Pass& p) const {
   const TileGrid& deep = p.filters.for_input_gradient ? p.out : p.in;
   const Index images = strided() ? p.block / p.image_tiles : 0;
   return floats_of(p, p.u) + floats_of(p, p.v) + floats_of(p, p.m) +
-         round_up(images * deep.height * deep.width * deep.channels, kAlignFloats);
+         round_up(images * deep.height * deep.width * deep.channels, kLineFloats);
 }
 
 std::int64_t Winograd::workspace_floats() const {

@@ -11,11 +11,12 @@
 // Numerics: rms error against double at most 10x that of a direct convolution of the same
 // precision, of a gradient that is mostly 0 where make() is told of it (tests measure it). With
 // Precision::bf16 the products alone, and the sums of db, take bfloat16; the transforms are
-// float32. Traffic: the weights and their transform once a pass, each image once; tiles stay in the
-// caches, a block at a time.
+// float32. Traffic: the weights once a pass, their transform once a block of tiles (24 to 96), each
+// image once; tiles stay in the caches, a block at a time.
 //
 // Highway, one source for AVX2, AVX-512 and NEON, chosen at run time; runs on the calling thread's
-// OpenMP team.
+// OpenMP team. Outputs and input gradients have the same bits on any team, weight gradients on one
+// thread, and on all larger teams: blocks differ, and they are summed one after the other.
 
 #include <cstdint>
 #include <optional>
@@ -41,7 +42,8 @@ class Winograd {
   static std::optional<Winograd> make(const ConvolutionShape& shape, bool sparse_gradient = false,
                                       Precision precision = Precision::fp32);
 
-  /// Floats of workspace (64-byte aligned) that each call takes.
+  /// Floats of workspace (64-byte aligned) that each call takes on the calling thread's team of
+  /// now.
   std::int64_t workspace_floats() const;
 
   /// Multiplications of a direct convolution over ours, padding of the tiles included.

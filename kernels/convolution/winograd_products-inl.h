@@ -6,6 +6,7 @@
 
 #include "hwy/highway.h"
 #include "kernels/convolution/winograd_tiles.hpp"
+#include "kernels/matrix/sizes.hpp"
 #include "kernels/matrix/tile-inl.h"
 
 #if defined(MILLRACE_KERNELS_CONVOLUTION_WINOGRAD_PRODUCTS_INL_H_) == defined(HWY_TARGET_TOGGLE)
@@ -33,9 +34,9 @@ inline std::int64_t panels_at_once(std::int64_t panels, std::int64_t units) {
 /// Brings the lines that follow each other from an address into cache, some at each call.
 class LinesAhead {
  public:
-  /// At least `floats` in `calls` calls.
+  /// `floats`, in whole lines, in at most `calls` calls.
   LinesAhead(std::int64_t floats, std::int64_t calls)
-      : each_((floats / kLineFloats + calls - 1) / calls) {}
+      : each_(ceil_div(floats, kLineFloats * calls)) {}
 
   HWY_INLINE LinesAhead& from(const float* next) {
     next_ = next;
@@ -61,7 +62,7 @@ void multiply(const PointMatrices& v, const PointMatrices& u, const PointMatrice
       const std::int64_t panels = std::min(at_once, v.panels() - panel);
       const std::int64_t inner = std::min(v.channels - panel * kInner, panels * kInner);
       const float* b = u.at(point, column) + panel * kInner * kPanel;
-      LinesAhead next(inner * kPanel, (tiles + kTileRows - 1) / kTileRows * beside_calls(inner));
+      LinesAhead next(inner * kPanel, ceil_div(tiles, kTileRows) * beside_calls(inner));
       next.from(b + inner * kPanel);
       for_each_group(tiles, [&](std::int64_t t, int rows) HWY_ATTR {
         const Operand a{v.at(point, panel) + t * kInner, kInner, 1, v.panel_stride()};
@@ -72,7 +73,7 @@ void multiply(const PointMatrices& v, const PointMatrices& u, const PointMatrice
         if (inner % kInner > 0)
           multiply_rows<2, Products>(rows, {a.a + whole * a.segment, a.row, a.step, 0},
                                      b + whole * kInner * kPanel, 1, inner % kInner, c, kPanel,
-                                     panel > 0 || whole > 0);
+                                     panel > 0 || whole > 0, next);
       });
     }
   }
@@ -81,8 +82,8 @@ void multiply(const PointMatrices& v, const PointMatrices& u, const PointMatrice
 template <typename Products>
 void multiply_transposed(const PointMatrices& v, const PointMatrices& z, const PointMatrices& du,
                          std::int64_t tiles, std::int64_t begin, std::int64_t end, bool add) {
-  const std::int64_t all = (tiles + Products::kPerUnit - 1) / Products::kPerUnit;
-  const std::int64_t chunks = (all + kChunk - 1) / kChunk;
+  const std::int64_t all = ceil_div(tiles, Products::kPerUnit);
+  const std::int64_t chunks = ceil_div(all, kChunk);
   for (std::int64_t item = begin; item < end; ++item) {
     const std::int64_t point = item / du.panels(), column = item % du.panels();
     for (std::int64_t chunk = 0; chunk < chunks; ++chunk) {

@@ -26,7 +26,7 @@ struct Panel {
 };
 
 /// Copies a panel into [rows][kPanel] floats, or pairs [rows / 2][kPanel], while another one is
-/// multiplied, and fetches the one to its right.
+/// multiplied, and fetches the one to its right (the first of the next rows comes unfetched).
 template <typename Products>
 class PanelCopy {
  public:

@@ -30,7 +30,7 @@ class Fetch {
   Fetch(const WeightGradient::Tile& next, Near near, std::int64_t calls)
       : next_(next), near_(near), each_(ceil_div(next.rows, calls)) {}
 
-  void begin(std::int64_t column) {
+  void start(std::int64_t column) {
     column_ = column;
     row_ = column < next_.columns ? 0 : next_.rows;
   }
@@ -58,7 +58,7 @@ void multiply_samples(std::int64_t n, const float* dy, const float* x, std::int6
   Fetch fetch(next, near, beside_calls(std::min(kSamples, n)));
   for (std::int64_t s = 0; s < n; s += kSamples)
     for (std::int64_t c = 0; c < columns; c += kPanel) {
-      if (s == 0) fetch.begin(c);
+      if (s == 0) fetch.start(c);
       multiply_tile<kTileRows, 2, Products>({dy + s * kStep, 1, kStep, 0}, x + c * n + s * kPanel,
                                             1, std::min(kSamples, n - s), values + c, kRow, s > 0,
                                             fetch);

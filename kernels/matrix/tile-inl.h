@@ -38,8 +38,8 @@ struct Operand {
 };
 
 /// Brings a line into the second-level cache: the first has no room beside a product's operands.
+/// Inline: GCC drops calls of a function that does nothing else.
 HWY_INLINE void fetch_line(const float* line) { __builtin_prefetch(line, 0, 2); }
-inline constexpr std::ptrdiff_t kLineFloats = 16;
 
 /// What a product may have done beside it: nothing.
 struct Nothing {
@@ -86,7 +86,7 @@ HWY_INLINE void multiply_tile(const Operand& o, const float* HWY_RESTRICT b,
     std::ptrdiff_t j = 0;
     for (; j + kBesideEvery <= inner; j += kBesideEvery) {
       beside();
-#pragma GCC unroll 4
+#pragma GCC unroll kBesideEvery
       for (std::ptrdiff_t k = 0; k < kBesideEvery; ++k, a += o.step, b += kWidth)
         add_products<kRows, kVectors, Products>(a, o.row, b, sum);
     }

@@ -84,6 +84,14 @@ TEST_F(Training, TheConfigurationIsShownAndQuietIsQuiet) {
   EXPECT_THAT(quiet.err, Not(HasSubstr("\x1b")));
 }
 
+TEST_F(Training, ABenchmarkThatIsQuietIsSoWhereItMeasures) {
+  const ProgramResult result =
+      run({"bench", "lenet5", "-q", "--only", "plan", "--rounds", "1", "--steps", "2"});
+  EXPECT_EQ(result.exit_code, 0);
+  EXPECT_THAT(result.out, HasSubstr("img/s"));
+  EXPECT_THAT(result.err, Not(HasSubstr("measuring")));
+}
+
 TEST_F(Training, UsesOnlyTheCoresThatAreAsked) {
   const std::string out = folder_ / "run";
   const auto machine = parsed(run({"topology", "--json"}));

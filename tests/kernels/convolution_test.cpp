@@ -118,6 +118,15 @@ void expect_relus(Case<Kernel>& c, Reference expected) {
   expect_close(c.x, expected.dx, "dx over x");
 }
 
+/// All passes; c has run.
+template <typename Kernel>
+void expect_all(const Case<Kernel>& c, const Reference& expected) {
+  expect_close(c.y, expected.y, "y");
+  expect_close(c.dx, expected.dx, "dx");
+  expect_close(c.dw, expected.dw, "dw");
+  expect_close(c.db, expected.db, "db");
+}
+
 /// All passes of all shapes.
 template <typename Kernel>
 void expect_the_reference(const std::vector<ConvolutionShape>& all) {
@@ -127,10 +136,7 @@ void expect_the_reference(const std::vector<ConvolutionShape>& all) {
       Case<Kernel> c(shape, edge);
       c.run();
       const Reference expected(c);
-      expect_close(c.y, expected.y, "y");
-      expect_close(c.dx, expected.dx, "dx");
-      expect_close(c.dw, expected.dw, "dw");
-      expect_close(c.db, expected.db, "db");
+      expect_all(c, expected);
       expect_relus(c, expected);
     }
 }
@@ -225,6 +231,27 @@ TEST(DirectConvolution, TakesEveryConvolutionThatHasAnOutput) {
   EXPECT_FALSE(
       DirectConvolution::make(square(1, 5, 1, 1, 1, 1)).has_value());  // windows of padding
   EXPECT_TRUE(DirectConvolution::make(square(1, 3, 1, 1, 3, 0)).has_value());
+}
+
+/// The tiles of the first are few to a block on one thread, those of the second on any team.
+TEST(Winograd, GivesTheSameImagesOnAnyTeam) {
+  const int threads = omp_get_max_threads();
+  for (const ConvolutionShape& shape :
+       {square(9, 28, 5, 20, 5, 2), square(12, 13, 99, 200, 3, 1)}) {
+    SCOPED_TRACE(name_of(shape));
+    omp_set_num_threads(1);
+    Case<Winograd> alone(shape);
+    alone.run();
+    const Reference expected(alone);
+    expect_all(alone, expected);
+    omp_set_num_threads(3);
+    Case<Winograd> c(shape);
+    c.run();
+    expect_all(c, expected);
+    for (std::size_t i = 0; i < c.y.size(); ++i) ASSERT_EQ(c.y[i], alone.y[i]) << i;
+    for (std::size_t i = 0; i < c.dx.size(); ++i) ASSERT_EQ(c.dx[i], alone.dx[i]) << i;
+  }
+  omp_set_num_threads(threads);
 }
 
 TEST(Winograd, IsNotOfferedWhereItDoesNotApply) {

@@ -6,6 +6,7 @@
 
 #include "controller/cli/install_paths.hpp"
 #include "millrace/errors.hpp"
+#include "millrace/log.hpp"
 #include "millrace/topology.hpp"
 
 namespace millrace::cli {
@@ -101,7 +102,8 @@ ModelWork prepare_costs(const BenchSetup& setup, bool costs) {
       setup, "bench_costs",
       {"--cores", format_cpu_list(setup.cpus), "--folder", costs ? setup.folder.string() : "none",
        "--algorithms", setup.algorithms == Algorithms::direct ? "direct" : "all", "--precision",
-       setup.precision == Precision::bf16 ? "bf16" : "fp32"});
+       setup.precision == Precision::bf16 ? "bf16" : "fp32", "--quiet",
+       verbosity() == Verbosity::quiet ? "yes" : "no"});
   const auto json = measured(spec);
   ModelWork work{json.at("flops_per_image").get<double>(), {}};
   for (const auto& layer : json.at("layers")) {

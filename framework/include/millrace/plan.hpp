@@ -57,6 +57,8 @@ struct PlanStage {
   std::map<std::string, Implementation> implementations;
   bool operator==(const PlanStage&) const = default;
 
+  /// feature_shares, filled with equal parts where it is empty.
+  std::vector<double> feature_parts() const;
   int workers() const;       ///< pinned workers: replicas (samples, threads) or devices (features)
   int threads_each() const;  ///< OpenMP width of a worker
 };
