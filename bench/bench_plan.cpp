@@ -30,16 +30,15 @@ TrainSettings settings_of(const Arguments& arguments) {
   return settings;
 }
 
-/// As `estimate` tries the steps of a plan: behind one that takes memory, `least` at least.
+/// As `estimate` tries the steps of a plan for a long run: behind one that takes memory, `least` at
+/// least.
 template <typename Step>
-Rehearsal tried(const Step& step, double all_ns, int least) {
+Rehearsal tried(const Step& step, int least) {
+  constexpr double kLongRun_ns = 1e12;
   Rehearsal rehearsal;
-  double ns = 0;
   time_of(step, 1);
-  while (ns < all_ns || std::ssize(rehearsal.steps_ns) < least) {
+  while (std::ssize(rehearsal.steps_ns) < least || !tell_enough(rehearsal.steps_ns, kLongRun_ns))
     rehearsal.steps_ns.push_back(1e9 * time_of(step, 1).seconds);
-    ns += rehearsal.steps_ns.back();
-  }
   return rehearsal;
 }
 
@@ -55,9 +54,8 @@ int run(const Arguments& arguments) {
   const Batch data{random_inputs(model, batch),
                    random_labels(model, check_model(model).back(), batch)};
   const auto step = [&] { training.step(data); };
-  const int warmup = std::max(arguments.positive("--warmup"), kLeastTriedSteps);
   const Estimate estimate = estimate_run(training.profile(), training.plan(), shape, 0.99,
-                                         tried(step, rehearsed_ns(predicted_ns), warmup));
+                                         tried(step, arguments.positive("--warmup")));
   const StepTimes times = time_of(step, static_cast<int>(shape.steps));
   fmt::print(
       "{{\"images_per_second\": {:.6g}, \"predicted_ns\": {:.0f}, \"expected_ns\": {:.0f}, "

@@ -2,23 +2,31 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <memory>
+#include <numeric>
 #include <utility>
 #include <vector>
 
 #include "controller/checkpoint.hpp"
+#include "controller/estimate/tried_steps.hpp"
 #include "controller/steady_clock.hpp"
 #include "framework/base/file.hpp"
 
 namespace millrace {
 namespace {
 
-constexpr double kPartOfRun = 0.1, kLongest_ns = 2e9;
+constexpr double kPartOfRun = 0.1, kLongest_ns = 2e9, kLongestInNoise_ns = 8e9;
+constexpr std::size_t kLeastSteps = 2;
 /// An evaluation is ended after so long: the rest of its samples take the same.
 constexpr double kEvaluation_ns = 5e8;
 
 /// Of the state, in a checkpoint that is only copied; the rest takes the same.
 constexpr double kSavedBytes = 256 << 20;
+
+double sum(const std::vector<double>& steps_ns) {
+  return std::accumulate(steps_ns.begin(), steps_ns.end(), 0.0);
+}
 
 class Trial {
  public:
@@ -27,9 +35,9 @@ class Trial {
 
   Rehearsal run() {
     session_.rehearse_next();  // takes memory, starts threads, reads files
-    try_steps(settings_.steps_ns / 2, kLeastTriedSteps);
+    try_steps([&] { return steps_ns() >= rehearsed_ns(settings_.run_ns) / 2; });
     try_evaluation();
-    try_steps(settings_.steps_ns, kLeastTriedSteps);
+    try_steps([&] { return tell_enough(tried_.steps_ns, settings_.run_ns); });
     try_saving();
     return std::move(tried_);
   }
@@ -44,16 +52,16 @@ class Trial {
     return static_cast<double>(now_ns() - begin_ns);
   }
 
-  /// Until full steps took `all_ns`, and at least `least` are there. Of a set that makes no full
-  /// batch, the others stand for them.
-  void try_steps(double all_ns, int least) {
+  double steps_ns() const { return sum(tried_.steps_ns); }
+
+  /// Full steps. Of a set that makes no full batch, the others stand for them.
+  void try_steps(const std::function<bool()>& enough) {
     const bool some_are_full = session_.training_samples() >= session_.plan().batch;
-    while (steps_ns_ < all_ns || std::ssize(tried_.steps_ns) < least) {
+    while (tried_.steps_ns.size() < kLeastSteps || !enough()) {
       StepReport report;
       const double ns = time_of([&] { report = session_.rehearse_next(); });
       if (some_are_full && report.samples < session_.plan().batch) continue;
       tried_.steps_ns.push_back(ns);
-      steps_ns_ += ns;
     }
   }
 
@@ -64,7 +72,8 @@ class Trial {
           session_.evaluate([&] { return double(now_ns() - begin_ns) < kEvaluation_ns; }).samples;
     };
     tried_.evaluation_ns = time_of(evaluate);
-    const bool cheap = tried_.evaluation_ns < std::min(kEvaluation_ns, settings_.steps_ns) / 4;
+    const bool cheap =
+        tried_.evaluation_ns < std::min(kEvaluation_ns, rehearsed_ns(settings_.run_ns)) / 4;
     if (tried_.evaluated_samples > 0 && cheap) tried_.evaluation_ns = time_of(evaluate);  // warm
   }
 
@@ -91,7 +100,6 @@ class Trial {
   TrainingSession& session_;
   const RehearsalSettings& settings_;
   Rehearsal tried_;
-  double steps_ns_ = 0;
 };
 
 /// Whatever it throws, the session's first step begins as if it had not been rehearsed.
@@ -109,7 +117,16 @@ auto ended(TrainingSession& session, const Body& body) {
 
 }  // namespace
 
-double rehearsed_ns(double run_ns) { return std::min(kPartOfRun * run_ns, kLongest_ns); }
+double rehearsed_ns(double run_ns, bool noisy) {
+  return std::min(kPartOfRun * run_ns, noisy ? kLongestInNoise_ns : kLongest_ns);
+}
+
+bool tell_enough(const std::vector<double>& steps_ns, double run_ns) {
+  const double tried_ns = sum(steps_ns);
+  if (steps_ns.size() < kLeastSteps || tried_ns < rehearsed_ns(run_ns)) return false;
+  return tried_ns >= rehearsed_ns(run_ns, /*noisy=*/true) ||
+         tried_steps(steps_ns, 0).uncertainty <= kNoisy;
+}
 
 Plan without_predictions(Plan plan) {
   plan.value_ns = plan.bound_ns = 0;

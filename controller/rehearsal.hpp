@@ -7,6 +7,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "controller/session.hpp"
 #include "millrace/estimate.hpp"
@@ -14,14 +15,19 @@
 namespace millrace {
 
 struct RehearsalSettings {
-  double steps_ns = 0;                   ///< full steps are tried for so long, some at least
+  double run_ns = 0;                     ///< how long the run is expected to take
   std::filesystem::path folder;          ///< a file is there for a moment
   std::function<std::int64_t()> now_ns;  ///< empty: the steady clock
 };
 
-/// How long to try the steps of a run that is expected to take `run_ns`, and how many at least.
-double rehearsed_ns(double run_ns);
-inline constexpr int kLeastTriedSteps = 2;
+/// How long the steps of a run that is expected to take `run_ns` are tried: a tenth of it, two
+/// seconds at most; on a noisy machine a tenth, eight seconds at most.
+double rehearsed_ns(double run_ns, bool noisy = false);
+
+/// Whether these full steps tell enough of that run: they took rehearsed_ns(), are two at least,
+/// and their mean is sure (controller/estimate/tried_steps.hpp) or they took as long as noise may
+/// make a rehearsal.
+bool tell_enough(const std::vector<double>& steps_ns, double run_ns);
 
 /// Trains, evaluates and saves for the time of it: before the session's first step, which begins as
 /// it would have begun. Throws what the session throws, ResourceError where `folder` cannot be

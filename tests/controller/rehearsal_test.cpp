@@ -12,14 +12,14 @@ namespace {
 
 class Rehearsed : public ScratchFolder {
  protected:
-  RehearsalSettings settings(FakeSession& session, double steps_ns) const {
-    return {steps_ns, scratch_, [&session] { return session.clock_ns; }};
+  RehearsalSettings settings(FakeSession& session, double run_ns) const {
+    return {run_ns, scratch_, [&session] { return session.clock_ns; }};
   }
 };
 
 TEST_F(Rehearsed, MeasuresStepsAndAnEvaluationAndTrainsNothing) {
   FakeSession session;
-  const Rehearsal tried = rehearse(session, settings(session, 10.0 * FakeSession::kStep_ns));
+  const Rehearsal tried = rehearse(session, settings(session, 100.0 * FakeSession::kStep_ns));
   EXPECT_EQ(tried.steps_ns, std::vector<double>(10, FakeSession::kStep_ns));
   EXPECT_EQ(tried.evaluated_samples, session.validation);
   EXPECT_DOUBLE_EQ(tried.evaluation_ns, FakeSession::kEvaluation_ns);
@@ -60,6 +60,19 @@ TEST_F(Rehearsed, WarmingUpIsOneStep) {
 TEST(RehearsalSettings, ATenthOfTheRunIsTriedForTwoSecondsAtMost) {
   EXPECT_DOUBLE_EQ(rehearsed_ns(5e9), 5e8);
   EXPECT_DOUBLE_EQ(rehearsed_ns(5e12), 2e9);
+  EXPECT_DOUBLE_EQ(rehearsed_ns(5e12, /*noisy=*/true), 8e9);
+}
+
+TEST(RehearsalSettings, NoiseMakesItLongerUpToAnEnd) {
+  const std::vector<double> steady(4, 5e8), uneven = {5e8, 9e8, 4e8, 8e8};
+  const double hour_ns = 3.6e12;
+  EXPECT_FALSE(tell_enough({5e8}, hour_ns));
+  EXPECT_TRUE(tell_enough(steady, hour_ns));
+  EXPECT_FALSE(tell_enough(uneven, hour_ns));
+  EXPECT_TRUE(tell_enough(uneven, 20e9)) << "a tenth of the run";
+  std::vector<double> many;
+  for (int i = 0; i < 4; ++i) many.insert(many.end(), uneven.begin(), uneven.end());
+  EXPECT_TRUE(tell_enough(many, hour_ns)) << "more than eight seconds";
 }
 
 TEST(RehearsalJson, RoundTrips) {

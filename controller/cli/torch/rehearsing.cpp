@@ -28,8 +28,6 @@ constexpr auto kKept = std::chrono::minutes(10);
 /// Of what is asked for, a rehearsal that was made for a shorter run, or at another speed, is
 /// enough.
 constexpr double kEnough = 0.5;
-/// Deviation of the mean step beyond which a latest time of 99 % is a tenth above the expected one.
-constexpr double kNoisy = 0.043;
 
 fs::path folder() {
   const fs::path path = fs::path(default_cache_folder()) / "rehearsals";
@@ -56,7 +54,7 @@ void remove_old() {
       fs::remove(entry->path(), ignored);
 }
 
-std::optional<Rehearsal> kept_in(const fs::path& file, double steps_ns) {
+std::optional<Rehearsal> kept_in(const fs::path& file, double run_ns) {
   std::error_code error;
   const auto written = fs::last_write_time(file, error);
   const auto age = fs::file_time_type::clock::now() - written;
@@ -64,7 +62,7 @@ std::optional<Rehearsal> kept_in(const fs::path& file, double steps_ns) {
   try {
     Rehearsal kept = rehearsal_from_json(read_file(file, kTag), file.string());
     const double tried_ns = std::accumulate(kept.steps_ns.begin(), kept.steps_ns.end(), 0.0);
-    if (tried_ns >= kEnough * steps_ns) return kept;
+    if (tried_ns >= kEnough * rehearsed_ns(run_ns)) return kept;
   } catch (const ConfigError&) {
   }
   return std::nullopt;
@@ -90,13 +88,13 @@ double length_ns(const ModelSession& session, const RunQuestion& run) {
 }
 
 std::optional<Rehearsal> kept(const ModelSession& session, const RunQuestion& run) {
-  return kept_in(file_of(session, run.config), rehearsed_ns(length_ns(session, run)));
+  return kept_in(file_of(session, run.config), length_ns(session, run));
 }
 
 Rehearsal kept_or_new(ModelSession& session, const RunQuestion& run) {
   if (auto rehearsal = kept(session, run)) return *std::move(rehearsal);
   remove_old();
-  Rehearsal rehearsal = rehearse(session, {rehearsed_ns(length_ns(session, run)), folder(), {}});
+  Rehearsal rehearsal = rehearse(session, {length_ns(session, run), folder(), {}});
   replace_file(file_of(session, run.config), to_json(rehearsal), kTag);
   return rehearsal;
 }
