@@ -1,5 +1,6 @@
 // Counts a model's and its layers' FLOPs and bytes and, with `--folder DIR`, measures its layers
-// (or takes the kept profile) and writes costs.json and topology.json there. Prints one JSON line.
+// (or takes the kept profile) and writes costs.json and topology.json there, saying so unless
+// `--quiet yes`. Prints one JSON line.
 
 #include <fmt/format.h>
 

@@ -35,11 +35,11 @@ TrainSettings settings_of(const Arguments& arguments) {
 template <typename Step>
 Rehearsal tried(const Step& step, int least) {
   constexpr double kLongRun_ns = 1e12;
-  Rehearsal rehearsal;
+  StepTrial trial(kLongRun_ns);
   time_of(step, 1);
-  while (std::ssize(rehearsal.steps_ns) < least || !tell_enough(rehearsal.steps_ns, kLongRun_ns))
-    rehearsal.steps_ns.push_back(1e9 * time_of(step, 1).seconds);
-  return rehearsal;
+  while (std::ssize(trial.steps_ns()) < least || !trial.tells_enough())
+    trial.add(1e9 * time_of(step, 1).seconds);
+  return {.steps_ns = trial.steps_ns()};
 }
 
 int run(const Arguments& arguments) {

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <functional>
 #include <memory>
-#include <numeric>
 #include <utility>
 #include <vector>
 
@@ -18,27 +17,27 @@ namespace {
 
 constexpr double kPartOfRun = 0.1, kLongest_ns = 2e9, kLongestInNoise_ns = 8e9;
 constexpr std::size_t kLeastSteps = 2;
+/// Looking at all steps takes time that grows with them, and the more often one looks, the sooner
+/// they seem sure by chance.
+constexpr double kNextQuestion = 1.25;
 /// An evaluation is ended after so long: the rest of its samples take the same.
 constexpr double kEvaluation_ns = 5e8;
 
 /// Of the state, in a checkpoint that is only copied; the rest takes the same.
 constexpr double kSavedBytes = 256 << 20;
 
-double sum(const std::vector<double>& steps_ns) {
-  return std::accumulate(steps_ns.begin(), steps_ns.end(), 0.0);
-}
-
 class Trial {
  public:
   Trial(TrainingSession& session, const RehearsalSettings& settings)
-      : session_(session), settings_(settings) {}
+      : session_(session), settings_(settings), steps_(settings.run_ns) {}
 
   Rehearsal run() {
     session_.rehearse_next();  // takes memory, starts threads, reads files
-    try_steps([&] { return steps_ns() >= rehearsed_ns(settings_.run_ns) / 2; });
+    try_steps([&] { return steps_.tried_ns() >= rehearsed_ns(settings_.run_ns) / 2; });
     try_evaluation();
-    try_steps([&] { return tell_enough(tried_.steps_ns, settings_.run_ns); });
+    try_steps([&] { return steps_.tells_enough(); });
     try_saving();
+    tried_.steps_ns = steps_.steps_ns();
     return std::move(tried_);
   }
 
@@ -52,16 +51,13 @@ class Trial {
     return static_cast<double>(now_ns() - begin_ns);
   }
 
-  double steps_ns() const { return sum(tried_.steps_ns); }
-
   /// Full steps. Of a set that makes no full batch, the others stand for them.
   void try_steps(const std::function<bool()>& enough) {
     const bool some_are_full = session_.training_samples() >= session_.plan().batch;
-    while (tried_.steps_ns.size() < kLeastSteps || !enough()) {
+    while (!enough()) {
       StepReport report;
       const double ns = time_of([&] { report = session_.rehearse_next(); });
-      if (some_are_full && report.samples < session_.plan().batch) continue;
-      tried_.steps_ns.push_back(ns);
+      if (!some_are_full || report.samples == session_.plan().batch) steps_.add(ns);
     }
   }
 
@@ -99,6 +95,7 @@ class Trial {
 
   TrainingSession& session_;
   const RehearsalSettings& settings_;
+  StepTrial steps_;
   Rehearsal tried_;
 };
 
@@ -118,14 +115,19 @@ auto ended(TrainingSession& session, const Body& body) {
 }  // namespace
 
 double rehearsed_ns(double run_ns, bool noisy) {
-  return std::min(kPartOfRun * run_ns, noisy ? kLongestInNoise_ns : kLongest_ns);
+  return std::min(noisy ? kLongestInNoise_ns : kLongest_ns, kPartOfRun * run_ns);
 }
 
-bool tell_enough(const std::vector<double>& steps_ns, double run_ns) {
-  const double tried_ns = sum(steps_ns);
-  if (steps_ns.size() < kLeastSteps || tried_ns < rehearsed_ns(run_ns)) return false;
-  return tried_ns >= rehearsed_ns(run_ns, /*noisy=*/true) ||
-         tried_steps(steps_ns, 0).uncertainty <= kNoisy;
+void StepTrial::add(double step_ns) {
+  steps_ns_.push_back(step_ns);
+  tried_ns_ += step_ns;
+}
+
+bool StepTrial::tells_enough() {
+  if (steps_ns_.size() < kLeastSteps || tried_ns_ < ask_at_ns_) return false;
+  if (tried_ns_ >= most_ns_ || tried_steps(steps_ns_, 0).uncertainty <= kNoisy) return true;
+  ask_at_ns_ = kNextQuestion * tried_ns_;
+  return false;
 }
 
 Plan without_predictions(Plan plan) {

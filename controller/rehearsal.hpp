@@ -24,10 +24,24 @@ struct RehearsalSettings {
 /// seconds at most; on a noisy machine a tenth, eight seconds at most.
 double rehearsed_ns(double run_ns, bool noisy = false);
 
-/// Whether these full steps tell enough of that run: they took rehearsed_ns(), are two at least,
-/// and their mean is sure (controller/estimate/tried_steps.hpp) or they took as long as noise may
-/// make a rehearsal.
-bool tell_enough(const std::vector<double>& steps_ns, double run_ns);
+/// The full steps of a plan that is tried, and whether they tell enough of a run that is expected
+/// to take `run_ns`: they took rehearsed_ns(), are two at least, and their mean is sure
+/// (controller/estimate/tried_steps.hpp) or they took as long as noise may make a rehearsal.
+class StepTrial {
+ public:
+  explicit StepTrial(double run_ns)
+      : ask_at_ns_(rehearsed_ns(run_ns)), most_ns_(rehearsed_ns(run_ns, /*noisy=*/true)) {}
+
+  void add(double step_ns);
+  /// Asked after each step: now and then it looks at all of them.
+  bool tells_enough();
+  const std::vector<double>& steps_ns() const { return steps_ns_; }
+  double tried_ns() const { return tried_ns_; }
+
+ private:
+  std::vector<double> steps_ns_;
+  double tried_ns_ = 0, ask_at_ns_, most_ns_;
+};
 
 /// Trains, evaluates and saves for the time of it: before the session's first step, which begins as
 /// it would have begun. Throws what the session throws, ResourceError where `folder` cannot be

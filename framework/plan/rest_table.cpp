@@ -171,7 +171,8 @@ void RestTable::take_form(const StageCost& cost, const Rest& behind, int most_be
   least.trip.last_ns = std::min(least.trip.last_ns, trip.last_ns);
 }
 
-/// Of the schedules of a form, the most micro-batches that a stage holds: the more, the less idle.
+/// Of the schedules of a form, the most micro-batches that a stage holds: the more, the less idle
+/// (but for forward-only, which holds none and is a request's only schedule).
 void RestTable::find_most_in_flight() {
   const auto devices = static_cast<std::size_t>(model_.states().devices(model_.states().all()));
   for (auto& most : most_in_flight_) most.assign(devices + 1, 0);

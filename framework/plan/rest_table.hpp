@@ -75,7 +75,7 @@ class RestTable {
   const BackwardForms forms_;
   std::size_t cuts_;
   double limit_ns_ = 0;
-  std::pmr::vector<int> most_in_flight_[2];  // [apart][stages behind]: backwards, W, of a schedule
+  std::pmr::vector<int> most_in_flight_[2];  // [apart][stages behind]: the largest W
   std::pmr::vector<int> places_;             // [state][cut], in rests_
   std::pmr::vector<Rest> rests_;
   std::pmr::vector<std::pmr::vector<int>> found_;

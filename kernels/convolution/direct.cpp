@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "kernels/convolution/team.hpp"
+#include "kernels/matrix/sizes.hpp"
 
 namespace millrace::kernels {
 namespace {

@@ -1,10 +1,8 @@
 #pragma once
-// Work shared by an OpenMP team, and sizes. Internal to the folder.
+// Work shared by an OpenMP team. Internal to the folder.
 
 #include <algorithm>
 #include <cstdint>
-
-#include "kernels/matrix/sizes.hpp"
 
 namespace millrace::kernels {
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "kernels/convolution/team.hpp"
+#include "kernels/matrix/sizes.hpp"
 
 namespace millrace::kernels {
 namespace {
@@ -16,7 +17,9 @@ using Index = std::int64_t;
 /// block, to be fetched behind the products.
 constexpr Index kCachedTiles = 24, kCachedFloats = 5 << 16, kStreamedTiles = 36;
 /// A team instead of the former: its threads read what others wrote, so no cache holds it, and wait
-/// for each other at the end of a block.
+/// for each other at the end of a block. The workspace that the profile measures is one thread's:
+/// here alone a team's is larger, by at most 4 MiB. Not of kStreamedTiles, whose layers have the
+/// most.
 constexpr Index kTeamTiles = 96;
 /// A block's most, a share of a last-level cache.
 constexpr Index kMostFloats = 2 << 20;

@@ -11,12 +11,12 @@
 // Numerics: rms error against double at most 10x that of a direct convolution of the same
 // precision, of a gradient that is mostly 0 where make() is told of it (tests measure it). With
 // Precision::bf16 the products alone, and the sums of db, take bfloat16; the transforms are
-// float32. Traffic: the weights once a pass, their transform once a block of tiles (24 to 96), each
-// image once; tiles stay in the caches, a block at a time.
+// float32. Traffic: the weights once a pass, their transform once a block (some 24 to 96 tiles, or
+// whole images), each image once; tiles stay in the caches, a block at a time.
 //
 // Highway, one source for AVX2, AVX-512 and NEON, chosen at run time; runs on the calling thread's
-// OpenMP team. Outputs and input gradients have the same bits on any team, weight gradients on one
-// thread, and on all larger teams: blocks differ, and they are summed one after the other.
+// OpenMP team. Outputs and input gradients have the same bits on any team, weight gradients on all
+// of two threads or more; one thread's may differ, as its blocks do.
 
 #include <cstdint>
 #include <optional>

@@ -34,7 +34,7 @@ inline std::int64_t panels_at_once(std::int64_t panels, std::int64_t units) {
 /// Brings the lines that follow each other from an address into cache, some at each call.
 class LinesAhead {
  public:
-  /// `floats`, in whole lines, in at most `calls` calls.
+  /// At least `floats`, in whole lines, over `calls` calls.
   LinesAhead(std::int64_t floats, std::int64_t calls)
       : each_(ceil_div(floats, kLineFloats * calls)) {}
 

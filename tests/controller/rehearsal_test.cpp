@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <numeric>
+
 #include "controller/forecast.hpp"
 #include "millrace/errors.hpp"
 #include "tests/controller/fake_session.hpp"
@@ -63,16 +65,18 @@ TEST(RehearsalSettings, ATenthOfTheRunIsTriedForTwoSecondsAtMost) {
   EXPECT_DOUBLE_EQ(rehearsed_ns(5e12, /*noisy=*/true), 8e9);
 }
 
-TEST(RehearsalSettings, NoiseMakesItLongerUpToAnEnd) {
-  const std::vector<double> steady(4, 5e8), uneven = {5e8, 9e8, 4e8, 8e8};
-  const double hour_ns = 3.6e12;
-  EXPECT_FALSE(tell_enough({5e8}, hour_ns));
-  EXPECT_TRUE(tell_enough(steady, hour_ns));
-  EXPECT_FALSE(tell_enough(uneven, hour_ns));
-  EXPECT_TRUE(tell_enough(uneven, 20e9)) << "a tenth of the run";
-  std::vector<double> many;
-  for (int i = 0; i < 4; ++i) many.insert(many.end(), uneven.begin(), uneven.end());
-  EXPECT_TRUE(tell_enough(many, hour_ns)) << "more than eight seconds";
+TEST_F(Rehearsed, GoesOnInNoiseUpToAnEnd) {
+  const auto tried_ns = [&](double noise, double run_ns) {
+    FakeSession session;
+    session.scale(1'000'000);  // steps of 0.72 s
+    session.slowness = [&](std::int64_t) { return session.rehearsed % 2 == 0 ? 1 : 1 + noise; };
+    const auto steps = rehearse(session, settings(session, run_ns)).steps_ns;
+    return std::accumulate(steps.begin(), steps.end(), 0.0);
+  };
+  EXPECT_LT(tried_ns(0, 3.6e12), 3e9);
+  EXPECT_GT(tried_ns(0.8, 3.6e12), 8e9);
+  EXPECT_LT(tried_ns(0.8, 3.6e12), 11e9) << "no step begins after it";
+  EXPECT_LT(tried_ns(0.8, 20e9), 4e9) << "a tenth of the run";
 }
 
 TEST(RehearsalJson, RoundTrips) {

@@ -6,7 +6,9 @@
 #include <hwy/targets.h>
 #include <omp.h>
 
+#include <algorithm>
 #include <cmath>
+#include <memory>
 #include <type_traits>
 #include <vector>
 
@@ -205,25 +207,39 @@ TEST(DirectConvolution, EqualsTheReferenceWithVectorsOfEight) {
   hwy::SetSupportedTargetsForTest(0);
 }
 
-TEST(DirectConvolution, GivesTheSameBitsForAnyTeam) {
+/// The team of this thread as it was, at the end.
+struct TeamKept {
+  ~TeamKept() { omp_set_num_threads(threads); }
   const int threads = omp_get_max_threads();
+};
+
+/// c of `shape`, run on a team of so many.
+template <typename Kernel>
+std::unique_ptr<Case<Kernel>> run_on(int team, const ConvolutionShape& shape) {
+  omp_set_num_threads(team);
+  auto c = std::make_unique<Case<Kernel>>(shape);
+  c->run();
+  return c;
+}
+
+void expect_same(const Guarded<float>& a, const Guarded<float>& b, const char* what) {
+  EXPECT_TRUE(std::equal(a.data(), a.data() + a.size(), b.data(), b.data() + b.size())) << what;
+}
+
+TEST(DirectConvolution, GivesTheSameBitsForAnyTeam) {
+  const TeamKept kept;
   for (const ConvolutionShape& shape : {square(9, 28, 1, 6, 5, 2), square(5, 14, 6, 16, 5, 0),
                                         square(3, 301, 1, 2, 3, 1), square(3, 12, 5, 40, 3, 1)}) {
     SCOPED_TRACE(name_of(shape));
-    omp_set_num_threads(1);
-    Case<DirectConvolution> alone(shape);
-    alone.run();
+    const auto alone = run_on<DirectConvolution>(1, shape);
     for (const int team : {2, 3}) {
-      omp_set_num_threads(team);
-      Case<DirectConvolution> c(shape);
-      c.run();
-      for (std::size_t i = 0; i < c.y.size(); ++i) ASSERT_EQ(c.y[i], alone.y[i]) << i;
-      for (std::size_t i = 0; i < c.dx.size(); ++i) ASSERT_EQ(c.dx[i], alone.dx[i]) << i;
-      for (std::size_t i = 0; i < c.dw.size(); ++i) ASSERT_EQ(c.dw[i], alone.dw[i]) << i;
-      for (std::size_t i = 0; i < c.db.size(); ++i) ASSERT_EQ(c.db[i], alone.db[i]) << i;
+      const auto c = run_on<DirectConvolution>(team, shape);
+      expect_same(c->y, alone->y, "y");
+      expect_same(c->dx, alone->dx, "dx");
+      expect_same(c->dw, alone->dw, "dw");
+      expect_same(c->db, alone->db, "db");
     }
   }
-  omp_set_num_threads(threads);
 }
 
 TEST(DirectConvolution, TakesEveryConvolutionThatHasAnOutput) {
@@ -233,25 +249,24 @@ TEST(DirectConvolution, TakesEveryConvolutionThatHasAnOutput) {
   EXPECT_TRUE(DirectConvolution::make(square(1, 3, 1, 1, 3, 0)).has_value());
 }
 
-/// The tiles of the first are few to a block on one thread, those of the second on any team.
-TEST(Winograd, GivesTheSameImagesOnAnyTeam) {
-  const int threads = omp_get_max_threads();
+/// The tiles of the first are fewer to a block on one thread, those of the second on any team.
+TEST(Winograd, GivesTheSameImagesOnAnyTeamAndTheSameGradientsOnLargerOnes) {
+  const TeamKept kept;
   for (const ConvolutionShape& shape :
        {square(9, 28, 5, 20, 5, 2), square(12, 13, 99, 200, 3, 1)}) {
     SCOPED_TRACE(name_of(shape));
-    omp_set_num_threads(1);
-    Case<Winograd> alone(shape);
-    alone.run();
-    const Reference expected(alone);
-    expect_all(alone, expected);
-    omp_set_num_threads(3);
-    Case<Winograd> c(shape);
-    c.run();
-    expect_all(c, expected);
-    for (std::size_t i = 0; i < c.y.size(); ++i) ASSERT_EQ(c.y[i], alone.y[i]) << i;
-    for (std::size_t i = 0; i < c.dx.size(); ++i) ASSERT_EQ(c.dx[i], alone.dx[i]) << i;
+    const auto alone = run_on<Winograd>(1, shape), two = run_on<Winograd>(2, shape);
+    const auto three = run_on<Winograd>(3, shape);
+    const Reference expected(*alone);
+    expect_all(*alone, expected);
+    expect_all(*two, expected);
+    expect_same(two->y, alone->y, "y");
+    expect_same(two->dx, alone->dx, "dx");
+    expect_same(three->y, alone->y, "y of three");
+    expect_same(three->dx, alone->dx, "dx of three");
+    expect_same(three->dw, two->dw, "dw");
+    expect_same(three->db, two->db, "db");
   }
-  omp_set_num_threads(threads);
 }
 
 TEST(Winograd, IsNotOfferedWhereItDoesNotApply) {

@@ -62,7 +62,8 @@ std::optional<Rehearsal> kept_in(const fs::path& file, double run_ns) {
   try {
     Rehearsal kept = rehearsal_from_json(read_file(file, kTag), file.string());
     const double tried_ns = std::accumulate(kept.steps_ns.begin(), kept.steps_ns.end(), 0.0);
-    if (tried_ns >= kEnough * rehearsed_ns(run_ns)) return kept;
+    const bool noisy = tried_steps(kept.steps_ns, 0).uncertainty > kNoisy;
+    if (tried_ns >= kEnough * rehearsed_ns(run_ns, noisy)) return kept;
   } catch (const ConfigError&) {
   }
   return std::nullopt;
