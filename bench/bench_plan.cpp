@@ -4,7 +4,7 @@
 #include <fmt/format.h>
 #include <torch/types.h>
 
-#include <algorithm>
+#include <iterator>
 
 #include "bench/arguments.hpp"
 #include "bench/step_times.hpp"

@@ -26,29 +26,29 @@ using millrace::kernels::Winograd;
 
 struct Layer {
   const char* name;
-  ConvolutionShape sample;
+  std::int64_t channels, size, filters, taps, stride, pad;
   bool pooled;  ///< max pooling behind it: most of its output's gradient is 0
+
+  ConvolutionShape shape(std::int64_t samples) const {
+    return {.n = samples,
+            .height = size,
+            .width = size,
+            .channels = channels,
+            .filters = filters,
+            .taps_y = taps,
+            .taps_x = taps,
+            .stride_y = stride,
+            .stride_x = stride,
+            .pad_y = pad,
+            .pad_x = pad};
+  }
 };
 
-ConvolutionShape square(std::int64_t channels, std::int64_t size, std::int64_t filters,
-                        std::int64_t taps, std::int64_t stride, std::int64_t pad) {
-  return {.height = size,
-          .width = size,
-          .channels = channels,
-          .filters = filters,
-          .taps_y = taps,
-          .taps_x = taps,
-          .stride_y = stride,
-          .stride_x = stride,
-          .pad_y = pad,
-          .pad_x = pad};
-}
-
-const Layer kLayers[] = {{"conv1", square(3, 224, 64, 11, 4, 2), true},
-                         {"conv2", square(64, 27, 192, 5, 1, 2), true},
-                         {"conv3", square(192, 13, 384, 3, 1, 1), false},
-                         {"conv4", square(384, 13, 256, 3, 1, 1), false},
-                         {"conv5", square(256, 13, 256, 3, 1, 1), true}};
+constexpr Layer kLayers[] = {{"conv1", 3, 224, 64, 11, 4, 2, true},
+                             {"conv2", 64, 27, 192, 5, 1, 2, true},
+                             {"conv3", 192, 13, 384, 3, 1, 1, false},
+                             {"conv4", 384, 13, 256, 3, 1, 1, false},
+                             {"conv5", 256, 13, 256, 3, 1, 1, true}};
 
 using Buffer = std::unique_ptr<float[], decltype(&std::free)>;
 
@@ -66,8 +66,7 @@ Buffer random_floats(std::int64_t count) {
 class Case {
  public:
   Case(const Layer& layer, std::int64_t samples)
-      : shape_(with_samples(layer.sample, samples)),
-        winograd_(*Winograd::make(shape_, layer.pooled)) {}
+      : shape_(layer.shape(samples)), winograd_(*Winograd::make(shape_, layer.pooled)) {}
 
   void forward() {
     winograd_.forward(view(), w_.get(), bias_.get(), true, y_.get(), workspace_.get());
@@ -84,10 +83,6 @@ class Case {
   }
 
  private:
-  static ConvolutionShape with_samples(ConvolutionShape shape, std::int64_t samples) {
-    shape.n = samples;
-    return shape;
-  }
   std::int64_t outputs() const {
     return shape_.n * shape_.out_height() * shape_.out_width() * shape_.filters;
   }

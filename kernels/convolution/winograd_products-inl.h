@@ -27,8 +27,7 @@ inline constexpr std::int64_t kTilesAhead = 8;
 
 /// Panels of A, of so many units, that are summed in one go.
 inline std::int64_t panels_at_once(std::int64_t panels, std::int64_t units) {
-  const std::int64_t chunks = (panels * units + kChunk - 1) / kChunk;
-  return (panels + chunks - 1) / chunks;
+  return ceil_div(panels, ceil_div(panels * units, kChunk));
 }
 
 /// Brings the lines that follow each other from an address into cache, some at each call.
