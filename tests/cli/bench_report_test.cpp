@@ -21,8 +21,8 @@ BenchReport small_report() {
                     {"libtorch tuned", "needs a package", {}},
                     {"plan",
                      "",
-                     {{20, 4000, BenchEstimate{80, 110, 130, 100}},
-                      {16, 4000, BenchEstimate{90, 90, 130, 100}}}}};
+                     {{20, 4000, BenchEstimate{80, 110, 130, 100, 6}},
+                      {16, 4000, BenchEstimate{90, 90, 130, 100, 2}}}}};
   return report;
 }
 
@@ -57,6 +57,7 @@ TEST(EstimateSummary, DoesNotLetErrorsCancel) {
   EXPECT_EQ(summary->mean.expected_ns, 100);
   EXPECT_EQ(summary->mean.latest_ns, 130);
   EXPECT_EQ(summary->mean.measured_ns, 100);
+  EXPECT_EQ(summary->mean.noise_percent, 4);
   EXPECT_THAT(summary->error_percent, DoubleNear(10, 1e-9));
   EXPECT_THAT(summary->predicted_error_percent, DoubleNear(15, 1e-9));
 }
@@ -76,7 +77,7 @@ TEST(BenchJson, HasTheFieldsThatScriptsUse) {
   EXPECT_TRUE(json.at("speedup_over_libtorch_tuned").is_null());
   EXPECT_TRUE(json.at("roof_fraction").is_number());
   for (const char* field : {"predicted_ns", "expected_ns", "latest_ns", "measured_ns",
-                            "error_percent", "predicted_error_percent"}) {
+                            "error_percent", "predicted_error_percent", "noise_percent"}) {
     EXPECT_TRUE(json.at("estimate").at(field).is_number()) << field;
   }
   const auto& one = json.at("entries").at(0);

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "controller/cli/bench/noise.hpp"
 #include "controller/cli/install_paths.hpp"
 #include "millrace/errors.hpp"
 #include "millrace/log.hpp"
@@ -157,10 +158,14 @@ EntryRound measure_entry(const BenchSetup& setup, const std::string& entry) {
   EntryRound round;
   const auto json = measured(spec_of(setup, entry), &round.peak_rss_bytes);
   round.images_per_second = json.at("images_per_second").get<double>();
-  if (json.contains("expected_ns")) {
-    round.estimate =
-        BenchEstimate{json.at("predicted_ns").get<double>(), json.at("expected_ns").get<double>(),
-                      json.at("latest_ns").get<double>(), json.at("measured_ns").get<double>()};
+  if (entry == "plan") {
+    const double measured_ns = json.at("measured_ns").get<double>();
+    const auto threads = static_cast<int>(setup.cpus.size());
+    const std::vector<double> tried_loop = loop_steps_ns(threads, kTriedSeconds);
+    round.estimate = {
+        json.at("predicted_ns").get<double>(), json.at("expected_ns").get<double>(),
+        json.at("latest_ns").get<double>(), measured_ns,
+        foretelling_error_percent(tried_loop, loop_steps_ns(threads, measured_ns / 1e9))};
   }
   return round;
 }

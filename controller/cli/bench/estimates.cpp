@@ -39,8 +39,6 @@ std::vector<std::string> joined(std::vector<std::string> flags, std::vector<std:
   return flags;
 }
 
-constexpr double kTriedSeconds = 2;  // as long as a plan is tried
-
 EstimateRow measure(const Trainings& trainings, const Request& request, EstimateRow row,
                     const EstimatedCores& cores, double seconds) {
   const std::int64_t batch = row.batch;

@@ -6,6 +6,8 @@
 
 namespace millrace::cli {
 
+constexpr double kTriedSeconds = 2;  ///< as long as a plan is tried on a quiet machine
+
 /// By how much the mean of `steps_ns` differs from what `tried_ns` foretell, of the mean. Neither
 /// is empty.
 double foretelling_error_percent(const std::vector<double>& tried_ns,

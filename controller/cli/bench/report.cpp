@@ -68,13 +68,14 @@ std::optional<EstimateSummary> estimate_summary(const BenchReport& report) {
   double count = 0;
   for (const EntryRound& round : plan->rounds) {
     if (!round.estimate) continue;
-    const auto& [predicted, expected, latest, measured] = *round.estimate;
+    const auto& [predicted, expected, latest, measured, noise] = *round.estimate;
     ++count;
     const auto add = [&](double& mean, double value) { mean += (value - mean) / count; };
     add(summary.mean.predicted_ns, predicted);
     add(summary.mean.expected_ns, expected);
     add(summary.mean.latest_ns, latest);
     add(summary.mean.measured_ns, measured);
+    add(summary.mean.noise_percent, noise);
     add(summary.error_percent, 100 * std::abs(expected - measured) / measured);
     add(summary.predicted_error_percent, 100 * std::abs(predicted - measured) / measured);
   }

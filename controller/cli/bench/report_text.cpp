@@ -62,7 +62,8 @@ Json estimate_json(const BenchReport& report) {
           {"latest_ns", summary->mean.latest_ns},
           {"measured_ns", summary->mean.measured_ns},
           {"error_percent", summary->error_percent},
-          {"predicted_error_percent", summary->predicted_error_percent}};
+          {"predicted_error_percent", summary->predicted_error_percent},
+          {"noise_percent", summary->mean.noise_percent}};
 }
 
 std::string entry_row(const BenchEntry& entry) {
@@ -126,10 +127,12 @@ std::string to_table(const BenchReport& report) {
   if (const auto estimate = estimate_summary(report)) {
     text += fmt::format(
         "estimated {} (latest {}), measured {}: {:.1f} % off\n"
-        "by the layers' costs alone, before the plan was tried: {}, {:.1f} % off\n",
+        "by the layers' costs alone, before the plan was tried: {}, {:.1f} % off\n"
+        "this machine's noise, a loop without a network foretold as the plan: {:.1f} % off\n",
         format_duration(estimate->mean.expected_ns), format_duration(estimate->mean.latest_ns),
         format_duration(estimate->mean.measured_ns), estimate->error_percent,
-        format_duration(estimate->mean.predicted_ns), estimate->predicted_error_percent);
+        format_duration(estimate->mean.predicted_ns), estimate->predicted_error_percent,
+        estimate->mean.noise_percent);
   }
   return text;
 }
