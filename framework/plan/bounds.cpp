@@ -15,7 +15,7 @@ constexpr int kRounds = 40;
 
 /// Weighted work of one layer on the kind that has the least of it.
 struct LayerWork {
-  double compute_ns = kInfinity, update_ns = kInfinity, back_ns = kInfinity, trip_ns = kInfinity;
+  double compute_ns = kInfinity, update_ns = kInfinity, back_ns = kInfinity;
 };
 
 LayerWork layer_work(const DeviceStates& states, int state, const double* weight,
@@ -29,7 +29,6 @@ LayerWork layer_work(const DeviceStates& states, int state, const double* weight
         std::min(least.update_ns, weight[k] * work.update_ns[position * work.kinds + k]);
     if (work.back_ns.empty()) continue;
     least.back_ns = std::min(least.back_ns, weight[k] * work.back_ns[position * work.kinds + k]);
-    least.trip_ns = std::min(least.trip_ns, weight[k] * work.trip_ns[position * work.kinds + k]);
   }
   return least;
 }
@@ -38,7 +37,7 @@ LayerWork layer_work(const DeviceStates& states, int state, const double* weight
 
 LeastWork least_work(const CostModel& model, std::int64_t batch, std::int64_t micro_batch,
                      bool sole, const BackwardForms& forms) {
-  LeastWork work{model.states().kinds(), {}, {}, {}, {}};
+  LeastWork work{model.states().kinds(), {}, {}, {}};
   for (int p = 0; p < model.layers(); ++p) {
     for (int kind = 0; kind < work.kinds; ++kind) {
       const LeastTimes least = model.least_ns_per_sample(p, kind, micro_batch, sole, forms);
@@ -46,7 +45,6 @@ LeastWork least_work(const CostModel& model, std::int64_t batch, std::int64_t mi
       work.update_ns.push_back(model.least_update_ns(p, kind, sole));
       if (!forms.apart) continue;
       work.back_ns.push_back(double(batch) * least.back_ns);
-      work.trip_ns.push_back(double(batch) * least.trip_ns);
     }
   }
   return work;
@@ -120,7 +118,7 @@ void BalanceBound::set_work(const CostModel& model, const LeastWork& work) {
   compute_.assign(size, 0.0);
   total_.assign(size, 0.0);
   missing_.assign(size, 0);
-  for (auto* sums : {&back_, &trip_}) sums->assign(work.back_ns.empty() ? 0 : size, 0.0);
+  back_.assign(work.back_ns.empty() ? 0 : size, 0.0);
   for (int state = 1; state < states.size(); ++state) add_up(model, work, state);
 }
 
@@ -131,7 +129,7 @@ void BalanceBound::add_up(const CostModel& model, const LeastWork& work, int sta
     layers.push_back(layer_work(model.states(), state, &weights_[state * kinds_], work, p));
   }
   for (int cut = 1; cut < cuts.size(); ++cut) {
-    const auto [compute, update, back, trip] = layers[cuts.added(cut)];
+    const auto [compute, update, back] = layers[cuts.added(cut)];
     const std::size_t row = static_cast<std::size_t>(state) * stride_;
     const std::size_t i = row + static_cast<std::size_t>(cut);
     const std::size_t before = row + static_cast<std::size_t>(cuts.parent(cut));
@@ -141,7 +139,6 @@ void BalanceBound::add_up(const CostModel& model, const LeastWork& work, int sta
     missing_[i] = missing_[before] + (missing ? 1 : 0);
     if (back_.empty()) continue;
     back_[i] = back_[before] + (missing ? 0 : back);
-    trip_[i] = trip_[before] + (missing ? 0 : trip);
   }
 }
 

@@ -15,7 +15,7 @@ struct LeastWork {
   int kinds = 0;
   std::vector<double> compute_ns;  ///< [position * kinds + kind]; infinity: cannot run it
   std::vector<double> update_ns;
-  std::vector<double> back_ns, trip_ns;  ///< of LeastTimes; empty where they are compute_ns
+  std::vector<double> back_ns;  ///< of LeastTimes; empty where it is compute_ns
 };
 
 /// With micro-batches of `micro_batch` samples, whatever the split and the shares, which are at
@@ -29,12 +29,7 @@ LeastWork least_work(const CostModel& model, std::int64_t batch, std::int64_t mi
 class BalanceBound {
  public:
   explicit BalanceBound(std::pmr::memory_resource* memory)
-      : weights_(memory),
-        compute_(memory),
-        total_(memory),
-        back_(memory),
-        trip_(memory),
-        missing_(memory) {}
+      : weights_(memory), compute_(memory), total_(memory), back_(memory), missing_(memory) {}
 
   /// Chooses the weights of every state.
   void choose_weights(const CostModel& model, const LeastWork& work);
@@ -53,10 +48,6 @@ class BalanceBound {
   double back_ns(int state, int first, int last) const {
     return range(back_.empty() ? compute_ : back_, state, first, last);
   }
-  /// Forward and backward but for the weights' gradients, which may come later.
-  double trip_ns(int state, int first, int last) const {
-    return range(trip_.empty() ? compute_ : trip_, state, first, last);
-  }
   /// compute_ns with the update.
   double total_ns(int state, int first, int last) const {
     return range(total_, state, first, last);
@@ -71,7 +62,7 @@ class BalanceBound {
   std::size_t stride_ = 0;
   std::pmr::vector<double> weights_;          // [state][kind]
   std::pmr::vector<double> compute_, total_;  // [state][cut], sums
-  std::pmr::vector<double> back_, trip_;      // the same; empty where they are compute_
+  std::pmr::vector<double> back_;             // the same; empty where it is compute_
   std::pmr::vector<int> missing_;             // [state][cut], layers that no kind can run
 };
 

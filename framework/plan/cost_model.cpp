@@ -285,10 +285,9 @@ LeastTimes CostModel::least_ns_per_sample(int position, int kind, std::int64_t m
   const bool sliced = states_.kinds() > 1 && sums_.sliceable.members[position];
   const bool whole = forms.whole || !apart || sliced;  // slices' backward part is always whole
   LeastTimes least;
-  const auto offer = [&](double compute, double back, double trip) {
+  const auto offer = [&](double compute, double back) {
     least.compute_ns = std::min(least.compute_ns, compute);
     least.back_ns = std::min(least.back_ns, back);
-    least.trip_ns = std::min(least.trip_ns, trip);
   };
   const auto take_passes = [&](const PassSums& passes, int devices) {
     const auto ns = [&](const CurveSums& curve) {
@@ -297,12 +296,12 @@ LeastTimes CostModel::least_ns_per_sample(int position, int kind, std::int64_t m
     const double forward = ns(passes.forward);
     if (whole) {
       const double all = devices * (forward + ns(passes.backward));
-      offer(all, all, all);
+      offer(all, all);
     }
     if (!apart) return;
     const double trip = devices * (forward + ns(passes.input_gradient));
     const double weights = devices * ns(passes.weight_gradient);
-    offer(trip + weights, trip + forms.early_weights * weights, trip);
+    offer(trip + weights, trip + forms.early_weights * weights);
   };
   const auto take = [&](const LoadedSums& sums, int devices) {
     if (!sums.alone.covers(first_cut, last_cut)) return;

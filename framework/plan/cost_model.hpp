@@ -55,7 +55,6 @@ struct BackwardForms {
 struct LeastTimes {
   double compute_ns = std::numeric_limits<double>::infinity();  ///< all of it
   double back_ns = compute_ns;  ///< what comes before the last gradient is handed back
-  double trip_ns = compute_ns;  ///< forward, and backward but for the weights
 };
 
 struct StageCost {
@@ -90,6 +89,7 @@ class CostModel {
   const Profile& profile() const { return profile_; }
   Objective objective() const { return objective_; }
   const DeviceStates& states() const { return states_; }
+  const LayerSums& sums() const { return sums_; }
   const Cuts& cuts() const { return sums_.cuts; }
   /// Memory that the sums of the costs take, about.
   std::int64_t bytes() const { return sums_.bytes(); }
@@ -109,6 +109,8 @@ class CostModel {
   /// "" where it is allowed; else the rule that forbids it.
   std::string why_not(const StageShape& shape) const;
   int replicas(const StageShape& shape) const;
+  /// No device of the state has memory of its own.
+  bool shares_memory(int state) const;
   /// Shares of a full micro-batch of `samples`, the slowest replica as fast as can be.
   /// REQUIRES why_not(shape) == "" and samples >= replicas(shape).
   ShareGroups best_shares(const StageShape& shape, std::int64_t samples) const;
@@ -167,8 +169,6 @@ class CostModel {
   double divided_ns(const std::vector<NumberSums>& sums, const std::vector<double>& parts,
                     const StageShape& shape, int first, int last) const;
   FeatureRun feature_run(int first, int last, int state) const;
-  /// No device of the state has memory of its own.
-  bool shares_memory(int state) const;
   /// Forward and backward of a device's slices for `samples` of micro-batches of `full`.
   std::pair<double, double> slices_ns(const StageShape& shape, int kind, std::int64_t full,
                                       std::int64_t samples) const;

@@ -8,8 +8,10 @@ namespace millrace {
 double PrefixBounds::last_ns(const Prefix& prefix, int state) const {
   const int whole = model_.cuts().all();
   if (period()) return bound_.compute_ns(state, prefix.cut, whole);
-  return prefix.head_ns + std::max(bound_.back_ns(state, prefix.cut, whole) + prefix.tail_ns,
-                                   bound_.total_ns(state, prefix.cut, whole));
+  if (prefix.cut == 0) return bound_.total_ns(state, 0, whole);  // the only stage: none beside it
+  const LeastStage own = stage_bound_.own(state, prefix.cut, whole);
+  return prefix.head_ns +
+         std::max({own.passage.forward_ns, own.back_ns + prefix.tail_ns, own.total_ns});
 }
 
 /// Of the step where `rest` follows the prefix.
@@ -20,16 +22,14 @@ double PrefixBounds::rest_ns(const Prefix& prefix, const Rest& rest) const {
 
 /// What comes after the next stage waits for its first forward and is followed by its last
 /// backward.
-double PrefixBounds::cut_ns(const Prefix& prefix, int part, int last,
-                            const Batching& batching) const {
+double PrefixBounds::cut_ns(const Prefix& prefix, int part, int last) const {
   const Rest* const rest = rests_.find(prefix.state_left - part, last);
   if (rest == nullptr) return std::numeric_limits<double>::infinity();
   if (period()) return std::max(bound_.compute_ns(part, prefix.cut, last), rest->end_ns);
-  const double own = bound_.trip_ns(part, prefix.cut, last);
-  const double trip = own * double(batching.rest) / double(batching.batch);
-  const double back = std::max(bound_.back_ns(part, prefix.cut, last), trip + rest->back_ns);
+  const LeastStage own = stage_bound_.own(part, prefix.cut, last);
+  const double back = std::max(own.back_ns, own.passage.trip.last_ns + rest->back_ns);
   return prefix.head_ns +
-         std::max({back + prefix.tail_ns, rest->end_ns, bound_.total_ns(part, prefix.cut, last)});
+         std::max({back + prefix.tail_ns, own.passage.forward_ns + rest->end_ns, own.total_ns});
 }
 
 Prefix PrefixBounds::with_stage(const Prefix& prefix, Stages chosen,

@@ -22,10 +22,11 @@ struct Prefix {
 class PrefixBounds {
  public:
   PrefixBounds(const CostModel& model, const SearchSpace& space, const BalanceBound& bound,
-               const RestTable& rests)
+               const StageBound& stage_bound, const RestTable& rests)
       : model_(model),
         space_(space),
         bound_(bound),
+        stage_bound_(stage_bound),
         rests_(rests),
         forms_(space.backward_forms()) {}
 
@@ -33,7 +34,7 @@ class PrefixBounds {
   double last_ns(const Prefix& prefix, int state) const;
   /// Of the step where the next stage, on `part`, goes up to cut `last`, which is not the whole;
   /// infinity where the table has no rest for it.
-  double cut_ns(const Prefix& prefix, int part, int last, const Batching& batching) const;
+  double cut_ns(const Prefix& prefix, int part, int last) const;
 
   /// What is known once the last of the chosen stages follows `prefix`.
   Prefix with_stage(const Prefix& prefix, Stages chosen, const Batching& batching) const;
@@ -57,6 +58,7 @@ class PrefixBounds {
   const CostModel& model_;
   const SearchSpace& space_;
   const BalanceBound& bound_;
+  const StageBound& stage_bound_;
   const RestTable& rests_;
   const BackwardForms forms_;
 };

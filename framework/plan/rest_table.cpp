@@ -20,10 +20,12 @@ double work_ns(const StageCost& cost, const Batching& batching, bool apart) {
 }  // namespace
 
 RestTable::RestTable(const CostModel& model, const SearchSpace& space, const BalanceBound& bound,
-                     StageOptions& options, std::pmr::memory_resource* memory)
+                     const StageBound& stage_bound, StageOptions& options,
+                     std::pmr::memory_resource* memory)
     : model_(model),
       space_(space),
       bound_(bound),
+      stage_bound_(stage_bound),
       options_(options),
       forms_(space.backward_forms()),
       cuts_(static_cast<std::size_t>(model.cuts().size())),
@@ -72,24 +74,18 @@ bool RestTable::may_be_used(int state, int cut) const {
            (cut == 0 || bound_.compute_ns(used, 0, cut) < limit_ns_);
   }
   if (cut == 0) return true;
-  const RoundTrip before = trip(used, 0, cut), behind = trip(state, cut, whole);
+  const RoundTrip before = stage_bound_.any(used, 0, cut).trip;
+  const RoundTrip behind = stage_bound_.any(state, cut, whole).trip;
   return before.full_ns + behind.full_ns < limit_ns_ &&
          before.last_ns + bound_.back_ns(state, cut, whole) < limit_ns_ &&
          bound_.total_ns(used, 0, cut) < limit_ns_;
-}
-
-/// Of what cut `last` has more than `first`, on `state`, however it is divided.
-RoundTrip RestTable::trip(int state, int first, int last) const {
-  const Batching& batching = options_.batching();
-  const double ns = bound_.trip_ns(state, first, last) / double(batching.batch);
-  return {ns * double(batching.full), ns * double(batching.rest)};
 }
 
 /// Of a rest on `state` from `cut` on.
 RestTable::Before RestTable::before(int state, int cut) const {
   const int used = model_.states().all() - state;
   if (cut == 0) return {};
-  return {period() ? RoundTrip{} : trip(used, 0, cut), 1,
+  return {period() ? LeastPassage{} : stage_bound_.any(used, 0, cut), 1,
           std::min(model_.states().devices(used), space_.max_stages - 1)};
 }
 
@@ -105,17 +101,12 @@ void RestTable::find_rest(int state, int cut) {
     for (const int last : this->cuts(left)) {
       const Rest& behind = *find(left, last);
       const double best = period() ? std::min(limit_ns_, least.end_ns) : limit_ns_;
-      if (behind.end_ns >= best || before.trip.last_ns + bound_.back_ns(part, cut, last) >= best ||
-          !cuts.within(cut, last))
-        continue;
+      if (behind.end_ns >= best || !cuts.within(cut, last)) continue;
       if (period()) {
-        take_period(cut, last, part, behind, least);
+        if (bound_.compute_ns(part, cut, last) < best) take_period(cut, last, part, behind, least);
         continue;
       }
-      const RoundTrip own = trip(part, cut, last);
-      if (before.trip.last_ns + own.last_ns + behind.back_ns >= limit_ns_ ||
-          before.trip.full_ns + own.full_ns + behind.trip.full_ns >= limit_ns_)
-        continue;
+      if (!may_follow(before.least, stage_bound_.own(part, cut, last), behind)) continue;
       const int layers_behind = model_.layers() - cuts.count(last);
       const int most_behind = std::min(layers_behind, model_.states().devices(left));
       looked_at_ += kOfAnOption;
@@ -126,6 +117,16 @@ void RestTable::find_rest(int state, int cut) {
     }
   }
   if (least.end_ns < limit_ns_) add(state, cut, least);
+}
+
+/// `before` a stage that takes at least `own`, and `behind` after it, take less than the limit.
+bool RestTable::may_follow(const LeastPassage& before, const LeastStage& own,
+                           const Rest& behind) const {
+  const LeastPassage& passage = own.passage;
+  const double back = std::max(own.back_ns, passage.trip.last_ns + behind.back_ns);
+  const double end = std::max(own.total_ns, passage.forward_ns + behind.end_ns);
+  return before.trip.last_ns + back < limit_ns_ && before.forward_ns + end < limit_ns_ &&
+         before.trip.full_ns + passage.trip.full_ns + behind.trip.full_ns < limit_ns_;
 }
 
 void RestTable::take_period(int cut, int last, int part, const Rest& behind, Rest& least) {
@@ -162,8 +163,8 @@ void RestTable::take_form(const StageCost& cost, const Rest& behind, int most_be
       std::max(busy, back + waiting_ns(cost, batching, before.least_stages, apart));
   const double end = std::max(own_end + cost.reduce_ns + cost.update_ns, arrive + behind.end_ns);
   const RoundTrip trip{full.trip_ns() + behind.trip.full_ns, rest.trip_ns() + behind.trip.last_ns};
-  if (before.trip.last_ns + back >= limit_ns_ || before.trip.full_ns + trip.full_ns >= limit_ns_ ||
-      end >= limit_ns_)
+  if (before.least.trip.last_ns + back >= limit_ns_ ||
+      before.least.trip.full_ns + trip.full_ns >= limit_ns_ || end >= limit_ns_)
     return;
   least.back_ns = std::min(least.back_ns, back);
   least.end_ns = std::min(least.end_ns, end);

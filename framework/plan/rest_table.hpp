@@ -10,6 +10,7 @@
 
 #include "framework/plan/bounds.hpp"
 #include "framework/plan/search_space.hpp"
+#include "framework/plan/stage_bound.hpp"
 
 namespace millrace {
 
@@ -26,7 +27,8 @@ struct Rest {
 class RestTable {
  public:
   RestTable(const CostModel& model, const SearchSpace& space, const BalanceBound& bound,
-            StageOptions& options, std::pmr::memory_resource* memory);
+            const StageBound& stage_bound, StageOptions& options,
+            std::pmr::memory_resource* memory);
 
   /// For the options' batching, with cuts (ascending, from the empty one to the whole) between
   /// which stages may lie. What no step below `limit_ns` can hold is left out, so a close limit
@@ -48,7 +50,7 @@ class RestTable {
  private:
   /// What stands before a rest.
   struct Before {
-    RoundTrip trip;
+    LeastPassage least;
     int least_stages = 0, most_stages = 0;
   };
 
@@ -57,8 +59,8 @@ class RestTable {
   }
   void add(int state, int cut, const Rest& rest);
   bool may_be_used(int state, int cut) const;
-  RoundTrip trip(int state, int first, int last) const;
   void find_rest(int state, int cut);
+  bool may_follow(const LeastPassage& before, const LeastStage& own, const Rest& behind) const;
   void take_period(int cut, int last, int part, const Rest& behind, Rest& least);
   Before before(int state, int cut) const;
   void take_makespan(const StageOption& option, const Rest& behind, int most_behind,
@@ -71,6 +73,7 @@ class RestTable {
   const CostModel& model_;
   const SearchSpace& space_;
   const BalanceBound& bound_;
+  const StageBound& stage_bound_;
   StageOptions& options_;
   const BackwardForms forms_;
   std::size_t cuts_;

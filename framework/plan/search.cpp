@@ -27,9 +27,10 @@ class Search {
       : model_(model),
         space_(space),
         bound_(&memory_),
+        stage_bound_(model, &memory_),
         options_(model, space.stage, &memory_),
-        rests_(model, space, bound_, options_, &memory_),
-        prefixes_(model, space, bound_, rests_),
+        rests_(model, space, bound_, stage_bound_, options_, &memory_),
+        prefixes_(model, space, bound_, stage_bound_, rests_),
         best_(space.forms) {}
 
   SearchResult run() {
@@ -57,10 +58,12 @@ class Search {
   }
   bool stopped();
 
+  BackwardForms forms_of(std::int64_t micro_batch, bool sole) const;
   LeastWork work_of(std::int64_t micro_batch, bool sole) const;
   void weigh_single_stages();
   void weigh_pipelines();
-  std::vector<BoundedMicroBatch> bounded_micro_batches() const;
+  void bind_stages(std::int64_t micro_batch);
+  std::vector<BoundedMicroBatch> bounded_micro_batches();
   std::vector<int> spread_cuts() const;
   std::vector<int> order_cuts() const;
   std::vector<int> all_cuts() const;
@@ -79,6 +82,7 @@ class Search {
   const SearchSpace& space_;
   CountingMemory memory_;
   BalanceBound bound_;
+  StageBound stage_bound_;
   StageOptions options_;
   RestTable rests_;
   PrefixBounds prefixes_;
@@ -103,13 +107,17 @@ bool Search::stopped() {
 
 /// Where the weights' gradients run apart, stage s makes those of all but min(M, s + 1)
 /// micro-batches before its last backward.
-LeastWork Search::work_of(std::int64_t micro_batch, bool sole) const {
+BackwardForms Search::forms_of(std::int64_t micro_batch, bool sole) const {
   BackwardForms forms = space_.backward_forms();
   const Batching batching(space_.batch, micro_batch);
   const int stages = sole ? 1 : prefixes_.most_stages({0, model_.states().all()}, 0);
   const std::int64_t early = std::max<std::int64_t>(0, batching.count - stages);
   forms.early_weights = double(early * batching.full) / double(batching.batch);
-  return least_work(model_, space_.batch, micro_batch, sole, forms);
+  return forms;
+}
+
+LeastWork Search::work_of(std::int64_t micro_batch, bool sole) const {
+  return least_work(model_, space_.batch, micro_batch, sole, forms_of(micro_batch, sole));
 }
 
 /// Micro-batch sizes are tried from the largest: of equal plans the one with fewer tasks stays.
@@ -123,12 +131,21 @@ void Search::weigh_single_stages() {
   }
 }
 
+void Search::bind_stages(std::int64_t micro_batch) {
+  stage_bound_.set(Batching(space_.batch, micro_batch), forms_of(micro_batch, false));
+}
+
 /// The most promising first.
-std::vector<Search::BoundedMicroBatch> Search::bounded_micro_batches() const {
+std::vector<Search::BoundedMicroBatch> Search::bounded_micro_batches() {
   std::vector<BoundedMicroBatch> result;
   for (const std::int64_t micro_batch : space_.micro_batches) {
     LeastWork work = work_of(micro_batch, false);
-    const double bound = bound_.whole_ns(model_, work, !period());
+    double bound = bound_.whole_ns(model_, work, !period());
+    if (!period()) {
+      bind_stages(micro_batch);
+      const RoundTrip& trip = stage_bound_.whole_trip();
+      bound = std::max({bound, trip.full_ns, trip.last_ns});
+    }
     result.push_back({micro_batch, std::move(work), bound});
   }
   std::stable_sort(result.begin(), result.end(),
@@ -194,7 +211,7 @@ void Search::raise_limit(const std::vector<BoundedMicroBatch>& micro_batches) {
   const double lowest = micro_batches.front().bound_ns;
   stopped_ = false;
   proved_ = lowest;
-  for (double step = kFirstStep; proved_ < best_.limit_ns(); step *= 3) {
+  for (double step = kFirstStep; proved_ < best_.limit_ns(); step *= 9) {
     const bool last = lowest == 0 || step > kLastStep;
     limit_ = last ? best_.limit_ns() : std::min(lowest * (1 + step), best_.limit_ns());
     for (const BoundedMicroBatch& micro_batch : micro_batches) {
@@ -207,6 +224,7 @@ void Search::raise_limit(const std::vector<BoundedMicroBatch>& micro_batches) {
 
 void Search::weigh_below_limit(const BoundedMicroBatch& micro_batch) {
   bound_.set_work(model_, micro_batch.work);
+  if (!period()) bind_stages(micro_batch.samples);
   options_.reset(Batching(space_.batch, micro_batch.samples), false);
   schedules_.clear();
   if (rests_.fill(cuts_, limit(), [this] { return stopped(); })) extend({0, model_.states().all()});
@@ -223,8 +241,7 @@ void Search::extend(const Prefix& prefix) {
       if (last <= prefix.cut) break;  // they descend
       if (last == model_.cuts().all() || !model_.cuts().within(prefix.cut, last)) continue;
       if (chosen_.empty()) options_.forget_above(StageOptions::kMany);
-      if (prefixes_.cut_ns(prefix, part, last, options_.batching()) < limit())
-        extend_with(prefix, part, last);
+      if (prefixes_.cut_ns(prefix, part, last) < limit()) extend_with(prefix, part, last);
     }
   }
 }

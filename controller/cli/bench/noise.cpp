@@ -16,15 +16,18 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-/// Some milliseconds of multiply-adds that keep the core's vector units busy, as training does:
-/// what another program on the other thread of the same core takes from a training, it takes from
-/// this.
-void compute() {
+/// More than a core has in caches of its own.
+constexpr std::size_t kStreamed = 8 << 20;
+
+/// Some milliseconds of what training does, so that what other programs take from a training they
+/// take from this: multiply-adds that keep the core's vector units busy, then a pass over memory.
+void compute(std::vector<float>& memory) {
   constexpr std::size_t kValues = 128;
   std::array<float, kValues> values{};
   for (int i = 0; i < 400'000; ++i)
     for (float& value : values) value = value * 0.999F + 0.5F;
-  volatile float sink = std::accumulate(values.begin(), values.end(), 0.0F);
+  for (float& value : memory) value = value * 0.999F + 0.5F;
+  volatile float sink = std::accumulate(values.begin(), values.end(), memory.back());
   static_cast<void>(sink);
 }
 
@@ -34,16 +37,19 @@ std::vector<double> loop_steps_ns(int threads, double seconds) {
   std::vector<double> steps;
   auto begin = Clock::now();
   const auto end = begin + std::chrono::duration<double>(seconds);
-  bool over = false;
+  bool begun = false, over = false;
   std::barrier step(threads, [&]() noexcept {
     const auto now = Clock::now();
-    steps.push_back(std::chrono::duration<double, std::nano>(now - begin).count());
+    if (begun) steps.push_back(std::chrono::duration<double, std::nano>(now - begin).count());
+    begun = true;
     begin = now;
-    over = now >= end;
+    over = !steps.empty() && now >= end;
   });
   const auto work = [&] {
+    std::vector<float> memory(kStreamed);
+    step.arrive_and_wait();  // all have theirs
     while (!over) {
-      compute();
+      compute(memory);
       step.arrive_and_wait();
     }
   };

@@ -1,0 +1,70 @@
+#pragma once
+// Lower bounds of how long stages take for a micro-batch, by the devices that each has: samples are
+// shared in whole numbers, and the few of a share take longer each.
+
+#include <memory_resource>
+#include <vector>
+
+#include "framework/plan/cost_model.hpp"
+#include "framework/plan/pipeline.hpp"
+
+namespace millrace {
+
+/// Of one micro-batch, at the very least.
+struct LeastPassage {
+  double forward_ns = 0;  ///< of a full one
+  RoundTrip trip;
+  int impossible = 0;  ///< layers that the devices cannot run; they add no time
+
+  LeastPassage& operator+=(const LeastPassage& other);
+  /// All times are infinite where a layer in between is impossible.
+  LeastPassage operator-(const LeastPassage& other) const;
+};
+
+/// The same of all that a stage does.
+struct LeastStage {
+  LeastPassage passage;
+  double back_ns = 0;  ///< of all micro-batches, what comes before the last gradient is handed back
+  double total_ns = 0;  ///< of all micro-batches, with the update
+
+  LeastStage& operator+=(const LeastStage& other);
+  LeastStage operator-(const LeastStage& other) const;
+};
+
+/// Of pipelines. Not thread-safe; the model outlives it.
+class StageBound {
+ public:
+  StageBound(const CostModel& model, std::pmr::memory_resource* memory)
+      : model_(model), own_(memory), any_(memory) {}
+
+  /// Until the next time all is for this batching, of which forms.early_weights says how many
+  /// weights' gradients are early.
+  void set(const Batching& batching, const BackwardForms& forms);
+
+  /// One stage on exactly `state` with what cut `last` has more than `first`.
+  LeastStage own(int state, int first, int last) const {
+    return own_[index(state, last)] - own_[index(state, first)];
+  }
+  /// Whatever stages of devices of `state`, together.
+  LeastPassage any(int state, int first, int last) const {
+    return any_[index(state, last)] - any_[index(state, first)];
+  }
+  /// All layers, on two stages or more.
+  const RoundTrip& whole_trip() const { return whole_trip_; }
+
+ private:
+  std::size_t index(int state, int cut) const {
+    return static_cast<std::size_t>(state) * stride_ + static_cast<std::size_t>(cut);
+  }
+  template <typename Least>
+  void add_up(const std::vector<Least>& layers, std::pmr::vector<Least>& sums) const;
+  void find_whole_trip(const std::vector<LeastPassage>& any);
+
+  const CostModel& model_;
+  std::size_t stride_ = 0;
+  std::pmr::vector<LeastStage> own_;    // [state][cut], sums
+  std::pmr::vector<LeastPassage> any_;  // the same
+  RoundTrip whole_trip_;
+};
+
+}  // namespace millrace
