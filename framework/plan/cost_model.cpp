@@ -17,7 +17,7 @@ namespace {
 constexpr double kReducePart = 1.0 / 3;
 
 /// The search's tables have a row for each state and a column for each cut.
-constexpr int kMostPairs = 20'000'000;
+constexpr int kMostPairs = 4'000'000;
 
 void take_slower(MicroBatchTimes& slowest, const MicroBatchTimes& other) {
   slowest.forward_ns = std::max(slowest.forward_ns, other.forward_ns);

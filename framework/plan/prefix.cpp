@@ -10,8 +10,8 @@ double PrefixBounds::last_ns(const Prefix& prefix, int state) const {
   if (period()) return bound_.compute_ns(state, prefix.cut, whole);
   if (prefix.cut == 0) return bound_.total_ns(state, 0, whole);  // the only stage: none beside it
   const LeastStage own = stage_bound_.own(state, prefix.cut, whole);
-  return prefix.head_ns +
-         std::max({own.passage.forward_ns, own.back_ns + prefix.tail_ns, own.total_ns});
+  return prefix.head_ns + std::max({own.passage.forward_ns, own.back_ns + prefix.tail_ns,
+                                    own.total_ns + own.update_ns});
 }
 
 /// Of the step where `rest` follows the prefix.
@@ -28,8 +28,8 @@ double PrefixBounds::cut_ns(const Prefix& prefix, int part, int last) const {
   if (period()) return std::max(bound_.compute_ns(part, prefix.cut, last), rest->end_ns);
   const LeastStage own = stage_bound_.own(part, prefix.cut, last);
   const double back = std::max(own.back_ns, own.passage.trip.last_ns + rest->back_ns);
-  return prefix.head_ns +
-         std::max({back + prefix.tail_ns, own.passage.forward_ns + rest->end_ns, own.total_ns});
+  return prefix.head_ns + std::max({back + prefix.tail_ns, own.passage.forward_ns + rest->end_ns,
+                                    own.total_ns + own.update_ns});
 }
 
 Prefix PrefixBounds::with_stage(const Prefix& prefix, Stages chosen,

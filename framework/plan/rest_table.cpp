@@ -100,13 +100,14 @@ void RestTable::find_rest(int state, int cut) {
     looked_at_ += static_cast<std::int64_t>(this->cuts(left).size());
     for (const int last : this->cuts(left)) {
       const Rest& behind = *find(left, last);
-      const double best = period() ? std::min(limit_ns_, least.end_ns) : limit_ns_;
-      if (behind.end_ns >= best || !cuts.within(cut, last)) continue;
       if (period()) {
-        if (bound_.compute_ns(part, cut, last) < best) take_period(cut, last, part, behind, least);
+        take_period(cut, last, part, behind, least);
         continue;
       }
-      if (!may_follow(before.least, stage_bound_.own(part, cut, last), behind)) continue;
+      if (behind.end_ns >= limit_ns_ ||
+          !may_follow(before.least, stage_bound_.own(part, cut, last), behind) ||
+          !cuts.within(cut, last))
+        continue;
       const int layers_behind = model_.layers() - cuts.count(last);
       const int most_behind = std::min(layers_behind, model_.states().devices(left));
       looked_at_ += kOfAnOption;
@@ -124,12 +125,16 @@ bool RestTable::may_follow(const LeastPassage& before, const LeastStage& own,
                            const Rest& behind) const {
   const LeastPassage& passage = own.passage;
   const double back = std::max(own.back_ns, passage.trip.last_ns + behind.back_ns);
-  const double end = std::max(own.total_ns, passage.forward_ns + behind.end_ns);
+  const double end = std::max(own.total_ns + own.update_ns, passage.forward_ns + behind.end_ns);
   return before.trip.last_ns + back < limit_ns_ && before.forward_ns + end < limit_ns_ &&
          before.trip.full_ns + passage.trip.full_ns + behind.trip.full_ns < limit_ns_;
 }
 
 void RestTable::take_period(int cut, int last, int part, const Rest& behind, Rest& least) {
+  const double best = std::min(limit_ns_, least.end_ns);
+  if (behind.end_ns >= best || bound_.compute_ns(part, cut, last) >= best ||
+      !model_.cuts().within(cut, last))
+    return;
   const double per_step = double(options_.batching().batch) / double(options_.batching().full);
   const double own = per_step * options_.least_load_ns(cut, last, part);
   least.end_ns = std::min(least.end_ns, std::max(own, behind.end_ns));

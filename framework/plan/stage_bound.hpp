@@ -5,31 +5,9 @@
 #include <memory_resource>
 #include <vector>
 
-#include "framework/plan/cost_model.hpp"
-#include "framework/plan/pipeline.hpp"
+#include "framework/plan/layer_bound.hpp"
 
 namespace millrace {
-
-/// Of one micro-batch, at the very least.
-struct LeastPassage {
-  double forward_ns = 0;  ///< of a full one
-  RoundTrip trip;
-  int impossible = 0;  ///< layers that the devices cannot run; they add no time
-
-  LeastPassage& operator+=(const LeastPassage& other);
-  /// All times are infinite where a layer in between is impossible.
-  LeastPassage operator-(const LeastPassage& other) const;
-};
-
-/// The same of all that a stage does.
-struct LeastStage {
-  LeastPassage passage;
-  double back_ns = 0;  ///< of all micro-batches, what comes before the last gradient is handed back
-  double total_ns = 0;  ///< of all micro-batches, with the update
-
-  LeastStage& operator+=(const LeastStage& other);
-  LeastStage operator-(const LeastStage& other) const;
-};
 
 /// Of pipelines. Not thread-safe; the model outlives it.
 class StageBound {

@@ -1,0 +1,116 @@
+#pragma once
+// What one layer takes at the least, by the devices of the stage that it is on.
+
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <vector>
+
+#include "framework/plan/cost_model.hpp"
+#include "framework/plan/pipeline.hpp"
+
+namespace millrace {
+
+/// Of one micro-batch, at the very least.
+struct LeastPassage {
+  double forward_ns = 0;  ///< of a full one
+  RoundTrip trip;
+  int impossible = 0;  ///< layers that the devices cannot run; they add no time
+
+  LeastPassage& operator+=(const LeastPassage& other) {
+    forward_ns += other.forward_ns;
+    trip.full_ns += other.trip.full_ns;
+    trip.last_ns += other.trip.last_ns;
+    impossible += other.impossible;
+    return *this;
+  }
+  /// All times are infinite where a layer in between is impossible.
+  LeastPassage operator-(const LeastPassage& other) const {
+    constexpr double kInfinity = std::numeric_limits<double>::infinity();
+    const int between = impossible - other.impossible;
+    if (between > 0) return {kInfinity, {kInfinity, kInfinity}, between};
+    return {forward_ns - other.forward_ns,
+            {trip.full_ns - other.trip.full_ns, trip.last_ns - other.trip.last_ns},
+            0};
+  }
+};
+
+/// The same of all that a stage does.
+struct LeastStage {
+  LeastPassage passage;
+  double back_ns = 0;  ///< of all micro-batches, what comes before the last gradient is handed back
+  double total_ns = 0;  ///< of all micro-batches, without the update
+  double update_ns = 0;
+
+  LeastStage& operator+=(const LeastStage& other) {
+    passage += other.passage;
+    back_ns += other.back_ns;
+    total_ns += other.total_ns;
+    update_ns += other.update_ns;
+    return *this;
+  }
+  LeastStage operator-(const LeastStage& other) const {
+    return {passage - other.passage, back_ns - other.back_ns, total_ns - other.total_ns,
+            update_ns - other.update_ns};
+  }
+};
+
+/// Of pipelines, whatever a stage's other layers would rather have. Not thread-safe; what it is
+/// made of outlives it.
+class LayerBound {
+ public:
+  /// A micro-batch's; infinite where it cannot run.
+  struct Times {
+    double forward_ns = std::numeric_limits<double>::infinity();
+    double trip_ns = forward_ns;  ///< forward, and backward but for the weights
+    double back_ns = forward_ns;  ///< with the early part of the weights' gradients
+    double all_ns = forward_ns;
+
+    Times operator*(double factor) const;
+    void take(const Times& other);
+  };
+  /// By the number of samples, from one; none takes more time with fewer.
+  using Curve = std::vector<Times>;
+
+  LayerBound(const CostModel& model, const Batching& batching, const BackwardForms& forms);
+
+  /// Until the next time all is of this layer.
+  void choose(int position);
+
+  /// On all devices of the state. Such times of layers may be added up.
+  LeastStage least(int state) const;
+
+ private:
+  struct TeamCurve {
+    int width = 0;
+    Curve curve;
+  };
+
+  int before() const { return model_.cuts().prefix(position_); }
+  int behind() const { return model_.cuts().prefix(position_ + 1); }
+  Curve curve(const LoadedSums& sums, bool whole, bool apart) const;
+  template <typename Teams, typename Make>
+  std::vector<TeamCurve> team_curves(const Teams& teams, int kind, const Make& make) const;
+  Times times(int state, std::int64_t samples) const;
+  Times shared(int state, std::int64_t samples) const;
+  Times sliced(int state, std::int64_t samples) const;
+  bool runs_alone(int state) const;
+  template <typename Ns>
+  Times together(int state, const Ns& ns) const;
+  double update_ns(int state) const;
+
+  const CostModel& model_;
+  const DeviceStates& states_;
+  const Batching& batching_;
+  const BackwardForms& forms_;
+  const bool apart_;
+  std::vector<SamplePoint> points_;
+  double early_ = 0;  // of the weights' gradients of all micro-batches but the last, the early ones
+  int position_ = 0;
+  std::array<Curve, kMostKinds> singles_, least_each_;
+  std::array<double, kMostKinds> updates_{};
+  std::array<std::vector<TeamCurve>, kMostKinds> threads_, features_;
+  bool whole_only_ = false, sliceable_ = false;
+};
+
+}  // namespace millrace
