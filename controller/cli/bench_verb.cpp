@@ -182,7 +182,7 @@ EstimatesReport measured_estimates(const BenchCommand& command, const fs::path& 
     config.model = model;
     const BenchSetup setup = setup_of(config, folder);
     measure_estimates(Trainings(config, folder), config,
-                      {std::to_string(setup.first_cpu), static_cast<int>(setup.cpus.size())},
+                      {setup.cpus, setup.first_cpu},
                       kEstimatedSeconds, report);
   }
   if (summary_of(report).trained == 0)

@@ -16,7 +16,8 @@ namespace {
 /// adding one more gradient to a sum is taken for a third of that.
 constexpr double kReducePart = 1.0 / 3;
 
-/// The search's tables have a row for each state and a column for each cut.
+/// The search's tables have a row for each state and a column for each cut, about 120 bytes for
+/// each pair.
 constexpr int kMostPairs = 4'000'000;
 
 void take_slower(MicroBatchTimes& slowest, const MicroBatchTimes& other) {

@@ -36,6 +36,17 @@ double CurveSums::least_ns_per_sample(int first, int last, const std::vector<std
   return least;
 }
 
+double CurveSums::least_ns(int first, int last, const std::vector<std::int64_t>& samples,
+                           std::int64_t least, std::int64_t most) const {
+  const auto ns_of = [&](std::int64_t count) {
+    return ns(first, last, sample_point(samples, double(count)));
+  };
+  double result = std::min(ns_of(least), ns_of(most));
+  for (std::size_t i = 0; i < samples.size(); ++i)
+    if (samples[i] > least && samples[i] < most) result = std::min(result, ns_at(first, last, i));
+  return result;
+}
+
 double Line::samples_within(double limit_ns) const {
   if (ns_per_sample > 0) return (limit_ns - constant_ns) / ns_per_sample;
   return constant_ns <= limit_ns ? kUnlimited : 0;

@@ -54,6 +54,10 @@ class CurveSums {
   double least_ns_per_sample(int first, int last, const std::vector<std::int64_t>& samples,
                              std::int64_t most) const;
 
+  /// Of `least` … most samples, the fewest ns: of few samples, no more than of more.
+  double least_ns(int first, int last, const std::vector<std::int64_t>& samples, std::int64_t least,
+                  std::int64_t most) const;
+
   double ns(int first, int last, const SamplePoint& point) const {
     const double* begin = &sums_[first * stride_ + point.low];
     const double* end = &sums_[last * stride_ + point.low];

@@ -1,6 +1,7 @@
 #include "framework/plan/layer_bound.hpp"
 
-#include <utility>
+#include <algorithm>
+#include <iterator>
 
 namespace millrace {
 namespace {
@@ -10,21 +11,6 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 /// The largest of even shares.
 std::int64_t divided(std::int64_t samples, int replicas) {
   return (samples + replicas - 1) / replicas;
-}
-
-const LayerBound::Times& at(const LayerBound::Curve& curve, std::int64_t samples) {
-  return curve[static_cast<std::size_t>(samples - 1)];
-}
-
-/// For one sample, by how many there are at the most.
-LayerBound::Curve least_each(const LayerBound::Curve& curve) {
-  LayerBound::Curve result;
-  for (const LayerBound::Times& times : curve) {
-    LayerBound::Times each = times * (1 / double(result.size() + 1));
-    if (!result.empty()) each.take(result.back());
-    result.push_back(each);
-  }
-  return result;
 }
 
 }  // namespace
@@ -46,8 +32,6 @@ LayerBound::LayerBound(const CostModel& model, const Batching& batching, const B
       batching_(batching),
       forms_(forms),
       apart_(forms.apart && model.splits_backward()) {
-  for (std::int64_t x = 1; x <= batching.full; ++x)
-    points_.push_back(sample_point(model.profile().samples, double(x)));
   if (batching.count > 1)
     early_ =
         forms.early_weights * double(batching.batch) / double(batching.full * (batching.count - 1));
@@ -55,26 +39,21 @@ LayerBound::LayerBound(const CostModel& model, const Batching& batching, const B
 
 void LayerBound::choose(int position) {
   position_ = position;
-  const LayerSums& sums = model_.sums();
-  whole_only_ = sums.whole_only.sum(before(), behind()) > 0;
-  sliceable_ = sums.sliceable.members[static_cast<std::size_t>(position)];
-  for (int kind = 0; kind < states_.kinds(); ++kind) {
-    const auto k = static_cast<std::size_t>(kind);
-    singles_[k] = curve(sums.singles[k], forms_.whole || sliceable_, apart_);
-    least_each_[k] = least_each(singles_[k]);
-    updates_[k] = sums.update_loaded[k].sum(before(), behind());
-    threads_[k] = team_curves(sums.threads, kind, [&](const LoadedSums& team) {
-      return curve(team, forms_.whole, apart_);
-    });
-    features_[k] = team_curves(sums.features, kind, [&](const FeatureSums& team) {
-      return curve(team.times, true, false);  // slices' backward part is whole
-    });
-  }
+  whole_only_ = model_.sums().whole_only.sum(before(), behind()) > 0;
+  sliceable_ = model_.sums().sliceable.members[static_cast<std::size_t>(position)];
+  kinds_.clear();
+  for (int kind = 0; kind < states_.kinds(); ++kind) kinds_.push_back(of_kind(kind));
 }
 
 LeastStage LayerBound::least(int state) const {
-  const Times full = times(state, batching_.full);
-  const Times rest = batching_.rest == batching_.full ? full : times(state, batching_.rest);
+  Both least;
+  if (const int kind = states_.single_kind(state); kind >= 0) {
+    const auto devices = static_cast<std::size_t>(states_.devices(state));
+    least = kinds_[static_cast<std::size_t>(kind)].replicas[devices];
+  } else if (runs_alone(state)) {
+    least = {mixed(state, &Both::full, batching_.full), mixed(state, &Both::rest, batching_.rest)};
+  }
+  const auto& [full, rest] = least;
   if (full.forward_ns == kInfinity) return {{0, {}, 1}, 0, 0, 0};
   const auto others = double(batching_.count - 1);
   return {{full.forward_ns, {full.trip_ns, rest.trip_ns}, 0},
@@ -83,97 +62,126 @@ LeastStage LayerBound::least(int state) const {
           update_ns(state)};
 }
 
-/// Of a full micro-batch every replica has a sample.
-LayerBound::Times LayerBound::times(int state, std::int64_t samples) const {
-  const int devices = states_.devices(state), kind = states_.single_kind(state);
+/// No more than with more samples, pass by pass: the first forward has a full micro-batch where the
+/// last backward may have less. Pipelines keep other cores busy.
+LayerBound::Times LayerBound::times(const Way& way, std::int64_t samples) const {
+  if (!way.sums.alone.covers(before(), behind())) return {};
+  const auto ns = [&](const CurveSums& pass) {
+    return pass.least_ns(before(), behind(), model_.profile().samples, samples, batching_.full);
+  };
+  const PassSums& passes = way.sums.loaded;
   Times least;
-  if (devices == 1 || !whole_only_) least.take(shared(state, samples));
-  if (devices == 1) return least;
-  if (kind < 0) {
-    if (sliceable_ && model_.shares_memory(state)) least.take(sliced(state, samples));
-    return least;
-  }
-  const auto k = static_cast<std::size_t>(kind);
-  for (const auto& [width, curve] : threads_[k]) {
-    const int replicas = devices / width;
-    if (devices % width == 0 && (replicas == 1 || !whole_only_))
-      least.take(at(curve, divided(samples, replicas)));
-  }
-  for (const auto& [width, curve] : features_[k])
-    if (width == devices) least.take(at(curve, samples));
+  least.forward_ns = ns(passes.forward);
+  if (way.whole || !way.apart)
+    least.trip_ns = least.back_ns = least.all_ns = least.forward_ns + ns(passes.backward);
+  if (!way.apart) return least;
+  const double trip = least.forward_ns + ns(passes.input_gradient);
+  const double weights = ns(passes.weight_gradient);
+  least.take({least.forward_ns, trip, trip + early_ * weights, trip + weights});
   return least;
 }
 
-/// Empty where the layer cannot run so. Pipelines keep other cores busy. The backward part may be
-/// `whole`, or the weights' gradients apart where the costs are known so.
-LayerBound::Curve LayerBound::curve(const LoadedSums& sums, bool whole, bool apart) const {
-  if (!sums.alone.covers(before(), behind())) return {};
-  Curve result(points_.size());
-  // By pass: the first forward has a full micro-batch where the last backward may have less.
-  double forward = kInfinity, backward = kInfinity, inputs = kInfinity, weights = kInfinity;
-  for (std::size_t i = points_.size(); i-- > 0;) {
-    const auto take = [&](const CurveSums& pass, double& ns) {
-      ns = std::min(ns, pass.ns(before(), behind(), points_[i]));
+/// For one of 1 … `most` samples, by most: 1, then the measured counts. Between two of these time
+/// per sample only rises or only falls.
+std::vector<std::pair<std::int64_t, LayerBound::Times>> LayerBound::each_measured(
+    const Way& way) const {
+  std::vector<std::pair<std::int64_t, Times>> result = {{1, times(way, 1)}};
+  for (const std::int64_t samples : model_.profile().samples) {
+    if (samples == 1 || samples > batching_.full) continue;
+    Times least = times(way, samples) * (1 / double(samples));
+    least.take(result.back().second);
+    result.emplace_back(samples, least);
+  }
+  return result;
+}
+
+/// of(samples)
+template <typename Of>
+LayerBound::Both LayerBound::both(const Of& of) const {
+  const Times full = of(batching_.full);
+  return {full, batching_.rest == batching_.full ? full : of(batching_.rest)};
+}
+
+LayerBound::OfKind LayerBound::of_kind(int kind) const {
+  OfKind result;
+  const LayerSums& sums = model_.sums();
+  const auto k = static_cast<std::size_t>(kind);
+  const Way single{sums.singles[k], forms_.whole || sliceable_, apart_};
+  result.update_ns = sums.update_loaded[k].sum(before(), behind());
+  result.alone = both([&](std::int64_t samples) { return times(single, samples); });
+  result.replicas.emplace_back();
+  for (int n = 1; n <= states_.count(states_.all(), kind); ++n)
+    result.replicas.push_back(on_devices(kind, n, single));
+  if (states_.kinds() == 1) return result;
+  const auto measured = each_measured(single);
+  for (int n = 0; n <= states_.devices(states_.all()); ++n) {
+    const std::int64_t share = batching_.full - n + 1;
+    result.each_sample.push_back(both([&](std::int64_t samples) {
+      const std::int64_t most = std::min(samples, share);
+      if (n == 0 || most < 1) return Times{};
+      const auto next = std::find_if(measured.begin(), measured.end(),
+                                     [&](const auto& each) { return each.first > most; });
+      Times least = times(single, most) * (1 / double(most));
+      least.take(std::prev(next)->second);
+      return least;
+    }));
+  }
+  return result;
+}
+
+/// A full micro-batch has a sample for each replica.
+LayerBound::Both LayerBound::on_devices(int kind, int devices, const Way& single) const {
+  const LayerSums& sums = model_.sums();
+  return both([&](std::int64_t samples) {
+    Times least;
+    const auto take = [&](const Way& way, int replicas) {
+      if (replicas > batching_.full || (replicas > 1 && whole_only_)) return;
+      least.take(times(way, divided(samples, replicas)));
     };
-    take(sums.loaded.forward, forward);
-    result[i].forward_ns = forward;
-    if (whole || !apart) {
-      take(sums.loaded.backward, backward);
-      result[i].trip_ns = result[i].back_ns = result[i].all_ns = forward + backward;
+    take(single, devices);
+    for (const auto& [kind_width, team] : sums.threads) {
+      const auto [team_kind, width] = kind_width;
+      if (team_kind == kind && devices % width == 0)
+        take({team, forms_.whole, apart_}, devices / width);
     }
-    if (!apart) continue;
-    take(sums.loaded.input_gradient, inputs);
-    take(sums.loaded.weight_gradient, weights);
-    const double trip = forward + inputs;
-    result[i].take({forward, trip, trip + early_ * weights, trip + weights});
-  }
-  return result;
-}
-
-template <typename Teams, typename Make>
-std::vector<LayerBound::TeamCurve> LayerBound::team_curves(const Teams& teams, int kind,
-                                                           const Make& make) const {
-  std::vector<TeamCurve> result;
-  for (auto i = teams.lower_bound({kind, 0}); i != teams.lower_bound({kind + 1, 0}); ++i) {
-    Curve made = make(i->second);
-    if (!made.empty()) result.push_back({i->first.second, std::move(made)});
-  }
-  return result;
-}
-
-/// Among replicas of one device each, of which a full micro-batch has a sample for each.
-LayerBound::Times LayerBound::shared(int state, std::int64_t samples) const {
-  const int devices = states_.devices(state), kind = states_.single_kind(state);
-  const std::int64_t most = std::min(samples, batching_.full - devices + 1);  // of one replica
-  if (most < 1 || !runs_alone(state)) return {};
-  if (kind >= 0) return at(singles_[static_cast<std::size_t>(kind)], divided(samples, devices));
-  return together(state, [&](int k) {
-    return at(least_each_[static_cast<std::size_t>(k)], most) * double(samples);
+    const auto slices = sums.features.find({kind, devices});
+    if (slices != sums.features.end())  // whose backward part is whole
+      least.take(times({slices->second.times, true, false}, samples));
+    return least;
   });
-}
-
-/// With slices of the output features.
-LayerBound::Times LayerBound::sliced(int state, std::int64_t samples) const {
-  if (!runs_alone(state)) return {};
-  return together(state, [&](int k) { return at(singles_[static_cast<std::size_t>(k)], samples); });
 }
 
 /// One device of each kind of the state can.
 bool LayerBound::runs_alone(int state) const {
-  for (int k = 0; k < states_.kinds(); ++k)
-    if (states_.count(state, k) > 0 && singles_[static_cast<std::size_t>(k)].empty()) return false;
+  for (int kind = 0; kind < states_.kinds(); ++kind)
+    if (states_.count(state, kind) > 0 &&
+        kinds_[static_cast<std::size_t>(kind)].alone.full.forward_ns == kInfinity)
+      return false;
   return true;
 }
 
-/// All devices at once, where ns(kind) are one device's for all of it. Such times of layers
-/// may be added up: what divides all of them alike takes at least their sum.
+/// On devices of several kinds, with shares of the samples or slices of the output features.
+LayerBound::Times LayerBound::mixed(int state, Times Both::*batch, std::int64_t samples) const {
+  Times least;
+  const auto devices = static_cast<std::size_t>(states_.devices(state));
+  if (!whole_only_)
+    least = together(state, [&](const OfKind& kind) {
+      return kind.each_sample[devices].*batch * double(samples);
+    });
+  if (sliceable_ && model_.shares_memory(state))
+    least.take(together(state, [&](const OfKind& kind) { return kind.alone.*batch; }));
+  return least;
+}
+
+/// All devices at once, where ns(kind) are one device's for all of it. Such times of layers may be
+/// added up: what divides all of them alike takes at least their sum.
 template <typename Ns>
 LayerBound::Times LayerBound::together(int state, const Ns& ns) const {
   Times speed{0, 0, 0, 0};
   for (int kind = 0; kind < states_.kinds(); ++kind) {
     const int count = states_.count(state, kind);
     if (count == 0) continue;
-    const Times alone = ns(kind);
+    const Times alone = ns(kinds_[static_cast<std::size_t>(kind)]);
     speed.forward_ns += count / alone.forward_ns;
     speed.trip_ns += count / alone.trip_ns;
     speed.back_ns += count / alone.back_ns;
@@ -186,7 +194,7 @@ double LayerBound::update_ns(int state) const {
   double speed = 0;
   for (int kind = 0; kind < states_.kinds(); ++kind)
     if (const int count = states_.count(state, kind); count > 0)
-      speed += count / updates_[static_cast<std::size_t>(kind)];
+      speed += count / kinds_[static_cast<std::size_t>(kind)].update_ns;
   return 1 / speed;
 }
 

@@ -1,9 +1,9 @@
 #pragma once
 // What one layer takes at the least, by the devices of the stage that it is on.
 
-#include <algorithm>
-#include <array>
+#include <cstdint>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "framework/plan/cost_model.hpp"
@@ -50,6 +50,9 @@ struct LeastStage {
     return *this;
   }
   LeastStage operator-(const LeastStage& other) const {
+    constexpr double kInfinity = std::numeric_limits<double>::infinity();
+    if (passage.impossible > other.passage.impossible)
+      return {passage - other.passage, kInfinity, kInfinity, kInfinity};
     return {passage - other.passage, back_ns - other.back_ns, total_ns - other.total_ns,
             update_ns - other.update_ns};
   }
@@ -59,6 +62,15 @@ struct LeastStage {
 /// made of outlives it.
 class LayerBound {
  public:
+  LayerBound(const CostModel& model, const Batching& batching, const BackwardForms& forms);
+
+  /// Until the next time all is of this layer.
+  void choose(int position);
+
+  /// On all devices of the state. Such times of layers may be added up.
+  LeastStage least(int state) const;
+
+ private:
   /// A micro-batch's; infinite where it cannot run.
   struct Times {
     double forward_ns = std::numeric_limits<double>::infinity();
@@ -69,32 +81,33 @@ class LayerBound {
     Times operator*(double factor) const;
     void take(const Times& other);
   };
-  /// By the number of samples, from one; none takes more time with fewer.
-  using Curve = std::vector<Times>;
-
-  LayerBound(const CostModel& model, const Batching& batching, const BackwardForms& forms);
-
-  /// Until the next time all is of this layer.
-  void choose(int position);
-
-  /// On all devices of the state. Such times of layers may be added up.
-  LeastStage least(int state) const;
-
- private:
-  struct TeamCurve {
-    int width = 0;
-    Curve curve;
+  /// Full micro-batches and the last one.
+  struct Both {
+    Times full, rest;
+  };
+  /// One way to run the layer on one kind of device, or on a team of them.
+  struct Way {
+    const LoadedSums& sums;
+    bool whole, apart;  ///< the backward part, or its two parts where the costs are known so
+  };
+  /// On one kind alone.
+  struct OfKind {
+    std::vector<Both> replicas;     ///< [devices]: all ways of so many, [0]: none
+    std::vector<Both> each_sample;  ///< [devices]: for one, of the shares that leave them some
+    Both alone;                     ///< one device with all samples
+    double update_ns = 0;
   };
 
   int before() const { return model_.cuts().prefix(position_); }
   int behind() const { return model_.cuts().prefix(position_ + 1); }
-  Curve curve(const LoadedSums& sums, bool whole, bool apart) const;
-  template <typename Teams, typename Make>
-  std::vector<TeamCurve> team_curves(const Teams& teams, int kind, const Make& make) const;
-  Times times(int state, std::int64_t samples) const;
-  Times shared(int state, std::int64_t samples) const;
-  Times sliced(int state, std::int64_t samples) const;
+  Times times(const Way& way, std::int64_t samples) const;
+  std::vector<std::pair<std::int64_t, Times>> each_measured(const Way& way) const;
+  template <typename Of>
+  Both both(const Of& of) const;
+  OfKind of_kind(int kind) const;
+  Both on_devices(int kind, int devices, const Way& single) const;
   bool runs_alone(int state) const;
+  Times mixed(int state, Times Both::*batch, std::int64_t samples) const;
   template <typename Ns>
   Times together(int state, const Ns& ns) const;
   double update_ns(int state) const;
@@ -104,13 +117,10 @@ class LayerBound {
   const Batching& batching_;
   const BackwardForms& forms_;
   const bool apart_;
-  std::vector<SamplePoint> points_;
   double early_ = 0;  // of the weights' gradients of all micro-batches but the last, the early ones
   int position_ = 0;
-  std::array<Curve, kMostKinds> singles_, least_each_;
-  std::array<double, kMostKinds> updates_{};
-  std::array<std::vector<TeamCurve>, kMostKinds> threads_, features_;
   bool whole_only_ = false, sliceable_ = false;
+  std::vector<OfKind> kinds_;
 };
 
 }  // namespace millrace

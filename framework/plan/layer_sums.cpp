@@ -163,7 +163,7 @@ class Builder {
   void build_update(const std::string& kind) {
     const auto ns = [&](const LayerCosts& layer) {
       const auto found = layer.update_ns.find(kind);
-      return found == layer.update_ns.end() ? 0 : found->second;
+      return found == layer.update_ns.end() || !profile_.training ? 0 : found->second;
     };
     const auto loaded_ns = [&](const LayerCosts& layer) {
       const auto found = layer.loaded.find(kind);

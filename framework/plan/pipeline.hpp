@@ -70,8 +70,7 @@ double period_ns(Stages stages);
 /// slowest device of each stage.
 double period_ns(Stages stages, const std::vector<int>& lanes);
 
-/// Passes::trip_ns of the stages that are not chosen yet, at least: of a full micro-batch and of
-/// the last one.
+/// Passes::trip_ns of some stages, at least: of a full micro-batch and of the last one.
 struct RoundTrip {
   double full_ns = 0, last_ns = 0;
 };

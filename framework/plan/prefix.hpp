@@ -6,6 +6,7 @@
 #include "framework/plan/bounds.hpp"
 #include "framework/plan/pipeline.hpp"
 #include "framework/plan/rest_table.hpp"
+#include "framework/plan/stage_bound.hpp"
 
 namespace millrace {
 

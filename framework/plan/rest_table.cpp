@@ -104,8 +104,7 @@ void RestTable::find_rest(int state, int cut) {
         take_period(cut, last, part, behind, least);
         continue;
       }
-      if (behind.end_ns >= limit_ns_ ||
-          !may_follow(before.least, stage_bound_.own(part, cut, last), behind) ||
+      if (!may_follow(before.least, stage_bound_.own(part, cut, last), behind) ||
           !cuts.within(cut, last))
         continue;
       const int layers_behind = model_.layers() - cuts.count(last);

@@ -10,15 +10,16 @@
 #include "framework/plan/counting_memory.hpp"
 #include "framework/plan/prefix.hpp"
 #include "framework/plan/rest_table.hpp"
+#include "framework/plan/stage_bound.hpp"
 
 namespace millrace {
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-/// By how much the first limit is above the lowest bound; each limit that follows is three times as
-/// far.
-constexpr double kFirstStep = 0.01;
+/// By how much the first limit is above the lowest bound; each limit that follows is so many
+/// times as far.
+constexpr double kFirstStep = 0.01, kNextStep = 9;
 constexpr double kLastStep = 100;
 
 class Search {
@@ -58,12 +59,11 @@ class Search {
   }
   bool stopped();
 
-  BackwardForms forms_of(std::int64_t micro_batch, bool sole) const;
+  BackwardForms forms_of(std::int64_t micro_batch) const;
   LeastWork work_of(std::int64_t micro_batch, bool sole) const;
   void weigh_single_stages();
   void weigh_pipelines();
-  void bind_stages(std::int64_t micro_batch);
-  std::vector<BoundedMicroBatch> bounded_micro_batches();
+  std::vector<BoundedMicroBatch> bounded_micro_batches() const;
   std::vector<int> spread_cuts() const;
   std::vector<int> order_cuts() const;
   std::vector<int> all_cuts() const;
@@ -107,17 +107,18 @@ bool Search::stopped() {
 
 /// Where the weights' gradients run apart, stage s makes those of all but min(M, s + 1)
 /// micro-batches before its last backward.
-BackwardForms Search::forms_of(std::int64_t micro_batch, bool sole) const {
+BackwardForms Search::forms_of(std::int64_t micro_batch) const {
   BackwardForms forms = space_.backward_forms();
   const Batching batching(space_.batch, micro_batch);
-  const int stages = sole ? 1 : prefixes_.most_stages({0, model_.states().all()}, 0);
+  const int stages = prefixes_.most_stages({0, model_.states().all()}, 0);
   const std::int64_t early = std::max<std::int64_t>(0, batching.count - stages);
   forms.early_weights = double(early * batching.full) / double(batching.batch);
   return forms;
 }
 
 LeastWork Search::work_of(std::int64_t micro_batch, bool sole) const {
-  return least_work(model_, space_.batch, micro_batch, sole, forms_of(micro_batch, sole));
+  const BackwardForms forms = sole ? space_.backward_forms() : forms_of(micro_batch);
+  return least_work(model_, space_.batch, micro_batch, sole, forms);
 }
 
 /// Micro-batch sizes are tried from the largest: of equal plans the one with fewer tasks stays.
@@ -131,19 +132,15 @@ void Search::weigh_single_stages() {
   }
 }
 
-void Search::bind_stages(std::int64_t micro_batch) {
-  stage_bound_.set(Batching(space_.batch, micro_batch), forms_of(micro_batch, false));
-}
-
 /// The most promising first.
-std::vector<Search::BoundedMicroBatch> Search::bounded_micro_batches() {
+std::vector<Search::BoundedMicroBatch> Search::bounded_micro_batches() const {
   std::vector<BoundedMicroBatch> result;
   for (const std::int64_t micro_batch : space_.micro_batches) {
     LeastWork work = work_of(micro_batch, false);
     double bound = bound_.whole_ns(model_, work, !period());
-    if (!period()) {
-      bind_stages(micro_batch);
-      const RoundTrip& trip = stage_bound_.whole_trip();
+    if (!period() && !space_.out_of_time()) {
+      const Batching batching(space_.batch, micro_batch);
+      const RoundTrip trip = stage_bound_.whole_trip(batching, forms_of(micro_batch));
       bound = std::max({bound, trip.full_ns, trip.last_ns});
     }
     result.push_back({micro_batch, std::move(work), bound});
@@ -211,7 +208,7 @@ void Search::raise_limit(const std::vector<BoundedMicroBatch>& micro_batches) {
   const double lowest = micro_batches.front().bound_ns;
   stopped_ = false;
   proved_ = lowest;
-  for (double step = kFirstStep; proved_ < best_.limit_ns(); step *= 9) {
+  for (double step = kFirstStep; proved_ < best_.limit_ns(); step *= kNextStep) {
     const bool last = lowest == 0 || step > kLastStep;
     limit_ = last ? best_.limit_ns() : std::min(lowest * (1 + step), best_.limit_ns());
     for (const BoundedMicroBatch& micro_batch : micro_batches) {
@@ -223,9 +220,10 @@ void Search::raise_limit(const std::vector<BoundedMicroBatch>& micro_batches) {
 }
 
 void Search::weigh_below_limit(const BoundedMicroBatch& micro_batch) {
+  const Batching batching(space_.batch, micro_batch.samples);
   bound_.set_work(model_, micro_batch.work);
-  if (!period()) bind_stages(micro_batch.samples);
-  options_.reset(Batching(space_.batch, micro_batch.samples), false);
+  if (!period()) stage_bound_.set(batching, forms_of(micro_batch.samples));
+  options_.reset(batching, false);
   schedules_.clear();
   if (rests_.fill(cuts_, limit(), [this] { return stopped(); })) extend({0, model_.states().all()});
 }

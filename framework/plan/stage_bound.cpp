@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <utility>
 
 namespace millrace {
 namespace {
@@ -39,19 +38,25 @@ std::vector<LeastPassage> on_any_devices(const DeviceStates& states,
 
 }  // namespace
 
-void StageBound::set(const Batching& batching, const BackwardForms& forms) {
-  std::vector<LeastStage> own;  // [position][state]
+/// [position][state]
+std::vector<LeastStage> StageBound::layers(const Batching& batching,
+                                           const BackwardForms& forms) const {
+  std::vector<LeastStage> result;
   LayerBound layer(model_, batching, forms);
   for (int p = 0; p < model_.layers(); ++p) {
     layer.choose(p);
-    own.emplace_back();
-    for (int state = 1; state < model_.states().size(); ++state) own.push_back(layer.least(state));
+    result.emplace_back();
+    for (int state = 1; state < model_.states().size(); ++state)
+      result.push_back(layer.least(state));
   }
-  const std::vector<LeastPassage> any = on_any_devices(model_.states(), own);
+  return result;
+}
+
+void StageBound::set(const Batching& batching, const BackwardForms& forms) {
+  const std::vector<LeastStage> own = layers(batching, forms);
   stride_ = static_cast<std::size_t>(model_.cuts().size());
   add_up(own, own_);
-  add_up(any, any_);
-  find_whole_trip(any);
+  add_up(on_any_devices(model_.states(), own), any_);
 }
 
 template <typename Least>
@@ -69,9 +74,10 @@ void StageBound::add_up(const std::vector<Least>& layers, std::pmr::vector<Least
 }
 
 /// Each layer is on the devices of the first stage or on others.
-void StageBound::find_whole_trip(const std::vector<LeastPassage>& any) {
+RoundTrip StageBound::whole_trip(const Batching& batching, const BackwardForms& forms) const {
+  const std::vector<LeastPassage> any = on_any_devices(model_.states(), layers(batching, forms));
   const int states = model_.states().size(), all = model_.states().all();
-  whole_trip_ = {kInfinity, kInfinity};
+  RoundTrip least{kInfinity, kInfinity};
   for (int first = 1; first < all; ++first) {
     LeastPassage sum;
     for (int p = 0; p < model_.layers(); ++p) {
@@ -80,9 +86,10 @@ void StageBound::find_whole_trip(const std::vector<LeastPassage>& any) {
       sum += layer;
     }
     if (sum.impossible > 0) continue;
-    whole_trip_.full_ns = std::min(whole_trip_.full_ns, sum.trip.full_ns);
-    whole_trip_.last_ns = std::min(whole_trip_.last_ns, sum.trip.last_ns);
+    least.full_ns = std::min(least.full_ns, sum.trip.full_ns);
+    least.last_ns = std::min(least.last_ns, sum.trip.last_ns);
   }
+  return least;
 }
 
 }  // namespace millrace

@@ -1,6 +1,6 @@
 #pragma once
-// Lower bounds of how long stages take for a micro-batch, by the devices that each has: samples are
-// shared in whole numbers, and the few of a share take longer each.
+// Lower bounds of how long stages take, by the devices that each has: samples are shared in whole
+// numbers, and the few of a share take longer each.
 
 #include <memory_resource>
 #include <vector>
@@ -27,22 +27,21 @@ class StageBound {
   LeastPassage any(int state, int first, int last) const {
     return any_[index(state, last)] - any_[index(state, first)];
   }
-  /// All layers, on two stages or more.
-  const RoundTrip& whole_trip() const { return whole_trip_; }
+  /// All layers on two stages or more, for whatever batching; takes no time and memory for cuts.
+  RoundTrip whole_trip(const Batching& batching, const BackwardForms& forms) const;
 
  private:
   std::size_t index(int state, int cut) const {
     return static_cast<std::size_t>(state) * stride_ + static_cast<std::size_t>(cut);
   }
+  std::vector<LeastStage> layers(const Batching& batching, const BackwardForms& forms) const;
   template <typename Least>
   void add_up(const std::vector<Least>& layers, std::pmr::vector<Least>& sums) const;
-  void find_whole_trip(const std::vector<LeastPassage>& any);
 
   const CostModel& model_;
   std::size_t stride_ = 0;
   std::pmr::vector<LeastStage> own_;    // [state][cut], sums
   std::pmr::vector<LeastPassage> any_;  // the same
-  RoundTrip whole_trip_;
 };
 
 }  // namespace millrace

@@ -49,14 +49,15 @@ EstimateRow measure(const Trainings& trainings, const Request& request, Estimate
   const auto run = joined(flags, {"--steps", std::to_string(row.steps), "--replan", "never",
                                   "--set", "checkpoint.every_steps=0"});
   trainings.json_of(trainings.estimate(run));  // tries the plan: the training promises by it
-  const int threads = request.name == kOneCore ? 1 : cores.count;
-  const std::vector<double> tried_loop = loop_steps_ns(threads, kTriedSeconds);
+  const std::vector<int> cpus =
+      request.name == kOneCore ? std::vector<int>{cores.first_cpu} : cores.cpus;
+  const std::vector<double> tried_loop = loop_steps_ns(cpus, kTriedSeconds);
   const Json trained = trainings.json_of(trainings.train("run", joined(run, {"--force"})));
   const Json& estimate = trained.at("estimate");
   row.expected_ns = estimate.at("first_expected_ns");
   row.latest_ns = estimate.at("first_latest_ns");
   row.measured_ns = estimate.at("measured_ns");
-  row.noise_percent = foretelling_error_percent(tried_loop, loop_steps_ns(threads, seconds));
+  row.noise_percent = foretelling_error_percent(tried_loop, loop_steps_ns(cpus, seconds));
   return row;
 }
 
@@ -111,7 +112,7 @@ EstimatesSummary summary_of(const EstimatesReport& report) {
 void measure_estimates(const Trainings& trainings, const RunConfig& config,
                        const EstimatedCores& cores, double seconds, EstimatesReport& report) {
   for (const std::int64_t batch : {config.batch, std::max<std::int64_t>(1, config.batch / 2)}) {
-    for (const Request& request : requests(batch, cores.first_cpu)) {
+    for (const Request& request : requests(batch, std::to_string(cores.first_cpu))) {
       EstimateRow row{config.model, batch, request.name};
       try {
         report.rows.push_back(measure(trainings, request, row, cores, seconds));

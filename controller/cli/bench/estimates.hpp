@@ -38,8 +38,8 @@ EstimatesSummary summary_of(const EstimatesReport& report);
 
 /// The cores that are trained on.
 struct EstimatedCores {
-  std::string first_cpu;
-  int count = 1;
+  std::vector<int> cpus;
+  int first_cpu = 0;  ///< the one of the plan "one core"
 };
 
 /// Five plans for the configured batch and half of it, each trained for about `seconds`; the rows

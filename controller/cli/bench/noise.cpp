@@ -1,5 +1,6 @@
 #include "controller/cli/bench/noise.hpp"
 
+#include <algorithm>
 #include <array>
 #include <barrier>
 #include <chrono>
@@ -10,14 +11,17 @@
 #include <vector>
 
 #include "controller/estimate/tried_steps.hpp"
+#include "framework/affinity/affinity.hpp"
 
 namespace millrace::cli {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
-/// More than a core has in caches of its own.
-constexpr std::size_t kStreamed = 8 << 20;
+/// More floats than a core has in caches of its own; of many cores all together a few times that.
+std::size_t streamed(std::size_t cores) {
+  return (std::size_t{8} << 20) / std::max<std::size_t>(1, cores / 8);
+}
 
 /// Some milliseconds of what training does, so that what other programs take from a training they
 /// take from this: multiply-adds that keep the core's vector units busy, then a pass over memory.
@@ -33,29 +37,30 @@ void compute(std::vector<float>& memory) {
 
 }  // namespace
 
-std::vector<double> loop_steps_ns(int threads, double seconds) {
+std::vector<double> loop_steps_ns(const std::vector<int>& cpus, double seconds) {
+  std::vector<std::vector<float>> memories(cpus.size(), std::vector<float>(streamed(cpus.size())));
   std::vector<double> steps;
-  auto begin = Clock::now();
-  const auto end = begin + std::chrono::duration<double>(seconds);
+  Clock::time_point first, begin;
   bool begun = false, over = false;
-  std::barrier step(threads, [&]() noexcept {
+  std::barrier step(static_cast<std::ptrdiff_t>(cpus.size()), [&]() noexcept {
     const auto now = Clock::now();
     if (begun) steps.push_back(std::chrono::duration<double, std::nano>(now - begin).count());
+    if (!begun) first = now;
     begun = true;
     begin = now;
-    over = !steps.empty() && now >= end;
+    over = !steps.empty() && now - first >= std::chrono::duration<double>(seconds);
   });
-  const auto work = [&] {
-    std::vector<float> memory(kStreamed);
-    step.arrive_and_wait();  // all have theirs
-    while (!over) {
-      compute(memory);
-      step.arrive_and_wait();
-    }
-  };
-  std::vector<std::jthread> others;
-  for (int i = 1; i < threads; ++i) others.emplace_back(work);
-  work();
+  std::vector<std::jthread> threads;
+  for (std::size_t i = 0; i < cpus.size(); ++i)
+    threads.emplace_back([&, i] {
+      bind_this_thread({cpus[i]});
+      step.arrive_and_wait();  // all are there
+      while (!over) {
+        compute(memories[i]);
+        step.arrive_and_wait();
+      }
+    });
+  for (std::jthread& thread : threads) thread.join();
   return steps;
 }
 

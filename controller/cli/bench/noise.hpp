@@ -13,8 +13,8 @@ constexpr double kTriedSeconds = 2;  ///< as long as a plan is tried on a quiet 
 double foretelling_error_percent(const std::vector<double>& tried_ns,
                                  const std::vector<double>& steps_ns);
 
-/// What each step took of a loop of arithmetic, in registers and over memory, that so many threads
-/// run together for `seconds`; one step at least.
-std::vector<double> loop_steps_ns(int threads, double seconds);
+/// What each step took of a loop of arithmetic, in registers and over memory, that threads on these
+/// CPUs run together for `seconds`; one step at least. CPUs that may not be used end the process.
+std::vector<double> loop_steps_ns(const std::vector<int>& cpus, double seconds);
 
 }  // namespace millrace::cli

@@ -12,7 +12,8 @@ struct BenchEstimate {
   double predicted_ns = 0;  ///< by the layers' costs alone
   double expected_ns = 0, latest_ns = 0;
   double measured_ns = 0;
-  /// The same of a loop without a network, right after it; see controller/cli/bench/noise.hpp.
+  /// By how much a loop without a network, foretold as the plan is, was off right after it; see
+  /// controller/cli/bench/noise.hpp.
   double noise_percent = 0;
 };
 

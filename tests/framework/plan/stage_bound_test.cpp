@@ -3,8 +3,13 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
 #include <memory_resource>
 #include <random>
+#include <utility>
+#include <vector>
 
 #include "framework/plan/stage_options.hpp"
 #include "tests/framework/plan/cost_fixtures.hpp"
@@ -12,6 +17,8 @@
 
 namespace millrace {
 namespace {
+
+constexpr double kRounding = 1 + 1e-9;
 
 std::vector<int> counts_of(const Profile& profile) {
   std::vector<int> counts;
@@ -38,7 +45,6 @@ class StageBoundOfRandomGraphs : public ::testing::TestWithParam<BackwardForms> 
           own.back_ns, others * full.trip_ns() + rest.trip_ns() + early * full.weight_gradient_ns);
       own.total_ns = std::min(own.total_ns, others * full.all_ns() + rest.all_ns());
     }
-    constexpr double kRounding = 1 + 1e-9;
     EXPECT_LE(least.passage.forward_ns, own.passage.forward_ns * kRounding);
     EXPECT_LE(least.passage.trip.full_ns, own.passage.trip.full_ns * kRounding);
     EXPECT_LE(least.passage.trip.last_ns, own.passage.trip.last_ns * kRounding);
@@ -86,10 +92,103 @@ TEST_P(StageBoundOfRandomGraphs, IsAtMostWhatAStageTakes) {
   EXPECT_GT(looked_at_, 10'000);
 }
 
+/// Whatever the other stages are, together they take what each takes.
+TEST_P(StageBoundOfRandomGraphs, OfAnyStagesIsAtMostTheirSum) {
+  std::mt19937 random(32);
+  int looked_at = 0;
+  for (int round = 0; round < 40; ++round) {
+    const Profile profile = fixtures::random_graph_instance(random, true).profile;
+    const CostModel model(profile, counts_of(profile), Objective::makespan);
+    StageBound bound(model, std::pmr::get_default_resource());
+    bound.set(Batching(3, 3), {GetParam().whole, GetParam().apart, 0});
+    const int all = model.states().all(), whole = model.cuts().all();
+    const RoundTrip trip =
+        bound.whole_trip(Batching(3, 3), {GetParam().whole, GetParam().apart, 0});
+    for (int cut = 1; cut < whole; ++cut)
+      for (int state = 1; state < all; ++state) {
+        const double sum = bound.own(state, 0, cut).passage.trip.full_ns +
+                           bound.own(all - state, cut, whole).passage.trip.full_ns;
+        EXPECT_LE(bound.any(all, 0, whole).trip.full_ns, sum * kRounding);
+        EXPECT_LE(trip.full_ns, sum * kRounding);
+        looked_at += std::isfinite(sum) ? 1 : 0;
+      }
+  }
+  EXPECT_GT(looked_at, 1000);
+}
+
 INSTANTIATE_TEST_SUITE_P(Forms, StageBoundOfRandomGraphs,
                          ::testing::Values(BackwardForms{true, false, 0},
                                            BackwardForms{false, true, 1.0 / 3},
                                            BackwardForms{true, true, 1.0 / 3}));
+
+/// Forward costs of one layer on "fast" and "slow"; backward takes nothing.
+Profile unlike_cores(std::vector<double> fast, std::vector<double> slow) {
+  Profile profile = fixtures::plain_chain({1}, 1);
+  profile.kinds = {{"fast", 1}, {"slow", 1}};
+  profile.samples.clear();
+  for (std::size_t i = 0; i < fast.size(); ++i) profile.samples.push_back(std::int64_t(i) + 1);
+  LayerCosts& layer = profile.layers[0];
+  layer.backward_ns = {{"fast", std::vector<double>(fast.size())},
+                       {"slow", std::vector<double>(fast.size())}};
+  layer.forward_ns = {{"fast", std::move(fast)}, {"slow", std::move(slow)}};
+  layer.splits = {"samples"};
+  return profile;
+}
+
+double forward_ns(const Profile& profile, int state, std::int64_t samples) {
+  const CostModel model(profile, counts_of(profile), Objective::makespan);
+  StageBound bound(model, std::pmr::get_default_resource());
+  bound.set(Batching(samples, samples), {});
+  return bound.own(state, 0, model.cuts().all()).passage.forward_ns;
+}
+
+TEST(StageBound, SharesWholeSamples) {
+  const Profile profile = fixtures::plain_chain({10, 20, 30}, 2);
+  EXPECT_DOUBLE_EQ(forward_ns(profile, 1, 3), 3 * 60);
+  EXPECT_DOUBLE_EQ(forward_ns(profile, 2, 3), 2 * 60);
+  EXPECT_EQ(forward_ns(profile, 2, 1), std::numeric_limits<double>::infinity());
+}
+
+/// 3 samples: at most 2 are on one core, which takes 15 and 30 for each of them.
+TEST(StageBound, OfUnlikeCoresTakesThePriceOfTheirShares) {
+  EXPECT_DOUBLE_EQ(forward_ns(unlike_cores({20, 30, 40}, {40, 60, 80}), 3, 3),
+                   3 / (1.0 / 15 + 1.0 / 30));
+}
+
+TEST(StageBound, OfFewSamplesTakesNoMoreThanOfMore) {
+  const Profile profile = unlike_cores({9, 5, 7}, {9, 9, 9});
+  const CostModel model(profile, {1, 0}, Objective::makespan);
+  StageBound bound(model, std::pmr::get_default_resource());
+  bound.set(Batching(4, 3), {});  // the last has one
+  EXPECT_DOUBLE_EQ(bound.own(1, 0, 1).passage.trip.full_ns, 7);
+  EXPECT_DOUBLE_EQ(bound.own(1, 0, 1).passage.trip.last_ns, 5);
+}
+
+TEST(StageBound, OfAWholePipelineKnowsThatNoStageHasAllDevices) {
+  const Profile profile = fixtures::plain_chain({10, 20, 30}, 2);
+  const CostModel model(profile, {2}, Objective::makespan);
+  const StageBound bound(model, std::pmr::get_default_resource());
+  const RoundTrip trip = bound.whole_trip(Batching(4, 2), {});
+  EXPECT_DOUBLE_EQ(trip.full_ns, 2 * 3 * 60);
+  EXPECT_DOUBLE_EQ(trip.last_ns, 2 * 3 * 60);
+}
+
+TEST(StageBound, IsInfiniteWhereADeviceCannotRunALayer) {
+  Profile profile = fixtures::plain_chain({10, 10, 10}, 1);
+  profile.kinds.push_back({"other", 1});
+  for (const int l : {0, 2})
+    for (auto* pass :
+         {&profile.layers[std::size_t(l)].forward_ns, &profile.layers[std::size_t(l)].backward_ns})
+      (*pass)["other"] = {1};
+  const CostModel model(profile, {1, 1}, Objective::makespan);
+  StageBound bound(model, std::pmr::get_default_resource());
+  bound.set(Batching(2, 2), {});
+  const int other = model.states().state_of(1, 1);
+  EXPECT_EQ(bound.own(other, 0, 3).total_ns, std::numeric_limits<double>::infinity());
+  EXPECT_DOUBLE_EQ(bound.own(other, 2, 3).total_ns, 2 * 2);
+  const double shared = 2 / (1.0 / 30 + 1.0 / 2);  // a sample each
+  EXPECT_DOUBLE_EQ(bound.any(model.states().all(), 0, 3).trip.full_ns, 2 * 30 + 2 * shared);
+}
 
 }  // namespace
 }  // namespace millrace
