@@ -160,11 +160,9 @@ EntryRound measure_entry(const BenchSetup& setup, const std::string& entry) {
   round.images_per_second = json.at("images_per_second").get<double>();
   if (entry == "plan") {
     const double measured_ns = json.at("measured_ns").get<double>();
-    const std::vector<double> tried_loop = loop_steps_ns(setup.cpus, kTriedSeconds);
-    round.estimate = {
-        json.at("predicted_ns").get<double>(), json.at("expected_ns").get<double>(),
-        json.at("latest_ns").get<double>(), measured_ns,
-        foretelling_error_percent(tried_loop, loop_steps_ns(setup.cpus, measured_ns / 1e9))};
+    round.estimate = {json.at("predicted_ns").get<double>(), json.at("expected_ns").get<double>(),
+                      json.at("latest_ns").get<double>(), measured_ns,
+                      loop_error_percent(setup.cpus, measured_ns / 1e9)};
   }
   return round;
 }

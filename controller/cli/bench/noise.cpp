@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstddef>
 #include <numeric>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -22,6 +23,9 @@ using Clock = std::chrono::steady_clock;
 std::size_t streamed(std::size_t cores) {
   return (std::size_t{8} << 20) / std::max<std::size_t>(1, cores / 8);
 }
+
+/// What ran before leaves pages to be freed and caches to be filled.
+constexpr double kSettlingSeconds = 1;
 
 /// Some milliseconds of what training does, so that what other programs take from a training they
 /// take from this: multiply-adds that keep the core's vector units busy, then a pass over memory.
@@ -40,15 +44,19 @@ void compute(std::vector<float>& memory) {
 std::vector<double> loop_steps_ns(const std::vector<int>& cpus, double seconds) {
   std::vector<std::vector<float>> memories(cpus.size(), std::vector<float>(streamed(cpus.size())));
   std::vector<double> steps;
-  Clock::time_point first, begin;
-  bool begun = false, over = false;
+  double taken_ns = 0;
+  std::optional<Clock::time_point> first;
+  Clock::time_point begin;
+  bool over = false;
   std::barrier step(static_cast<std::ptrdiff_t>(cpus.size()), [&]() noexcept {
     const auto now = Clock::now();
-    if (begun) steps.push_back(std::chrono::duration<double, std::nano>(now - begin).count());
-    if (!begun) first = now;
-    begun = true;
+    if (!first) first = now;
+    if (begin - *first >= std::chrono::duration<double>(kSettlingSeconds)) {
+      steps.push_back(std::chrono::duration<double, std::nano>(now - begin).count());
+      taken_ns += steps.back();
+    }
     begin = now;
-    over = !steps.empty() && now - first >= std::chrono::duration<double>(seconds);
+    over = steps.size() >= 2 && taken_ns >= seconds * 1e9;
   });
   std::vector<std::jthread> threads;
   for (std::size_t i = 0; i < cpus.size(); ++i)
@@ -62,6 +70,14 @@ std::vector<double> loop_steps_ns(const std::vector<int>& cpus, double seconds) 
     });
   for (std::jthread& thread : threads) thread.join();
   return steps;
+}
+
+double loop_error_percent(const std::vector<int>& cpus, double seconds) {
+  const std::vector<double> steps = loop_steps_ns(cpus, kTriedSeconds + seconds);
+  auto next = steps.begin();
+  for (double tried_ns = 0; next != steps.end() - 1 && tried_ns < kTriedSeconds * 1e9; ++next)
+    tried_ns += *next;
+  return foretelling_error_percent({steps.begin(), next}, {next, steps.end()});
 }
 
 double foretelling_error_percent(const std::vector<double>& tried_ns,

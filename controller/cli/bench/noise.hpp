@@ -14,7 +14,12 @@ double foretelling_error_percent(const std::vector<double>& tried_ns,
                                  const std::vector<double>& steps_ns);
 
 /// What each step took of a loop of arithmetic, in registers and over memory, that threads on these
-/// CPUs run together for `seconds`; one step at least. CPUs that may not be used end the process.
+/// CPUs run together for `seconds`, once it has run for one; two steps at least. CPUs that may not
+/// be used end the process.
 std::vector<double> loop_steps_ns(const std::vector<int>& cpus, double seconds);
+
+/// foretelling_error_percent() of such a loop of `seconds` and of what it took for kTriedSeconds
+/// right before.
+double loop_error_percent(const std::vector<int>& cpus, double seconds);
 
 }  // namespace millrace::cli
