@@ -181,8 +181,7 @@ EstimatesReport measured_estimates(const BenchCommand& command, const fs::path& 
     RunConfig config = command.config;
     config.model = model;
     const BenchSetup setup = setup_of(config, folder);
-    measure_estimates(Trainings(config, folder), config,
-                      {setup.cpus, setup.first_cpu},
+    measure_estimates(Trainings(config, folder), config, {setup.cpus, setup.first_cpu},
                       kEstimatedSeconds, report);
   }
   if (summary_of(report).trained == 0)

@@ -81,8 +81,8 @@ LayerBound::Times LayerBound::times(const Way& way, std::int64_t samples) const 
   return least;
 }
 
-/// For one of 1 … `most` samples, by most: 1, then the measured counts. Between two of these time
-/// per sample only rises or only falls.
+/// For one of 1 … `most` samples, by most: 1, then the measured counts. Between two of these
+/// times() is concave, so time per sample is least at an end.
 std::vector<std::pair<std::int64_t, LayerBound::Times>> LayerBound::each_measured(
     const Way& way) const {
   std::vector<std::pair<std::int64_t, Times>> result = {{1, times(way, 1)}};

@@ -58,8 +58,8 @@ struct LeastStage {
   }
 };
 
-/// Of pipelines, whatever a stage's other layers would rather have. Not thread-safe; what it is
-/// made of outlives it.
+/// Of pipelines, whatever a stage's other layers would rather have. Not thread-safe; the model
+/// outlives it.
 class LayerBound {
  public:
   LayerBound(const CostModel& model, const Batching& batching, const BackwardForms& forms);
@@ -93,7 +93,7 @@ class LayerBound {
   /// On one kind alone.
   struct OfKind {
     std::vector<Both> replicas;     ///< [devices]: all ways of so many, [0]: none
-    std::vector<Both> each_sample;  ///< [devices]: for one, of the shares that leave them some
+    std::vector<Both> each_sample;  ///< [devices]: least price of one where each has some
     Both alone;                     ///< one device with all samples
     double update_ns = 0;
   };
@@ -114,8 +114,8 @@ class LayerBound {
 
   const CostModel& model_;
   const DeviceStates& states_;
-  const Batching& batching_;
-  const BackwardForms& forms_;
+  const Batching batching_;
+  const BackwardForms forms_;
   const bool apart_;
   double early_ = 0;  // of the weights' gradients of all micro-batches but the last, the early ones
   int position_ = 0;

@@ -138,7 +138,7 @@ std::vector<Search::BoundedMicroBatch> Search::bounded_micro_batches() const {
   for (const std::int64_t micro_batch : space_.micro_batches) {
     LeastWork work = work_of(micro_batch, false);
     double bound = bound_.whole_ns(model_, work, !period());
-    if (!period() && !space_.out_of_time()) {
+    if (!period() && bound < best_.limit_ns() && !space_.out_of_time()) {
       const Batching batching(space_.batch, micro_batch);
       const RoundTrip trip = stage_bound_.whole_trip(batching, forms_of(micro_batch));
       bound = std::max({bound, trip.full_ns, trip.last_ns});

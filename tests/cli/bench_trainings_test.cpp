@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <filesystem>
@@ -165,10 +166,11 @@ TEST(Soak, ComparesTheSecondTenthWithTheLast) {
 TEST(Noise, IsHowFarTheLoopIsFromWhatItsBeginningSaid) {
   EXPECT_DOUBLE_EQ(foretelling_error_percent({10, 10, 10}, {20, 20}), 50);
   EXPECT_DOUBLE_EQ(foretelling_error_percent({10, 10, 10}, {8, 8}), 25);
-  const std::vector<int> cpu = {this_thread_cpus().front()};
-  const std::vector<double> steps = loop_steps_ns(cpu, 0.05);
+  std::vector<int> cpus = this_thread_cpus();
+  cpus.resize(std::min<std::size_t>(cpus.size(), 2));
+  const std::vector<double> steps = loop_steps_ns(cpus, 0.05);
   EXPECT_GE(std::accumulate(steps.begin(), steps.end(), 0.0), 0.05e9);
-  EXPECT_TRUE(std::isfinite(loop_error_percent(cpu, 0)));
+  EXPECT_TRUE(std::isfinite(loop_error_percent(cpus, 0)));
 }
 
 TEST(Estimates, SumUpWhatWasTrained) {

@@ -19,9 +19,10 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-/// More floats than a core has in caches of its own; of many cores all together a few times that.
+/// Floats for each core: more than it has in caches of its own, of many cores not too much in all.
 std::size_t streamed(std::size_t cores) {
-  return (std::size_t{8} << 20) / std::max<std::size_t>(1, cores / 8);
+  constexpr std::size_t kMost = 8 << 20, kLeast = 1 << 20, kAll = 64 << 20;
+  return std::clamp(kAll / cores, kLeast, kMost);
 }
 
 /// What ran before leaves pages to be freed and caches to be filled.
@@ -42,7 +43,9 @@ void compute(std::vector<float>& memory) {
 }  // namespace
 
 std::vector<double> loop_steps_ns(const std::vector<int>& cpus, double seconds) {
-  std::vector<std::vector<float>> memories(cpus.size(), std::vector<float>(streamed(cpus.size())));
+  const ScopedBinding allowed(cpus);  // or throws, before a thread waits for others
+  std::vector<std::vector<float>> memories(cpus.size());
+  for (auto& memory : memories) memory.reserve(streamed(cpus.size()));
   std::vector<double> steps;
   double taken_ns = 0;
   std::optional<Clock::time_point> first;
@@ -62,7 +65,8 @@ std::vector<double> loop_steps_ns(const std::vector<int>& cpus, double seconds) 
   for (std::size_t i = 0; i < cpus.size(); ++i)
     threads.emplace_back([&, i] {
       bind_this_thread({cpus[i]});
-      step.arrive_and_wait();  // all are there
+      memories[i].resize(streamed(cpus.size()));  // touched where it is used
+      step.arrive_and_wait();                     // all are there
       while (!over) {
         compute(memories[i]);
         step.arrive_and_wait();

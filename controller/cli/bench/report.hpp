@@ -12,8 +12,7 @@ struct BenchEstimate {
   double predicted_ns = 0;  ///< by the layers' costs alone
   double expected_ns = 0, latest_ns = 0;
   double measured_ns = 0;
-  /// By how much a loop without a network, foretold as the plan is, was off right after it; see
-  /// controller/cli/bench/noise.hpp.
+  /// loop_error_percent() right after it, see controller/cli/bench/noise.hpp.
   double noise_percent = 0;
 };
 

@@ -128,7 +128,8 @@ std::string to_table(const BenchReport& report) {
     text += fmt::format(
         "estimated {} (latest {}), measured {}: {:.1f} % off\n"
         "by the layers' costs alone, before the plan was tried: {}, {:.1f} % off\n"
-        "this machine's noise, a loop without a network foretold as the plan: {:.1f} % off\n",
+        "this machine's noise, a loop without a network foretold by 2 s right before: {:.1f} % "
+        "off\n",
         format_duration(estimate->mean.expected_ns), format_duration(estimate->mean.latest_ns),
         format_duration(estimate->mean.measured_ns), estimate->error_percent,
         format_duration(estimate->mean.predicted_ns), estimate->predicted_error_percent,

@@ -100,17 +100,19 @@ TEST_P(StageBoundOfRandomGraphs, OfAnyStagesIsAtMostTheirSum) {
     const Profile profile = fixtures::random_graph_instance(random, true).profile;
     const CostModel model(profile, counts_of(profile), Objective::makespan);
     StageBound bound(model, std::pmr::get_default_resource());
-    bound.set(Batching(3, 3), {GetParam().whole, GetParam().apart, 0});
+    const Batching batching(3, round % 2 == 0 ? 3 : 2);
+    const BackwardForms forms{GetParam().whole, GetParam().apart, 0};
+    bound.set(batching, forms);
     const int all = model.states().all(), whole = model.cuts().all();
-    const RoundTrip trip =
-        bound.whole_trip(Batching(3, 3), {GetParam().whole, GetParam().apart, 0});
+    const RoundTrip trip = bound.whole_trip(batching, forms);
     for (int cut = 1; cut < whole; ++cut)
       for (int state = 1; state < all; ++state) {
-        const double sum = bound.own(state, 0, cut).passage.trip.full_ns +
-                           bound.own(all - state, cut, whole).passage.trip.full_ns;
-        EXPECT_LE(bound.any(all, 0, whole).trip.full_ns, sum * kRounding);
-        EXPECT_LE(trip.full_ns, sum * kRounding);
-        looked_at += std::isfinite(sum) ? 1 : 0;
+        LeastPassage sum = bound.own(state, 0, cut).passage;
+        sum += bound.own(all - state, cut, whole).passage;
+        EXPECT_LE(bound.any(all, 0, whole).trip.full_ns, sum.trip.full_ns * kRounding);
+        EXPECT_LE(trip.full_ns, sum.trip.full_ns * kRounding);
+        EXPECT_LE(trip.last_ns, sum.trip.last_ns * kRounding);
+        looked_at += std::isfinite(sum.trip.full_ns) ? 1 : 0;
       }
   }
   EXPECT_GT(looked_at, 1000);
@@ -147,6 +149,33 @@ TEST(StageBound, SharesWholeSamples) {
   EXPECT_DOUBLE_EQ(forward_ns(profile, 1, 3), 3 * 60);
   EXPECT_DOUBLE_EQ(forward_ns(profile, 2, 3), 2 * 60);
   EXPECT_EQ(forward_ns(profile, 2, 1), std::numeric_limits<double>::infinity());
+}
+
+/// Costs that rise and fall between counts that are far apart, and every way to share samples.
+TEST(StageBound, OfUnlikeCoresIsAtMostWhatAnySharesTake) {
+  std::mt19937 random(33);
+  const auto any_ns = [&] { return double(random() % 100); };
+  for (int round = 0; round < 300; ++round) {
+    Profile profile = unlike_cores({any_ns(), any_ns(), any_ns()}, {any_ns(), any_ns(), any_ns()});
+    profile.samples =
+        round % 2 == 0 ? std::vector<std::int64_t>{1, 4, 16} : std::vector<std::int64_t>{2, 5, 9};
+    const CostModel model(profile, {1, 1}, Objective::makespan);
+    const StageShape shape = model.shape(0, 1, model.states().all(), Split::samples, 1, false);
+    StageBound bound(model, std::pmr::get_default_resource());
+    for (const std::int64_t full : {4, 7, 11}) {
+      const Batching batching(11, full);
+      bound.set(batching, {});
+      const LeastStage least = bound.own(model.states().all(), 0, 1);
+      for (std::int64_t share = 1; share < full; ++share) {
+        ShareGroups shares;
+        shares.add(0, 1, share);
+        shares.add(1, 1, full - share);
+        const StageCost cost = model.cost(shape, batching, shares);
+        EXPECT_LE(least.passage.trip.full_ns, cost.full.forward_ns * kRounding) << round;
+        EXPECT_LE(least.passage.trip.last_ns, cost.rest.forward_ns * kRounding) << round;
+      }
+    }
+  }
 }
 
 /// 3 samples: at most 2 are on one core, which takes 15 and 30 for each of them.
