@@ -50,13 +50,12 @@ LeastWork least_work(const CostModel& model, std::int64_t batch, std::int64_t mi
   return work;
 }
 
-double BalanceBound::whole_ns(const CostModel& model, const LeastWork& work,
+double BalanceBound::whole_ns(const CostModel& model, const LeastWork& work, int state,
                               bool with_update) const {
-  const DeviceStates& states = model.states();
-  const double* weight = &weights_[states.all() * kinds_];
+  const double* weight = &weights_[state * kinds_];
   double sum = 0;
   for (int p = 0; p < model.layers(); ++p) {
-    const LayerWork layer = layer_work(states, states.all(), weight, work, p);
+    const LayerWork layer = layer_work(model.states(), state, weight, work, p);
     sum += layer.compute_ns + (with_update ? layer.update_ns : 0);
   }
   return sum;

@@ -36,8 +36,8 @@ class BalanceBound {
   /// Sums for the work of another batching, with the same weights.
   void set_work(const CostModel& model, const LeastWork& work);
 
-  /// What total_ns (or compute_ns) would be for all layers on all devices, without set_work.
-  double whole_ns(const CostModel& model, const LeastWork& work, bool with_update) const;
+  /// What total_ns (or compute_ns) would be for all layers on `state`, without set_work.
+  double whole_ns(const CostModel& model, const LeastWork& work, int state, bool with_update) const;
 
   /// Forward and backward of what cut `last` has more than `first`, for a whole batch on `state`,
   /// ns; infinity where it cannot run.

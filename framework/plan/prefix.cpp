@@ -8,7 +8,6 @@ namespace millrace {
 double PrefixBounds::last_ns(const Prefix& prefix, int state) const {
   const int whole = model_.cuts().all();
   if (period()) return bound_.compute_ns(state, prefix.cut, whole);
-  if (prefix.cut == 0) return bound_.total_ns(state, 0, whole);  // the only stage: none beside it
   const LeastStage own = stage_bound_.own(state, prefix.cut, whole);
   return prefix.head_ns + std::max(own.back_ns + prefix.tail_ns, own.total_ns + own.update_ns);
 }

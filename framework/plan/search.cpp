@@ -72,6 +72,7 @@ class Search {
   void extend(const Prefix& prefix);
   void extend_with(const Prefix& prefix, int part, int last);
   void close(const Prefix& prefix);
+  void close_on(const Prefix& prefix, int part);
   const Schedule& schedule_of(const std::string& name);
   bool is_worth(const std::string& schedule) const;
   void weigh_complete();
@@ -125,10 +126,12 @@ LeastWork Search::work_of(std::int64_t micro_batch, bool sole) const {
 void Search::weigh_single_stages() {
   bound_.choose_weights(model_, work_of(space_.micro_batches.front(), true));
   for (const std::int64_t micro_batch : space_.micro_batches) {
-    bound_.set_work(model_, work_of(micro_batch, true));
+    const LeastWork work = work_of(micro_batch, true);
     options_.reset(Batching(space_.batch, micro_batch), true);
     schedules_.clear();
-    close({0, model_.states().all()});
+    for (int part = 1; part <= model_.states().all(); ++part)
+      if (bound_.whole_ns(model_, work, part, !period()) < limit())
+        close_on({0, model_.states().all()}, part);
   }
 }
 
@@ -137,7 +140,7 @@ std::vector<Search::BoundedMicroBatch> Search::bounded_micro_batches() const {
   std::vector<BoundedMicroBatch> result;
   for (const std::int64_t micro_batch : space_.micro_batches) {
     LeastWork work = work_of(micro_batch, false);
-    double bound = bound_.whole_ns(model_, work, !period());
+    double bound = bound_.whole_ns(model_, work, model_.states().all(), !period());
     if (!period() && bound < best_.limit_ns() && !space_.out_of_time()) {
       const Batching batching(space_.batch, micro_batch);
       const RoundTrip trip = stage_bound_.whole_trip(batching, forms_of(micro_batch));
@@ -157,10 +160,11 @@ void Search::weigh_pipelines() {
     proved_ = kInfinity;
     return;
   }
-  const std::vector<std::vector<int>> rounds = {spread_cuts(), order_cuts(), all_cuts()};
   bound_.choose_weights(model_, work_of(space_.micro_batches.front(), false));
   const auto micro_batches = bounded_micro_batches();
   result_.balance_score_ns = micro_batches.front().bound_ns;
+  bound_.set_work(model_, micro_batches.front().work);
+  const std::vector<std::vector<int>> rounds = {spread_cuts(), order_cuts(), all_cuts()};
   std::int64_t share = 4;  // of the work: a quarter, a half, all
   for (const auto& cuts : rounds) {
     if (space_.pipelines_only && &cuts != &rounds.front()) break;  // beginnings of others
@@ -181,8 +185,8 @@ std::vector<int> Search::order_cuts() const {
   return result;
 }
 
-/// Some of these, about equal work apart (by whatever the bound was last set for), where they are
-/// many.
+/// Some of these, about equal work apart (of the micro-batches that the bound was last set for),
+/// where they are many.
 std::vector<int> Search::spread_cuts() const {
   constexpr int kPieces = 48;
   if (model_.layers() < 2 * kPieces) return order_cuts();
@@ -258,20 +262,23 @@ void Search::extend_with(const Prefix& prefix, int part, int last) {
   }
 }
 
-/// Adds the last stage: all layers that are left, on any of the devices that are left.
+/// Adds the last stage, on any of the devices that are left.
 void Search::close(const Prefix& prefix) {
-  const DeviceStates& states = model_.states();
-  for (int part = 1; part <= prefix.state_left; ++part) {
-    if (!states.contains(prefix.state_left, part)) continue;
-    if (prefixes_.last_ns(prefix, part) >= limit()) continue;
-    for (const StageOption& option : options_.get(prefix.cut, model_.cuts().all(), part)) {
-      chosen_.push_back(&option);
-      const Prefix whole = prefixes_.with_stage(prefix, chosen_, options_.batching());
-      ++result_.candidates;
-      if (whole.bound_ns < limit() && prefixes_.may_fit(whole, chosen_, options_.batching()))
-        weigh_complete();
-      chosen_.pop_back();
-    }
+  for (int part = 1; part <= prefix.state_left; ++part)
+    if (model_.states().contains(prefix.state_left, part) &&
+        prefixes_.last_ns(prefix, part) < limit())
+      close_on(prefix, part);
+}
+
+/// All layers that are left on these devices.
+void Search::close_on(const Prefix& prefix, int part) {
+  for (const StageOption& option : options_.get(prefix.cut, model_.cuts().all(), part)) {
+    chosen_.push_back(&option);
+    const Prefix whole = prefixes_.with_stage(prefix, chosen_, options_.batching());
+    ++result_.candidates;
+    if (whole.bound_ns < limit() && prefixes_.may_fit(whole, chosen_, options_.batching()))
+      weigh_complete();
+    chosen_.pop_back();
   }
 }
 

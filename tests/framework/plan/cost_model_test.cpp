@@ -358,7 +358,7 @@ TEST(BalanceBound, IsExactWhereSpeedsDifferByAFactorOnly) {
   bound.set_work(model, work);
   EXPECT_DOUBLE_EQ(bound.compute_ns(4, 0, 3), 8 * 3 * 60 / 4.0);
   EXPECT_DOUBLE_EQ(bound.compute_ns(2, 1, 2), 8 * 3 * 20 / 2.0);
-  EXPECT_DOUBLE_EQ(bound.whole_ns(model, work, false), bound.compute_ns(4, 0, 3));
+  EXPECT_DOUBLE_EQ(bound.whole_ns(model, work, 4, false), bound.compute_ns(4, 0, 3));
 }
 
 TEST(BalanceBound, KindsThatAreGoodAtDifferentLayersShareThem) {
