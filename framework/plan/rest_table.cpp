@@ -168,7 +168,8 @@ void RestTable::take_form(const StageCost& cost, const Rest& behind, int most_be
   const double end = std::max(own_end + cost.reduce_ns + cost.update_ns, arrive + behind.end_ns);
   const RoundTrip trip{full.trip_ns() + behind.trip.full_ns, rest.trip_ns() + behind.trip.last_ns};
   if (before.least.trip.last_ns + back >= limit_ns_ ||
-      before.least.trip.full_ns + trip.full_ns >= limit_ns_ || end >= limit_ns_)
+      before.least.trip.full_ns + trip.full_ns >= limit_ns_ ||
+      before.least.forward_ns + end >= limit_ns_)
     return;
   least.back_ns = std::min(least.back_ns, back);
   least.end_ns = std::min(least.end_ns, end);
