@@ -9,6 +9,7 @@
 #include "controller/estimate/what_if.hpp"
 #include "framework/base/file.hpp"
 #include "framework/clock.hpp"
+#include "framework/plan/plan_text.hpp"
 #include "millrace/errors.hpp"
 #include "millrace/units.hpp"
 #include "models/data/dataset.hpp"
@@ -252,11 +253,11 @@ std::string form_of(const Plan& plan) {
 std::string present_plan(const Plan& plan, const Profile& profile, bool json, bool explained) {
   if (json) return to_json(plan);
   if (explained) return explain(plan, profile);
-  std::string text = fmt::format(
-      "{}: batch {} in {} micro-batch{} of {}, {} ({}{}{}), {}\n", plan.model, plan.batch,
-      plan.micro_batches, plan.micro_batches == 1 ? "" : "es", plan.micro_batch, plan.schedule,
-      format_duration(plan.value_ns), plan.objective == Objective::period ? " per micro-batch" : "",
-      how_good(plan), format_bytes(static_cast<double>(plan.memory_bytes)));
+  std::string text =
+      fmt::format("{}: batch {} in {}, {} ({}{}{}), {}\n", plan.model, plan.batch,
+                  micro_batches_text(plan), plan.schedule, format_duration(plan.value_ns),
+                  plan.objective == Objective::period ? " per micro-batch" : "", how_good(plan),
+                  format_bytes(static_cast<double>(plan.memory_bytes)));
   for (std::size_t s = 0; s < plan.stages.size(); ++s) {
     const PlanStage& stage = plan.stages[s];
     text += fmt::format("  stage {}: {}", s, stage.layers.front());

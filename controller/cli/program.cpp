@@ -6,6 +6,7 @@
 #include <exception>
 #include <filesystem>
 #include <new>
+#include <sstream>
 
 #include "controller/cli/output.hpp"
 #include "controller/cli/verbs.hpp"
@@ -89,7 +90,9 @@ int parse_and_run(int argc, const char* const* argv) {
   try {
     program.parse(argc, argv);
   } catch (const CLI::Success& asked) {  // --help, --version
-    program.exit(asked);
+    std::ostringstream text;
+    program.exit(asked, text);
+    print(text.str());
     return static_cast<int>(ExitCode::done);
   } catch (const CLI::ParseError& error) {
     throw ConfigError("usage", describe(error, program));

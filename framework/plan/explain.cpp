@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "framework/plan/plan_text.hpp"
 #include "millrace/plan.hpp"
 #include "millrace/schedule.hpp"
 #include "millrace/units.hpp"
@@ -167,9 +168,8 @@ std::string timeline_text(const Plan& plan, const Profile& profile) {
 
 std::string head_text(const Plan& plan) {
   std::string text =
-      fmt::format("Plan for {}: batch {} = {} micro-batch{} of {}, schedule {}\n",
-                  shorten(plan.model, 32), plan.batch, plan.micro_batches,
-                  plan.micro_batches == 1 ? "" : "es", plan.micro_batch, plan.schedule);
+      fmt::format("Plan for {}: batch {} = {}, schedule {}\n", shorten(plan.model, 32), plan.batch,
+                  micro_batches_text(plan), plan.schedule);
   const bool period = plan.objective == Objective::period;
   text += fmt::format("  predicted {} per {}, {}, memory {}\n", format_duration(plan.value_ns),
                       period ? "micro-batch" : "step",
@@ -198,6 +198,13 @@ std::string alternatives_text(const Plan& plan) {
 }
 
 }  // namespace
+
+std::string micro_batches_text(const Plan& plan) {
+  if (plan.micro_batches == 1) return fmt::format("1 micro-batch of {}", plan.micro_batch);
+  const std::int64_t last = samples_in(plan, plan.micro_batches - 1);
+  return fmt::format("{} micro-batches of {}{}", plan.micro_batches, plan.micro_batch,
+                     last == plan.micro_batch ? "" : fmt::format(", the last of {}", last));
+}
 
 std::string explain(const Plan& plan, const Profile& profile) {
   std::string text = head_text(plan) + search_text(plan.search);

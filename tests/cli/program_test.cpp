@@ -1,8 +1,11 @@
 // The verbs that need no tensors, run as a user runs them.
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/wait.h>
 
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "tests/cli/run_program.hpp"
@@ -54,6 +57,14 @@ TEST(Program, EveryVerbHasHelpWithExamples) {
     EXPECT_THAT(result.out,
                 AllOf(HasSubstr("Examples:"), HasSubstr("millrace " + verb), HasSubstr("--json")));
     EXPECT_THAT(result.err, IsEmpty()) << verb;
+  }
+}
+
+TEST(Program, WhatCannotBeWrittenIsAResourceError) {
+  for (const char* verb : {"--help", "--version", "models"}) {
+    const std::string command = fmt::format("'{}' {} > /dev/full 2>&1", MILLRACE_PROGRAM, verb);
+    const int status = std::system(command.c_str());
+    EXPECT_EQ(WEXITSTATUS(status), 4) << verb;
   }
 }
 

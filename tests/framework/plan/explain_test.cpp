@@ -4,6 +4,7 @@
 #include <random>
 #include <sstream>
 
+#include "framework/plan/plan_text.hpp"
 #include "millrace/plan.hpp"
 #include "tests/framework/plan/cost_fixtures.hpp"
 #include "tests/framework/plan/random_costs.hpp"
@@ -22,6 +23,19 @@ std::vector<std::string> lines_of(const std::string& text) {
 
 std::string explained(const Profile& profile, const PlanRequest& request) {
   return explain(std::get<Plan>(search_plan(profile, request)), profile);
+}
+
+TEST(Explain, SaysWhereTheLastMicroBatchIsSmaller) {
+  const auto text = [](std::int64_t batch, std::int64_t micro_batch) {
+    Plan plan;
+    plan.batch = batch;
+    plan.micro_batch = micro_batch;
+    plan.micro_batches = (batch + micro_batch - 1) / micro_batch;
+    return micro_batches_text(plan);
+  };
+  EXPECT_EQ(text(64, 64), "1 micro-batch of 64");
+  EXPECT_EQ(text(64, 32), "2 micro-batches of 32");
+  EXPECT_EQ(text(64, 28), "3 micro-batches of 28, the last of 8");
 }
 
 ///   stage 0  F0 F1    B0 F2 B1    B2        F = 30, B = 60 ns; 4 rounds of 90 ns, of which a
