@@ -199,6 +199,7 @@ struct WeightPlace {
 HWY_INLINE WeightPlace place_of(const FilterLayout& w, bool filter, Index index) {
   const Index taps = w.taps_y * w.taps_x;
   if (filter) return {index * w.channels * taps, 0, 0};
+  if (w.stride == 1) return {index * taps, 0, 0};
   const Index phase = index / w.channels;
   return {index % w.channels * taps, phase / w.stride, phase % w.stride};
 }
@@ -213,29 +214,50 @@ class TapBuffer {
       columns_[lane] = place_of(w, !w.for_input_gradient, panel * kPanel + lane);
   }
 
-  /// Calls body(element, index in w or -1) for every element.
-  template <typename Body>
-  HWY_INLINE void for_each(Index row, const Body& body) {
+  /// Calls present(element, index in w) for every element that w has, absent(element) for others.
+  template <typename Present, typename Absent>
+  HWY_INLINE void for_each(Index row, const Present& present, const Absent& absent) {
     const WeightPlace at_row = place_of(w_, w_.for_input_gradient, row);
+    if (w_.stride == 1) {  // the usual case, in which no tap is absent
+      w_.for_input_gradient ? for_each_dense<true>(at_row.base, present)
+                            : for_each_dense<false>(at_row.base, present);
+      return;
+    }
     for (Index lane = 0; lane < lanes_; ++lane) {
       const WeightPlace& column = columns_[lane];
-      for_each_tap(column.base + at_row.base, column.y + at_row.y, column.x + at_row.x,
-                   [&](int tap, Index index) { body(at[tap][lane], index); });
+      for_each_tap(
+          column.y + at_row.y, column.x + at_row.x,
+          [&](int tap, Index index) { present(at[tap][lane], column.base + at_row.base + index); },
+          [&](int tap) { absent(at[tap][lane]); });
     }
   }
 
   float at[kTaps * kTaps][kPanel] = {};
 
  private:
-  template <typename Body>
-  HWY_INLINE void for_each_tap(Index base, Index y0, Index x0, const Body& body) const {
+  static constexpr int kCount = kTaps * kTaps;
+
+  template <bool kTurned, typename Present>
+  HWY_INLINE void for_each_dense(Index base, const Present& present) {
+    for (Index lane = 0; lane < lanes_; ++lane) {
+      const Index first = columns_[lane].base + base;
+      for (int tap = 0; tap < kCount; ++tap)
+        present(at[kTurned ? kCount - 1 - tap : tap][lane], first + tap);
+    }
+  }
+
+  template <typename Present, typename Absent>
+  HWY_INLINE void for_each_tap(Index y0, Index x0, const Present& present,
+                               const Absent& absent) const {
     for (int i = 0; i < kTaps; ++i)
       for (int j = 0; j < kTaps; ++j) {
         const Index y = y0 + i * w_.stride, x = x0 + j * w_.stride;
-        const bool inside = y < w_.taps_y && x < w_.taps_x;
-        const int tap = i * kTaps + j;
-        body(w_.for_input_gradient ? kTaps * kTaps - 1 - tap : tap,
-             inside ? base + y * w_.taps_x + x : -1);
+        const int straight = i * kTaps + j;
+        const int tap = w_.for_input_gradient ? kCount - 1 - straight : straight;
+        if (y < w_.taps_y && x < w_.taps_x)
+          present(tap, y * w_.taps_x + x);
+        else
+          absent(tap);
       }
   }
 
@@ -254,7 +276,8 @@ void transform_filters_by(const FilterLayout& layout, const float* w, Index begi
   for (Index panel = 0; panel < u.panels(); ++panel) {
     TapBuffer<kTaps> taps(layout, panel, u.channels);
     for (Index row = begin; row < end; ++row) {
-      taps.for_each(row, [w](float& tap, Index index) { tap = index < 0 ? 0 : w[index]; });
+      taps.for_each(
+          row, [w](float& tap, Index index) { tap = w[index]; }, [](float& tap) { tap = 0; });
       for (Index half = 0; half < 2; ++half)
         sandwich<kMatrix>(PointLoader{&taps.at[0][half * kLanes], kPanel, kTaps},
                           Storer(u, panel, half, row, kMatrix.rows));
@@ -284,9 +307,9 @@ void collect_filters(const FilterLayout& layout, const PointMatrices& du, Index 
         sandwich<kMatrix>(PointLoader{du.at(0, panel) + row * kPanel + half * kLanes,
                                       du.point_stride(), kMatrix.columns},
                           PointStorer{&taps.at[0][half * kLanes], kPanel, kTaps});
-      taps.for_each(row, [dw, add](float& tap, Index index) {
-        if (index >= 0) dw[index] = add ? dw[index] + tap : tap;
-      });
+      taps.for_each(
+          row, [dw, add](float& tap, Index index) { dw[index] = add ? dw[index] + tap : tap; },
+          [](float&) {});
     }
   }
 }
