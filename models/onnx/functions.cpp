@@ -79,7 +79,9 @@ void Importer::read_all(Nodes unread) {
     if (waiting == nullptr && unread.empty()) break;
     if (waiting != nullptr && read_function(*waiting, unread)) continue;
     const auto* next = waiting == nullptr ? unread.front() : waiting;
-    read(*next);  // as a rule a refusal
+    const NodeReader node(*next, constants_, file_.path);
+    if (is_part(node)) node.refuse(kUnknown);
+    read(*next);
     std::erase(unread, next);
   }
 }
@@ -116,23 +118,18 @@ bool Importer::read_function(const onnx::NodeProto& first, Nodes& unread) {
                           file_.path};
   Recogniser recogniser(file_, constants_, makers_,
                         [this](const std::string& value) { return extents(value); });
-  std::optional<Function> longest;
-  Region region;
-  for (const Region& candidate : regions_from(first, facts)) {
-    const bool ids = std::any_of(candidate.inputs.begin(), candidate.inputs.end(),
-                                 [&](const auto& input) { return reads_ids_ && is_sample(input); });
-    auto found = ids ? std::nullopt : recogniser.recognise(candidate);
+  for (const Region& region : regions_from(first, facts)) {
+    if (reads_ids_ && region.inputs.contains(sample_)) continue;
+    auto found = recogniser.recognise(region);
     if (!found) continue;
-    longest = std::move(found);
-    region = candidate;
+    add_function(*found, region);
+    std::erase_if(unread, [&](const auto* node) {
+      return std::find(region.nodes.begin(), region.nodes.end(), node) != region.nodes.end();
+    });
+    return true;
   }
-  if (!longest && recogniser.obstacle()) throw *recogniser.obstacle();
-  if (!longest) return false;
-  add_function(*longest, region);
-  std::erase_if(unread, [&](const auto* node) {
-    return std::find(region.nodes.begin(), region.nodes.end(), node) != region.nodes.end();
-  });
-  return true;
+  if (recogniser.obstacle()) throw *recogniser.obstacle();
+  return false;
 }
 
 void Importer::add_function(Function& function, const Region& region) {

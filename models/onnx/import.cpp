@@ -1,5 +1,6 @@
 #include "models/onnx/import.hpp"
 
+#include <ATen/ops/equal.h>
 #include <c10/util/Exception.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -144,7 +145,20 @@ void Importer::warn() const {
   if (graph().output_size() > 1)
     log_warning("onnx", fmt::format("{} has {} outputs: '{}' is trained, the others are left out",
                                     file_.path, graph().output_size(), graph().output(0).name()));
+  warn_of_ties();
   if (file_.proto.producer_name() != "millrace") warn_of_inference();
+}
+
+/// Exporters that turn a head's weights copy what it shares with the embedding.
+void Importer::warn_of_ties() const {
+  if (!reads_ids_) return;
+  const Layer &embedding = model_.layers.front(), &head = model_.layers.back();
+  const auto* linear = head.module.ptr()->as<torch::nn::LinearImpl>();
+  const torch::Tensor weight = embedding.module.ptr()->parameters().front();
+  if (linear != nullptr && at::equal(linear->weight, weight))
+    log_warning("onnx", fmt::format("{}: '{}' has the weights of '{}', from here on they train "
+                                    "apart",
+                                    file_.path, head.name, embedding.name));
 }
 
 void Importer::warn_of_inference() const {
@@ -171,10 +185,7 @@ void Importer::read(const onnx::NodeProto& proto) {
   const NodeReader node(proto, constants_, file_.path);
   const auto found = operators().find(proto.op_type());
   if (found == operators().end() && node.values().empty()) node.refuse(kComputedShape);
-  if (found == operators().end() || !is_onnx(proto))
-    node.refuse(
-        "is no operator that is trained here: `millrace models` lists networks of those "
-        "that are");
+  if (found == operators().end() || !is_onnx(proto)) node.refuse(kUnknown);
   if (has_folded_normalisation(proto)) folded_.push_back(proto.name());
   try {
     found->second(*this, node);

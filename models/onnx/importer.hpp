@@ -20,6 +20,11 @@
 
 namespace millrace::onnx_import {
 
+constexpr const char* kUnknown =
+    "is no operator that is trained here and begins no function that is (causal attention by "
+    "1 / sqrt(depth), layer normalisation over the last extent, GELU, an LSTM from 0): `millrace "
+    "models` lists networks of those that are";
+
 class Importer {
  public:
   explicit Importer(const OnnxFile& file)
@@ -111,6 +116,7 @@ class Importer {
   void check_widths(const std::vector<LayerFacts>& layers) const;
   void check_positions(const LayerFacts& last) const;
   void warn() const;
+  void warn_of_ties() const;
   void warn_of_inference() const;
 
   const OnnxFile& file_;

@@ -107,6 +107,7 @@ std::vector<Region> regions_from(const onnx::NodeProto& first, const RegionFacts
     const bool begins = region && std::count(region->nodes.begin(), region->nodes.end(), &first);
     if (begins) regions.push_back(std::move(*region));
   }
+  std::reverse(regions.begin(), regions.end());
   return regions;
 }
 

@@ -34,7 +34,7 @@ struct RegionFacts {
   const std::string& file;
 };
 
-/// Every region that `first` belongs to and that ends at most 64 nodes behind it, the shortest
+/// Every region that `first` belongs to and that ends at most 64 nodes behind it, the last
 /// first. Layers end it: products with constant weights, and what is not computed (operations.hpp).
 std::vector<Region> regions_from(const onnx::NodeProto& first, const RegionFacts& facts);
 

@@ -90,7 +90,7 @@ std::map<std::string, Operator> sequence_operators() {
 }
 
 bool begins_function(Importer& importer, const NodeReader& node) {
-  static const std::set<std::string> kParts = {"Reshape", "ReduceMean", "Concat", "Clip"};
+  static const std::set<std::string> kParts = {"Reshape", "ReduceMean"};
   const std::string type = node.type();
   if (type == "MatMul") return node.weight_name(1).empty();
   if (type == "Softmax") return !importer.is_output(node);

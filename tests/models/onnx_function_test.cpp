@@ -7,6 +7,7 @@
 #include <torch/nn/modules/activation.h>
 #include <torch/nn/modules/normalization.h>
 
+#include "models/onnx/export.hpp"
 #include "tests/models/onnx_text_graph.hpp"
 
 namespace millrace {
@@ -19,6 +20,12 @@ using ::testing::HasSubstr;
 
 at::Tensor logits(const TextGraph& file, const at::Tensor& x) { return x.matmul(file.head.t()); }
 
+at::Tensor attended(const TextGraph& file, const Model& model, const at::Tensor& ids) {
+  const at::Tensor weight = named_parameters(model)[1].second;
+  return logits(file,
+                CausalAttention(kHeads)->forward(file.embedding.index({ids}).matmul(weight.t())));
+}
+
 TEST(OnnxFunction, AttentionIsOneLayer) {
   const TextGraph file = attention_graph();
   const Model model = file.model();
@@ -27,10 +34,82 @@ TEST(OnnxFunction, AttentionIsOneLayer) {
   ASSERT_NE(attention, nullptr);
   EXPECT_EQ(attention->heads(), kHeads);
   const at::Tensor ids = ids_of(3);
-  const at::Tensor weight = named_parameters(model)[1].second;
-  const at::Tensor mixed =
-      CausalAttention(kHeads)->forward(file.embedding.index({ids}).matmul(weight.t()));
-  EXPECT_TRUE(at::allclose(evaluated(model, ids), logits(file, mixed), 1e-5, 1e-5));
+  EXPECT_TRUE(at::allclose(evaluated(model, ids), attended(file, model, ids), 1e-5, 1e-5));
+}
+
+/// As F.scaled_dot_product_attention is written: the scale's root at both sides, a mask of a
+/// computed size, parts of a sequence.
+TEST(OnnxFunction, AttentionAsPyTorchComputesIt) {
+  TextGraph file(20);
+  file.product("embedded", "qkv", kWidth, 3 * kWidth);
+  file.number("root", std::pow(static_cast<double>(kWidth / kHeads), -0.25));
+  file.numbers("width", {kWidth});
+  file.numbers("by_head", {0, 0, kHeads, kWidth / kHeads});
+  set(file.node("SplitToSequence", {"qkv", "width"}, "parts"), "axis", 2);
+  const std::vector<std::string> names = {"q", "k", "v"};
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    const std::string& name = names[i];
+    file.numbers("of_" + name, {static_cast<std::int64_t>(i)});
+    file.node("SequenceAt", {"parts", "of_" + name}, name);
+    file.node("Reshape", {name, "by_head"}, name + ".by_head");
+    file.transpose(name + ".by_head", name + ".heads", {0, 2, 1, 3});
+  }
+  file.numbers("from", {-2});
+  file.numbers("to", {-1});
+  file.node("Shape", {"q.heads"}, "sizes");
+  file.node("Slice", {"sizes", "from", "to"}, "positions");
+  set(file.node("Concat", {"positions", "positions"}, "square"), "axis", 0);
+  file.number("one", 1);
+  file.number("zero", 0);
+  file.number("least", std::numeric_limits<float>::lowest());
+  file.node("Expand", {"one", "square"}, "ones");
+  set(file.node("Trilu", {"ones"}, "seen"), "upper", 0);
+  file.node("Equal", {"seen", "zero"}, "hidden");
+  file.node("Where", {"hidden", "least", "zero"}, "mask");
+  file.transpose("k.heads", "k.turned", {0, 1, 3, 2});
+  file.node("Mul", {"q.heads", "root"}, "q.scaled");
+  file.node("Mul", {"k.turned", "root"}, "k.scaled");
+  file.node("MatMul", {"q.scaled", "k.scaled"}, "scores");
+  file.node("Add", {"scores", "mask"}, "masked");
+  set(file.node("Softmax", {"masked"}, "shares"), "axis", -1);
+  file.node("MatMul", {"shares", "v.heads"}, "mixed");
+  file.transpose("mixed", "mixed.by_position", {0, 2, 1, 3});
+  file.numbers("whole", {-1, kPositions, kWidth});
+  file.node("Reshape", {"mixed.by_position", "whole"}, "attended");
+  file.end("attended");
+  const Model model = file.model();
+  EXPECT_THAT(names_of(model), ElementsAre("wte", "qkv", "attended", "y"));
+  const at::Tensor ids = ids_of(2);
+  EXPECT_TRUE(at::allclose(evaluated(model, ids), attended(file, model, ids), 1e-5, 1e-5));
+}
+
+/// Opset 23's.
+TEST(OnnxFunction, AttentionByItsOperator) {
+  const auto graph = [](bool causal) {
+    TextGraph file(23);
+    file.product("embedded", "qkv", kWidth, 3 * kWidth);
+    auto& parts = file.node("Split", {"qkv"}, "q");
+    set(parts, "axis", 2);
+    set(parts, "num_outputs", 3);
+    for (const char* name : {"k", "v"}) parts.add_output(name);
+    file.numbers("by_head", {0, 0, kHeads, kWidth / kHeads});
+    for (const std::string name : {"q", "k", "v"}) {
+      file.node("Reshape", {name, "by_head"}, name + ".by_head");
+      file.transpose(name + ".by_head", name + ".heads", {0, 2, 1, 3});
+    }
+    set(file.node("Attention", {"q.heads", "k.heads", "v.heads"}, "mixed"), "is_causal", causal);
+    file.transpose("mixed", "mixed.by_position", {0, 2, 1, 3});
+    file.numbers("whole", {0, 0, kWidth});
+    file.node("Reshape", {"mixed.by_position", "whole"}, "attended");
+    file.end("attended");
+    return file;
+  };
+  const TextGraph file = graph(true);
+  const Model model = file.model();
+  EXPECT_THAT(names_of(model), ElementsAre("wte", "qkv", "attended", "y"));
+  const at::Tensor ids = ids_of(2);
+  EXPECT_TRUE(at::allclose(evaluated(model, ids), attended(file, model, ids), 1e-5, 1e-5));
+  EXPECT_THAT(graph(false).refusal(), HasSubstr("node '/q/Split'"));
 }
 
 TEST(OnnxFunction, WhatIsNearlyAttentionIsRefused) {
@@ -186,6 +265,9 @@ TEST(OnnxFunction, GeluOfBothKinds) {
         logits(file, at::gelu(file.embedding.index({ids}), gelu->options.approximate())), 1e-5,
         1e-5));
   }
+  const ScratchFolder folder;
+  export_onnx(bent("Tanh").model(), folder / "tanh.onnx");
+  EXPECT_THAT(names_of(import_onnx(folder / "tanh.onnx")), ElementsAre("wte", "bent", "y"));
   EXPECT_THAT(bent("own").refusal(), HasSubstr("node '/cube/Pow' (Pow) is no operator"));
 }
 

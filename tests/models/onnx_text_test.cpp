@@ -258,14 +258,34 @@ TEST(OnnxText, RefusesOtherIds) {
   bare.node("Relu", {"x"}, "y");
   EXPECT_THAT(bare.refusal(), HasSubstr("reads token ids, which an embedding alone may"));
   TextGraph rows;
-  rows.numbers("shape", {0, -1});
-  rows.node("Reshape", {"embedded", "shape"}, "flat");
+  rows.node("Flatten", {"embedded"}, "flat");
   rows.end("flat", kPositions * kWidth);
   EXPECT_THAT(rows.refusal(), HasSubstr("makes [7] of 5 token ids, [positions, vocabulary]"));
   GraphFile numbers({kPositions});
   numbers.constant("wte.weight", {kTokens, kWidth});
   numbers.node("Gather", {"wte.weight", "x"}, "y");
   EXPECT_THAT(numbers.refusal(), HasSubstr("something else than the token ids"));
+}
+
+/// An exporter that turns weights calls them anew, biases keep their names.
+TEST(OnnxText, ALayerIsCalledAsItsBias) {
+  TextGraph file;
+  file.constant("val_8", {kWidth, kTokens});
+  file.constant("h.0.head.bias", {kTokens});
+  file.node("MatMul", {"embedded", "val_8"}, "product");
+  file.node("Add", {"product", "h.0.head.bias"}, "y");
+  EXPECT_THAT(names_of(file.model()), ElementsAre("wte", "h.0.head"));
+}
+
+/// Where an exporter has turned the tied weights, nothing but their values says so.
+TEST(OnnxText, WarnsOfWeightsThatWereTied) {
+  TextGraph file;
+  file.tensor("val_8", file.embedding.t());
+  file.node("MatMul", {"embedded", "val_8"}, "y");
+  ::testing::internal::CaptureStderr();
+  EXPECT_THAT(names_of(file.model()), ElementsAre("wte", "y"));
+  EXPECT_THAT(::testing::internal::GetCapturedStderr(),
+              HasSubstr("'y' has the weights of 'wte', from here on they train apart"));
 }
 
 /// GPT-2 ties its head to its embedding.
