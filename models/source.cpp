@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/embedding.h>
 #include <torch/nn/modules/linear.h>
 
 #include <algorithm>
@@ -32,7 +33,18 @@ torch::nn::AnyModule fresh_head(const torch::nn::Module& old, std::int64_t class
                      .bias(options.bias())));
 }
 
-/// The last layer with weights is drawn afresh.
+/// For `vocabulary` tokens.
+void renew_embedding(Model& model, std::int64_t vocabulary) {
+  namespace nn = torch::nn;
+  for (Layer& layer : model.layers) {
+    const auto* old = layer.module.ptr()->as<nn::EmbeddingImpl>();
+    if (old == nullptr) continue;
+    layer.module = nn::AnyModule(nn::Embedding(vocabulary, old->options.embedding_dim()));
+  }
+  model.vocabulary = vocabulary;
+}
+
+/// The last layer with weights is drawn afresh, and what stands for tokens, which are others.
 Model with_new_head(Model model, const std::string& file, std::int64_t classes) {
   const auto head = std::find_if(
       model.layers.rbegin(), model.layers.rend(),
@@ -45,6 +57,7 @@ Model with_new_head(Model model, const std::string& file, std::int64_t classes) 
                                   "outputs: give data with as many "
                                   "classes as it has outputs");
   }
+  if (model.vocabulary > 0) renew_embedding(model, classes);
   head->module = fresh;
   model.classes = classes;
   return model;
@@ -66,6 +79,10 @@ Model from_file(const std::string& file, std::int64_t classes, NewHead head) {
 
 std::vector<std::int64_t> sample_shape_of(const std::string& source) {
   return is_model_file(source) ? onnx_sample_shape(source) : model_info(source).sample_shape;
+}
+
+bool source_reads_text(const std::string& source) {
+  return is_model_file(source) ? onnx_reads_ids(source) : reads_text(source);
 }
 
 Model open_model(const std::string& source, std::int64_t classes, std::uint64_t seed,

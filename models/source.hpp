@@ -14,7 +14,11 @@ namespace millrace {
 /// Throws ConfigError (tag "model" or "onnx").
 std::vector<std::int64_t> sample_shape_of(const std::string& source);
 
-/// When a file's network gets a new last layer with weights, drawn from the seed.
+/// Whether the model reads text. Throws as sample_shape_of.
+bool source_reads_text(const std::string& source);
+
+/// When a file's network gets a new last layer with weights, and of text a new embedding, drawn
+/// from the seed.
 enum class NewHead { never, where_needed, always };
 
 /// The model with `classes` outputs (0: as many as it has): of the zoo with the initial weights of

@@ -9,6 +9,7 @@
 #include <set>
 
 #include "millrace/errors.hpp"
+#include "models/onnx/import.hpp"
 #include "models/pytorch/state_dict.hpp"
 #include "models/weights_file.hpp"
 
@@ -174,7 +175,8 @@ void load_weights(const Model& model, const std::string& file, Head head) {
 }
 
 std::optional<std::vector<std::string>> classes_in(const std::string& file) {
-  const std::map<std::string, std::string> metadata = WeightsFile::open(file)->metadata();
+  const std::map<std::string, std::string> metadata =
+      file.ends_with(".onnx") ? onnx_metadata(file) : WeightsFile::open(file)->metadata();
   const auto found = metadata.find(kClassesKey);
   if (found == metadata.end()) return std::nullopt;
   const auto classes = nlohmann::json::parse(found->second, nullptr, false);

@@ -26,8 +26,9 @@ enum class Head {
 /// A head of another size names --new-head.
 void load_weights(const Model& model, const std::string& file, Head head = Head::load);
 
-/// The names that a file of weights keeps of its classes, as save_weights() does of models of text:
-/// safetensors. Throws ConfigError (tags "weights", "safetensors").
+/// The names that a file keeps of its classes, as save_weights() does of models of text in
+/// safetensors, and of every model in .onnx. Throws ConfigError (tags "weights", "safetensors",
+/// "onnx").
 std::optional<std::vector<std::string>> classes_in(const std::string& file);
 
 /// Throws ConfigError (tag "export") for a file that save_weights() knows no format of.

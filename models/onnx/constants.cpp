@@ -64,20 +64,6 @@ torch::Tensor filled(const onnx::TensorProto& proto, const Field& field, torch::
   return tensor;
 }
 
-torch::Tensor tensor_of(const onnx::TensorProto& proto, const OnnxFile& file) {
-  const bool bytes = proto.has_raw_data() || is_external(proto);
-  if (proto.data_type() == onnx::TensorProto::FLOAT)
-    return filled<float>(proto, proto.float_data(), torch::kFloat, file);
-  if (proto.data_type() == onnx::TensorProto::INT64)
-    return filled<std::int64_t>(proto, proto.int64_data(), torch::kLong, file);
-  if (proto.data_type() == onnx::TensorProto::BOOL && bytes)
-    return filled<std::uint8_t>(proto, proto.raw_data(), torch::kByte, file).to(torch::kBool);
-  if (proto.data_type() == onnx::TensorProto::BOOL)
-    return filled<std::int32_t>(proto, proto.int32_data(), torch::kInt, file).to(torch::kBool);
-  refuse(file.path, fmt::format("tensor '{}' is {}, FLOAT is trained: export a float32 model",
-                                proto.name(), onnx::TensorProto::DataType_Name(proto.data_type())));
-}
-
 /// Of a Constant node that holds numbers instead of a tensor.
 torch::Tensor numbers_of(const NodeReader& node) {
   for (const auto& attribute : node.proto().attribute()) {
@@ -100,6 +86,20 @@ bool keeps_order(const onnx::NodeProto& node) {
 }
 
 }  // namespace
+
+torch::Tensor tensor_of(const onnx::TensorProto& proto, const OnnxFile& file) {
+  const bool bytes = proto.has_raw_data() || is_external(proto);
+  if (proto.data_type() == onnx::TensorProto::FLOAT)
+    return filled<float>(proto, proto.float_data(), torch::kFloat, file);
+  if (proto.data_type() == onnx::TensorProto::INT64)
+    return filled<std::int64_t>(proto, proto.int64_data(), torch::kLong, file);
+  if (proto.data_type() == onnx::TensorProto::BOOL && bytes)
+    return filled<std::uint8_t>(proto, proto.raw_data(), torch::kByte, file).to(torch::kBool);
+  if (proto.data_type() == onnx::TensorProto::BOOL)
+    return filled<std::int32_t>(proto, proto.int32_data(), torch::kInt, file).to(torch::kBool);
+  refuse(file.path, fmt::format("tensor '{}' is {}, FLOAT is trained: export a float32 model",
+                                proto.name(), onnx::TensorProto::DataType_Name(proto.data_type())));
+}
 
 Constants::Constants(const OnnxFile& file) : file_(file) {
   for (const auto& tensor : file.proto.graph().initializer())

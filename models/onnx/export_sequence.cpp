@@ -17,6 +17,8 @@
 namespace millrace::onnx_export {
 namespace {
 
+constexpr double kPi = 3.14159265358979323846;
+
 void write_embedding(LayerExport& layer) {
   const auto& embedding = *layer.module.as<nn::EmbeddingImpl>();
   layer.inputs.insert(layer.inputs.begin(),
@@ -42,17 +44,24 @@ void write_layer_norm(LayerExport& layer) {
   set(node, "epsilon", static_cast<float>(norm.options.eps()));
 }
 
-/// x / 2 (1 + erf(x / sqrt 2))
+/// x / 2 (1 + erf(x / sqrt 2)); approximated: x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))).
 void write_gelu(LayerExport& layer) {
-  if (layer.module.as<nn::GELUImpl>()->options.approximate() != "none")
-    layer.refuse("the approximated GELU");
   const auto number = [&](const char* name, double value) {
     return layer.graph.add_number(layer.facts.name + "." + name, static_cast<float>(value));
   };
   const std::string& x = layer.inputs.front();
-  const std::string scaled = layer.part("Mul", "scaled", {x, number("scale", std::sqrt(0.5))});
-  const std::string share =
-      layer.part("Add", "share", {layer.part("Erf", "erf", {scaled}), number("one", 1)});
+  const bool exact = layer.module.as<nn::GELUImpl>()->options.approximate() == "none";
+  std::string inner = x;
+  if (!exact) {
+    const std::string cube = layer.part("Mul", "cube", {layer.part("Mul", "square", {x, x}), x});
+    const std::string part = layer.part("Mul", "part", {cube, number("share_of_cube", 0.044715)});
+    inner = layer.part("Add", "inner", {x, part});
+  }
+  const std::string scaled = layer.part(
+      "Mul", "scaled", {inner, number("scale", exact ? std::sqrt(0.5) : std::sqrt(2 / kPi))});
+  const std::string bent =
+      exact ? layer.part("Erf", "erf", {scaled}) : layer.part("Tanh", "tanh", {scaled});
+  const std::string share = layer.part("Add", "share", {bent, number("one", 1)});
   layer.inputs = {layer.part("Mul", "half", {x, number("factor", 0.5)}), share};
   layer.node("Mul");
 }

@@ -8,6 +8,8 @@
 #include <map>
 #include <vector>
 
+#include "models/onnx/operations.hpp"
+
 namespace millrace::onnx_import {
 namespace {
 
@@ -120,7 +122,8 @@ const std::map<std::string, std::function<torch::Tensor(const NodeReader&)>>& fo
 }  // namespace
 
 bool is_folded(const onnx::NodeProto& node, const Constants& constants) {
-  if (!folds().contains(node.op_type()) || node.input_size() == 0) return false;
+  const bool computed = folds().contains(node.op_type()) || operations().contains(node.op_type());
+  if (!computed || node.input_size() == 0) return false;
   if (node.op_type() == "Shape") return true;
   const int count = node.op_type() == "CastLike" ? 1 : node.input_size();
   for (int i = 0; i < count; ++i)
@@ -130,6 +133,7 @@ bool is_folded(const onnx::NodeProto& node, const Constants& constants) {
 
 torch::Tensor fold(const NodeReader& node) {
   try {
+    if (!folds().contains(node.type())) node.refuse(kComputedShape);
     const torch::Tensor made = folds().at(node.type())(node);
     if (made.numel() > kMostNumbers)
       node.refuse(fmt::format("makes a constant of {} numbers, {} at most are computed",

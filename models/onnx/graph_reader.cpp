@@ -63,9 +63,10 @@ std::vector<std::int64_t> sample_shape_of(const OnnxFile& file) {
   constexpr std::int64_t kMost = std::int64_t{1} << 28;  // numbers of a sample
   const onnx::ValueInfoProto& input = only_input(file);
   const auto type = input.type().tensor_type().elem_type();
-  if (type != onnx::TensorProto::FLOAT && type != onnx::TensorProto::UNDEFINED)
-    refuse(file.path, fmt::format("the input '{}' is no float32: networks that read token ids are "
-                                  "not read from files, train char-gpt or one of your own in C++",
+  const bool ids = type == onnx::TensorProto::INT64;
+  if (type != onnx::TensorProto::FLOAT && type != onnx::TensorProto::UNDEFINED && !ids)
+    refuse(file.path, fmt::format("the input '{}' is neither float32 nor int64: numbers are read "
+                                  "as the one, token ids as the other",
                                   input.name()));
   std::vector<std::int64_t> shape;
   std::int64_t numbers = 1;
@@ -87,7 +88,15 @@ std::vector<std::int64_t> sample_shape_of(const OnnxFile& file) {
     refuse(file.path, fmt::format("the input '{}' has no extent behind the batch: export it with "
                                   "the shape of its input",
                                   input.name()));
+  if (ids && shape.size() > 1)
+    refuse(file.path, fmt::format("the input '{}' has {} extents behind the batch: token ids are "
+                                  "read as [N, positions]",
+                                  input.name(), shape.size()));
   return shape;
+}
+
+bool reads_ids(const OnnxFile& file) {
+  return only_input(file).type().tensor_type().elem_type() == onnx::TensorProto::INT64;
 }
 
 const onnx::AttributeProto* NodeReader::find(const std::string& attribute) const {
@@ -110,6 +119,19 @@ double NodeReader::number(const std::string& attribute, double absent) const {
 std::string NodeReader::text(const std::string& attribute) const {
   const auto* found = find(attribute);
   return found == nullptr ? "" : found->s();
+}
+
+std::vector<std::string> NodeReader::texts(const std::string& attribute) const {
+  const auto* found = find(attribute);
+  if (found == nullptr) return {};
+  return {found->strings().begin(), found->strings().end()};
+}
+
+std::optional<torch::Tensor> NodeReader::tensor(const std::string& attribute,
+                                                const OnnxFile& file) const {
+  const auto* found = find(attribute);
+  if (found == nullptr || !found->has_t()) return std::nullopt;
+  return tensor_of(found->t(), file);
 }
 
 std::vector<std::int64_t> NodeReader::integers(const std::string& attribute,

@@ -16,6 +16,9 @@
 
 namespace millrace::onnx_import {
 
+constexpr const char* kComputedShape =
+    "computes a shape in a way that is not read: use torch.flatten(x, 1) and export again";
+
 /// A file that was parsed; its operators are of an opset that is read.
 struct OnnxFile {
   std::string path;
@@ -31,6 +34,9 @@ OnnxFile read_onnx(const InputFile& file);
 /// What a computed shape has in place of extents that only a batch has: the number of samples, and
 /// those behind it, of a value that is no constant.
 constexpr std::int64_t kBatchExtent = -(std::int64_t{1} << 62), kOpenExtent = kBatchExtent + 1;
+
+/// Of the file: float32, int64 or bool.
+torch::Tensor tensor_of(const onnx::TensorProto& proto, const OnnxFile& file);
 
 /// The graph's constants: initializers, Constant nodes, what is identical to one, a matrix
 /// transposed, and what is computed of these and of shapes (folding.hpp). Values are read when they
@@ -71,6 +77,8 @@ class Constants {
 const onnx::ValueInfoProto& only_input(const OnnxFile& file);
 /// Its extents behind the batch.
 std::vector<std::int64_t> sample_shape_of(const OnnxFile& file);
+/// Whether it is of token ids, int64.
+bool reads_ids(const OnnxFile& file);
 
 /// Whether the operator is ONNX's own.
 bool is_onnx(const onnx::NodeProto& node);
@@ -87,6 +95,9 @@ class NodeReader {
   std::int64_t integer(const std::string& attribute, std::int64_t absent) const;
   double number(const std::string& attribute, double absent) const;
   std::string text(const std::string& attribute) const;
+  std::vector<std::string> texts(const std::string& attribute) const;
+  /// Of `file`, where the attribute is there.
+  std::optional<torch::Tensor> tensor(const std::string& attribute, const OnnxFile& file) const;
   std::vector<std::int64_t> integers(const std::string& attribute,
                                      std::vector<std::int64_t> absent) const;
   /// Refuses the node where the attribute has another value.

@@ -1,5 +1,6 @@
 #include "models/onnx/import.hpp"
 
+#include <ATen/ops/equal.h>
 #include <c10/util/Exception.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -8,6 +9,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <sstream>
+#include <utility>
 
 #include "millrace/log.hpp"
 #include "models/onnx/importer.hpp"
@@ -33,6 +35,14 @@ std::string module_of(const std::string& node, const std::string& type) {
   return fmt::format("{}", fmt::join(modules, "."));
 }
 
+/// The module of "lstm.weight_ih_l0" is "lstm"; "" where the name says none.
+std::string owner_of(const std::string& weight, const std::string& ending = ".weight") {
+  const std::size_t at = weight.rfind(ending);
+  const bool whole = at != std::string::npos &&
+                     (at + ending.size() == weight.size() || weight[at + ending.size()] == '_');
+  return whole ? weight.substr(0, at) : "";
+}
+
 /// PyTorch's exporter notes in the node's metadata what its optimiser did. libonnx before 1.16 has
 /// no such field, its bytes are kept all the same.
 bool has_folded_normalisation(const onnx::NodeProto& node) {
@@ -52,7 +62,6 @@ std::string Importer::unused(const std::string& name) const {
 }
 
 std::string Importer::name_of(const NodeReader& node, int weight) {
-  const std::string ending = ".weight";
   const std::string tensor = weight < 0 ? "" : node.weight_name(weight);
   const auto [owner, is_new] = owners_.try_emplace(tensor, node.proto().name());
   if (!tensor.empty() && !is_new)
@@ -60,9 +69,19 @@ std::string Importer::name_of(const NodeReader& node, int weight) {
         fmt::format("shares the weights '{}' with node '{}': each layer trains its own, give "
                     "each call a module of its own",
                     tensor, owner->second));
-  if (tensor.ends_with(ending)) return unused(tensor.substr(0, tensor.size() - ending.size()));
+  const std::string module = owner_of(tensor);
+  if (!module.empty()) return *named_by_weight_.insert(unused(module)).first;
   const std::string& name = node.proto().name();
   return unused(module_of(name.empty() ? node.proto().output(0) : name, node.type()));
+}
+
+void Importer::name_by_bias(const NodeReader& node, int bias, Layer& layer) {
+  const std::string owner = owner_of(node.weight_name(bias), ".bias");
+  if (owner.empty() || owner == layer.name || named_by_weight_.contains(layer.name)) return;
+  const std::string old = std::exchange(layer.name, unused(owner));
+  for (auto& [value, maker] : made_)
+    if (maker == old) maker = layer.name;
+  if (rows_.erase(old) > 0) rows_.insert(layer.name);
 }
 
 const std::string& Importer::producer(const NodeReader& node, const std::string& value) const {
@@ -75,7 +94,8 @@ const std::string& Importer::producer(const NodeReader& node, const std::string&
 }
 
 bool Importer::is_rows(const std::string& layer) const {
-  return layer == kSampleName ? model_.sample_shape.size() == 1 : rows_.contains(layer);
+  return layer == kSampleName ? model_.sample_shape.size() == 1 && !reads_ids_
+                              : rows_.contains(layer);
 }
 
 bool Importer::reads_convolution(const NodeReader& node) const {
@@ -100,6 +120,8 @@ void Importer::checked_inputs(const NodeReader& node, std::vector<std::string>& 
   if (inputs.empty()) node.refuse("reads constants alone");
   const bool sample = inputs.front() == kSampleName;
   if (sample && inputs.size() > 1) node.refuse("reads the sample twice, the first layer may once");
+  if (sample && reads_ids_ && node.type() != "Gather")
+    node.refuse("reads token ids, which an embedding alone may");
   if (sample) inputs.clear();
 }
 
@@ -123,7 +145,20 @@ void Importer::warn() const {
   if (graph().output_size() > 1)
     log_warning("onnx", fmt::format("{} has {} outputs: '{}' is trained, the others are left out",
                                     file_.path, graph().output_size(), graph().output(0).name()));
+  warn_of_ties();
   if (file_.proto.producer_name() != "millrace") warn_of_inference();
+}
+
+/// Exporters that turn a head's weights copy what it shares with the embedding.
+void Importer::warn_of_ties() const {
+  if (!reads_ids_) return;
+  const Layer &embedding = model_.layers.front(), &head = model_.layers.back();
+  const auto* linear = head.module.ptr()->as<torch::nn::LinearImpl>();
+  const torch::Tensor weight = embedding.module.ptr()->parameters().front();
+  if (linear != nullptr && at::equal(linear->weight, weight))
+    log_warning("onnx", fmt::format("{}: '{}' has the weights of '{}', from here on they train "
+                                    "apart",
+                                    file_.path, head.name, embedding.name));
 }
 
 void Importer::warn_of_inference() const {
@@ -150,10 +185,7 @@ void Importer::read(const onnx::NodeProto& proto) {
   const NodeReader node(proto, constants_, file_.path);
   const auto found = operators().find(proto.op_type());
   if (found == operators().end() && node.values().empty()) node.refuse(kComputedShape);
-  if (found == operators().end() || !is_onnx(proto))
-    node.refuse(
-        "is no operator that is trained here: `millrace models` lists networks of those "
-        "that are");
+  if (found == operators().end() || !is_onnx(proto)) node.refuse(kUnknown);
   if (has_folded_normalisation(proto)) folded_.push_back(proto.name());
   try {
     found->second(*this, node);
@@ -172,21 +204,44 @@ void Importer::check_widths(const std::vector<LayerFacts>& layers) const {
   }
 }
 
+/// Text is trained by what follows each of its characters.
+void Importer::check_positions(const LayerFacts& last) const {
+  const bool fits = last.output_shape.size() == 2 && last.output_shape[0] == model_.sample_shape[0];
+  if (reads_ids_ && !fits)
+    refuse(file_.path, fmt::format("makes [{}] of {} token ids, [positions, vocabulary] is "
+                                   "trained: export a network that answers for each position",
+                                   fmt::join(last.output_shape, ", "), model_.sample_shape[0]));
+}
+
+Importer::Nodes Importer::needed_nodes() {
+  const auto needed = needed_values();
+  Nodes nodes;
+  for (const auto& proto : graph().node()) {
+    const bool used = proto.output_size() > 0 &&
+                      std::any_of(proto.output().begin(), proto.output().end(),
+                                  [&](const auto& output) { return needed.contains(output); });
+    if (used && !constants_.contains(proto.output(0))) nodes.push_back(&proto);
+  }
+  return nodes;
+}
+
 Model Importer::run() {
   if (graph().output_size() == 0) refuse(file_.path, "has no output: export it again");
   model_.name = std::filesystem::path(file_.path).stem().string();
   model_.sample_shape = sample_shape_of(file_);
-  made_[only_input(file_).name()] = kSampleName;
-  const auto needed = needed_values();
-  for (const auto& proto : graph().node()) {
-    const bool used = proto.output_size() > 0 && needed.contains(proto.output(0));
-    if (used && !constants_.contains(proto.output(0))) read(proto);
-  }
+  const onnx::ValueInfoProto& input = only_input(file_);
+  sample_ = input.name();
+  made_[sample_] = kSampleName;
+  reads_ids_ = onnx_import::reads_ids(file_);
+  const std::int64_t samples = input.type().tensor_type().shape().dim(0).dim_value();
+  if (samples > 0) samples_ = samples;
+  read_all(needed_nodes());
   if (model_.layers.empty() || !made_.contains(graph().output(0).name()))
     refuse(file_.path, fmt::format("no layer makes the output '{}'", graph().output(0).name()));
   const std::vector<LayerFacts> facts = check_model(model_);
   check_widths(facts);
-  model_.classes = facts.back().output_shape.front();
+  check_positions(facts.back());
+  model_.classes = facts.back().output_shape.back();
   warn();
   return std::move(model_);
 }
@@ -196,6 +251,17 @@ Model Importer::run() {
 Model import_onnx(const std::string& file) {
   const onnx_import::OnnxFile opened = onnx_import::read_onnx(file);
   return onnx_import::Importer(opened).run();
+}
+
+bool onnx_reads_ids(const std::string& file) {
+  return onnx_import::reads_ids(onnx_import::read_onnx(file));
+}
+
+std::map<std::string, std::string> onnx_metadata(const std::string& file) {
+  std::map<std::string, std::string> metadata;
+  const onnx_import::OnnxFile opened = onnx_import::read_onnx(file);
+  for (const auto& one : opened.proto.metadata_props()) metadata[one.key()] = one.value();
+  return metadata;
 }
 
 std::vector<std::int64_t> onnx_sample_shape(const std::string& file) {

@@ -14,6 +14,15 @@
 #include "models/onnx/importer.hpp"
 
 namespace millrace::onnx_import {
+
+void set_parameter(const NodeReader& node, torch::Tensor& parameter, const torch::Tensor& value) {
+  if (parameter.sizes() != value.sizes())
+    node.refuse(fmt::format("has weights of [{}] where [{}] are needed",
+                            fmt::join(value.sizes(), ", "), fmt::join(parameter.sizes(), ", ")));
+  const torch::NoGradGuard no_gradients;
+  parameter.copy_(value);
+}
+
 namespace {
 
 namespace nn = torch::nn;
@@ -41,15 +50,6 @@ Pair padding_of(const NodeReader& node) {
   return {pads[0], pads[1]};
 }
 
-/// What is written becomes the module's parameter or statistic.
-void set(const NodeReader& node, torch::Tensor& parameter, const torch::Tensor& value) {
-  if (parameter.sizes() != value.sizes())
-    node.refuse(fmt::format("has weights of [{}] where [{}] are needed",
-                            fmt::join(value.sizes(), ", "), fmt::join(parameter.sizes(), ", ")));
-  const torch::NoGradGuard no_gradients;
-  parameter.copy_(value);
-}
-
 /// Input 2. One of zeros that is computed stands for none: PyTorch's exporter writes it so.
 std::optional<torch::Tensor> bias_of(const NodeReader& node) {
   const auto bias = node.constant(2);
@@ -72,8 +72,8 @@ void read_conv(Importer& to, const NodeReader& node) {
           .dilation(expand(pair_of(node, "dilations", {1, 1})))
           .groups(groups)
           .bias(bias.has_value()));
-  set(node, conv->weight, weight);
-  if (bias) set(node, conv->bias, *bias);
+  set_parameter(node, conv->weight, weight);
+  if (bias) set_parameter(node, conv->bias, *bias);
   to.add(node, to.name_of(node, 1), conv);
 }
 
@@ -90,8 +90,8 @@ void add_linear(Importer& to, const NodeReader& node, const torch::Tensor& weigh
   if (bias && (bias->dim() != 1 || bias->size(0) != weight.size(0)))
     node.refuse("adds something else than a row to its product");
   nn::Linear linear(nn::LinearOptions(weight.size(1), weight.size(0)).bias(bias.has_value()));
-  set(node, linear->weight, weight);
-  if (bias) set(node, linear->bias, *bias);
+  set_parameter(node, linear->weight, weight);
+  if (bias) set_parameter(node, linear->bias, *bias);
   to.add(node, to.name_of(node, 1), linear);
 }
 
@@ -113,10 +113,10 @@ void add_norm(Importer& to, const NodeReader& node, const torch::Tensor& scale) 
   Norm norm(nn::BatchNormOptions(scale.numel())
                 .eps(node.number("epsilon", 1e-5))
                 .momentum(1 - node.number("momentum", 0.9)));
-  set(node, norm->weight, scale);
-  set(node, norm->bias, node.weight(2, "bias"));
-  set(node, norm->running_mean, node.weight(3, "mean"));
-  set(node, norm->running_var, node.weight(4, "variance"));
+  set_parameter(node, norm->weight, scale);
+  set_parameter(node, norm->bias, node.weight(2, "bias"));
+  set_parameter(node, norm->running_mean, node.weight(3, "mean"));
+  set_parameter(node, norm->running_var, node.weight(4, "variance"));
   to.add(node, to.name_of(node, 1), norm);
 }
 
@@ -214,6 +214,7 @@ void read_dropout(Importer& to, const NodeReader& node) {
 /// Two values, or the bias of the product before.
 void read_add(Importer& to, const NodeReader& node) {
   if (node.values().size() == 2) return to.add(node, Add());
+  if (read_places(to, node)) return;
   const auto first = node.constant(0), second = node.constant(1);
   if (!first && !second) node.refuse("has one input, a sum needs two");
   Layer& before = to.own_layer_before(node);
@@ -221,10 +222,11 @@ void read_add(Importer& to, const NodeReader& node) {
   if (linear == nullptr || linear->bias.defined())
     node.refuse("adds a constant to something else than a product of rows");
   nn::Linear whole(nn::LinearOptions(linear->weight.size(1), linear->weight.size(0)));
-  set(node, whole->weight, linear->weight);
-  set(node, whole->bias, (first ? *first : *second).flatten());
+  set_parameter(node, whole->weight, linear->weight);
+  set_parameter(node, whole->bias, (first ? *first : *second).flatten());
   before.module = nn::AnyModule(whole);
   to.pass(node);
+  to.name_by_bias(node, first ? 0 : 1, before);
 }
 
 void read_sum(Importer& to, const NodeReader& node) {
@@ -248,26 +250,30 @@ void read_softmax(Importer& to, const NodeReader& node) {
 }  // namespace
 
 const std::map<std::string, Operator>& operators() {
-  static const std::map<std::string, Operator> all = {
-      {"Conv", read_conv},
-      {"Gemm", read_gemm},
-      {"MatMul", read_matmul},
-      {"BatchNormalization", read_batch_norm},
-      {"MaxPool", read_max_pool},
-      {"AveragePool", read_average_pool},
-      {"GlobalAveragePool", read_global_pool},
-      {"ReduceMean", read_mean},
-      {"Flatten", read_flatten},
-      {"Reshape", read_reshape},
-      {"Relu", [](Importer& to, const NodeReader& node) { to.add(node, nn::ReLU()); }},
-      {"Clip", read_clip},
-      {"Dropout", read_dropout},
-      {"Add", read_add},
-      {"Sum", read_sum},
-      {"Concat", read_concat},
-      {"Softmax", read_softmax},
-      {"LogSoftmax", read_softmax},
-      {"Identity", [](Importer& to, const NodeReader& node) { to.pass(node); }}};
+  static const std::map<std::string, Operator> all = [] {
+    std::map<std::string, Operator> made = {
+        {"Conv", read_conv},
+        {"Gemm", read_gemm},
+        {"MatMul", read_matmul},
+        {"BatchNormalization", read_batch_norm},
+        {"MaxPool", read_max_pool},
+        {"AveragePool", read_average_pool},
+        {"GlobalAveragePool", read_global_pool},
+        {"ReduceMean", read_mean},
+        {"Flatten", read_flatten},
+        {"Reshape", read_reshape},
+        {"Relu", [](Importer& to, const NodeReader& node) { to.add(node, nn::ReLU()); }},
+        {"Clip", read_clip},
+        {"Dropout", read_dropout},
+        {"Add", read_add},
+        {"Sum", read_sum},
+        {"Concat", read_concat},
+        {"Softmax", read_softmax},
+        {"LogSoftmax", read_softmax},
+        {"Identity", [](Importer& to, const NodeReader& node) { to.pass(node); }}};
+    made.merge(sequence_operators());
+    return made;
+  }();
   return all;
 }
 

@@ -43,7 +43,7 @@ bool reads_text(const std::string& source) {
 }
 
 const char* rate_unit(const std::string& source) {
-  return reads_text(source) ? "samples/s" : "img/s";
+  return is_model_file(source) || reads_text(source) ? "samples/s" : "img/s";
 }
 
 std::string model_title(const std::string& source) {

@@ -23,10 +23,10 @@ const std::vector<ModelInfo>& zoo();
 /// Whether MODEL on a command line is a file rather than a name of the zoo: it ends with ".onnx".
 bool is_model_file(const std::string& source);
 
-/// Whether it reads text. Throws as model_info.
+/// Whether a network of the zoo reads text; of a file that is not known here. Throws as model_info.
 bool reads_text(const std::string& source);
 
-/// How its speed is called: "img/s", of text "samples/s".
+/// How its speed is called: "img/s", of text and of a file, which may read text, "samples/s".
 const char* rate_unit(const std::string& source);
 
 /// What plans and costs call the model: the name, or the file's without folder and ending.

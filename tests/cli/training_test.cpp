@@ -315,6 +315,28 @@ TEST_F(TextTraining, KeepsItsCharactersAndRefusesOthers) {
   EXPECT_THAT(run({"predict", out, "Zebra"}).err, HasSubstr("'Z' at byte 0"));
 }
 
+/// The file knows its characters as well.
+TEST_F(TextTraining, TrainsANetworkOfAFile) {
+  const std::string text = folder_ / "text.txt", file = folder_ / "lstm.onnx";
+  parsed(train(folder_ / "run", text));
+  ASSERT_EQ(run({"export", folder_ / "run", "-o", file}).exit_code, 0);
+  const auto start = [&](const std::string& data, std::vector<std::string> more) {
+    std::vector<std::string> arguments = {
+        "train", file,      "--data", data,    "--batch",        "4",      "--lr",
+        "0.001", "--steps", "2",      "--out", folder_ / "next", "--force"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run(arguments);
+  };
+  const auto trained = start(text, {"--json"});
+  EXPECT_LT(parsed(trained).at("loss"), 1) << "it has learnt the sentence before";
+  EXPECT_EQ(run({"predict", folder_ / "next", "the owl", "--length", "5"}).exit_code, 0);
+  EXPECT_EQ(run({"export", folder_ / "next", "-o", folder_ / "again.onnx"}).exit_code, 0);
+  EXPECT_EQ(run({"plan", file, "--batch", "4"}).exit_code, 0);
+  std::ofstream(folder_ / "other.txt") << std::string(2000, 'Z') + "a";
+  EXPECT_THAT(start(folder_ / "other.txt", {}).err, HasSubstr("'Z' at byte 0"));
+  EXPECT_EQ(start(folder_ / "other.txt", {"--new-head"}).exit_code, 0);
+}
+
 class Planning : public TrainingTest {};
 
 std::vector<std::string> layers_of(const nlohmann::json& plan) {

@@ -56,13 +56,16 @@ struct GraphFile {
   }
 
   at::Tensor constant(const std::string& name, const std::vector<std::int64_t>& shape) {
-    const at::Tensor values = at::randn(shape);
-    onnx::TensorProto& tensor = *graph().add_initializer();
-    tensor.set_name(name);
-    tensor.set_data_type(onnx::TensorProto::FLOAT);
-    for (const std::int64_t extent : shape) tensor.add_dims(extent);
-    for (std::int64_t i = 0; i < values.numel(); ++i)
-      tensor.add_float_data(values.data_ptr<float>()[i]);
+    return tensor(name, at::randn(shape));
+  }
+
+  at::Tensor tensor(const std::string& name, const at::Tensor& values) {
+    const at::Tensor dense = values.contiguous();
+    onnx::TensorProto& made = *graph().add_initializer();
+    made.set_name(name);
+    made.set_data_type(onnx::TensorProto::FLOAT);
+    for (const std::int64_t extent : dense.sizes()) made.add_dims(extent);
+    for (std::int64_t i = 0; i < dense.numel(); ++i) made.add_float_data(dense.data_ptr<float>()[i]);
     return values;
   }
 

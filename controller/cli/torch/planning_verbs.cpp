@@ -12,6 +12,7 @@
 #include "framework/planning.hpp"
 #include "millrace/log.hpp"
 #include "millrace/units.hpp"
+#include "models/data/text.hpp"
 #include "models/source.hpp"
 
 namespace millrace::cli {
@@ -39,9 +40,16 @@ std::string costs_table(const Profile& profile) {
   return text;
 }
 
-/// With as many outputs as the data have classes; the weights do not matter.
+/// As many as the data have. A file that reads text knows its characters, unless they are to be
+/// those of the data.
+std::int64_t costed_classes(const RunConfig& config) {
+  if (!is_model_file(config.model) || !source_reads_text(config.model)) return classes_of(config);
+  return config.new_head && !config.data.empty() ? std::ssize(characters_in(config.data)) : 0;
+}
+
+/// The weights do not matter.
 Model costed_model(const RunConfig& config) {
-  return open_model(config.model, classes_of(config), 1, NewHead::where_needed);
+  return open_model(config.model, costed_classes(config), 1, NewHead::where_needed);
 }
 
 /// Here, or where `board` is named what that says of the board.

@@ -35,7 +35,7 @@ ProfileRequest profile_request(const RunConfig& config, bool reuse) {
 /// Of the batches that are decoded ahead, and the one that is trained.
 double decoded_bytes(const RunConfig& config) {
   const auto shape = sample_shape_of(config.model);
-  const double number = reads_text(config.model) ? 2 * sizeof(std::int64_t) : sizeof(float);
+  const double number = source_reads_text(config.model) ? 2 * sizeof(std::int64_t) : sizeof(float);
   const auto sample = std::accumulate(shape.begin(), shape.end(), number, std::multiplies<>());
   return sample * static_cast<double>(config.batch) * (LoaderSettings().look_ahead + 1);
 }

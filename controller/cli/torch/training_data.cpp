@@ -85,10 +85,12 @@ TrainingData open_images(const RunConfig& config, const std::vector<std::int64_t
 std::optional<std::vector<std::string>> known_characters(const RunConfig& config,
                                                          const TrainingFacts* facts) {
   if (facts != nullptr) return facts->classes;
-  if (config.weights.empty() || config.new_head) return std::nullopt;
-  auto characters = classes_in(config.weights);
+  const bool from_file = config.weights.empty() && is_model_file(config.model);
+  const std::string& source = from_file ? config.model : config.weights;
+  if (source.empty() || config.new_head) return std::nullopt;
+  auto characters = classes_in(source);
   if (!characters)
-    log_warning("data", config.weights +
+    log_warning("data", source +
                             " does not say which characters its ids stand for: they are taken for "
                             "those of the data, by code point");
   return characters;
@@ -124,8 +126,8 @@ TrainingData open_characters(const RunConfig& config, std::int64_t length,
 
 TrainingData open_training_data(const RunConfig& config, const TrainingFacts* facts) {
   const auto shape = sample_shape_of(config.model);
-  return reads_text(config.model) ? open_characters(config, shape.front(), facts)
-                                  : open_images(config, shape, facts);
+  return source_reads_text(config.model) ? open_characters(config, shape.front(), facts)
+                                         : open_images(config, shape, facts);
 }
 
 LoaderSettings validation_loader(const RunConfig& config, const TrainStep& step) {
