@@ -12,6 +12,7 @@
 #include "models/onnx/import.hpp"
 #include "models/pytorch/state_dict.hpp"
 #include "models/weights_file.hpp"
+#include "models/zoo/list.hpp"
 
 namespace millrace {
 namespace {
@@ -176,7 +177,7 @@ void load_weights(const Model& model, const std::string& file, Head head) {
 
 std::optional<std::vector<std::string>> classes_in(const std::string& file) {
   const std::map<std::string, std::string> metadata =
-      file.ends_with(".onnx") ? onnx_metadata(file) : WeightsFile::open(file)->metadata();
+      is_model_file(file) ? onnx_metadata(file) : WeightsFile::open(file)->metadata();
   const auto found = metadata.find(kClassesKey);
   if (found == metadata.end()) return std::nullopt;
   const auto classes = nlohmann::json::parse(found->second, nullptr, false);

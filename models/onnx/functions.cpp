@@ -7,7 +7,7 @@
 
 #include <algorithm>
 
-#include "millrace/joins.hpp"
+#include "framework/layers/module_facts.hpp"
 #include "millrace/log.hpp"
 #include "models/onnx/importer.hpp"
 
@@ -15,8 +15,6 @@ namespace millrace::onnx_import {
 namespace {
 
 namespace nn = torch::nn;
-
-bool is_join(const nn::Module& module) { return module.as<AddImpl>() || module.as<ConcatImpl>(); }
 
 /// Of the names' parts before the last dot, where all have the same.
 std::string common_owner(const std::vector<std::string>& names) {
@@ -160,7 +158,7 @@ std::string Importer::join_projections(const Function& function, const Region& r
   std::vector<std::string> inputs;
   for (const std::string& value : function.inputs) {
     names.push_back(producer(end, value));
-    if (readers_.at(value) != reads_of(region, value))
+    if (readers_of(names.back()) != reads_of(region, value))
       end.refuse(fmt::format("attends to '{}', which others read, too", value));
     const auto found = std::find_if(model_.layers.begin(), model_.layers.end(),
                                     [&](const Layer& layer) { return layer.name == names.back(); });
@@ -178,6 +176,7 @@ std::string Importer::join_projections(const Function& function, const Region& r
   nn::Linear joined(nn::LinearOptions(weight.size(1), weight.size(0)).bias(!biases.empty()));
   set_parameter(end, joined->weight, weight);
   if (!biases.empty()) set_parameter(end, joined->bias, torch::cat(biases));
+  for (const std::string& name : names) extents_.erase(name);
   std::erase_if(model_.layers, [&](const Layer& layer) {
     return std::find(names.begin(), names.end(), layer.name) != names.end();
   });

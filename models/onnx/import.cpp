@@ -18,7 +18,8 @@ namespace millrace {
 namespace onnx_import {
 namespace {
 
-const std::string kSampleName;  // of no layer
+constexpr std::int64_t kMostSamples = 1024;  // of a batch that a file is made for
+const std::string kSampleName;               // of no layer
 
 /// PyTorch calls a node by the modules that it is in: "/layer1/layer1.0/conv1/Conv" is of
 /// "layer1.0.conv1".
@@ -81,6 +82,7 @@ void Importer::name_by_bias(const NodeReader& node, int bias, Layer& layer) {
   const std::string old = std::exchange(layer.name, unused(owner));
   for (auto& [value, maker] : made_)
     if (maker == old) maker = layer.name;
+  extents_.erase(old);
   if (rows_.erase(old) > 0) rows_.insert(layer.name);
 }
 
@@ -108,11 +110,20 @@ bool Importer::reads_convolution(const NodeReader& node) const {
 
 Layer& Importer::own_layer_before(const NodeReader& node) {
   const std::string& name = producer(node, node.value());
-  if (readers_.at(node.value()) > 1)
-    node.refuse("adds a constant to a value that other nodes read, too");
+  if (readers_of(name) > 1) node.refuse("adds a constant to a value that other nodes read, too");
   for (Layer& layer : model_.layers)
     if (layer.name == name) return layer;
   node.refuse("adds a constant to the sample: export what comes before the first layer apart");
+}
+
+/// Under all names of what it makes, each of which but one is made by a reader of another.
+int Importer::readers_of(const std::string& layer) const {
+  int readers = 1;
+  for (const auto& [value, maker] : made_) {
+    const auto found = readers_.find(value);
+    if (maker == layer) readers += (found == readers_.end() ? 0 : found->second) - 1;
+  }
+  return readers;
 }
 
 /// The first layer reads the sample without naming it.
@@ -134,6 +145,7 @@ std::set<std::string> Importer::needed_values() {
                                   [&](const auto& output) { return needed.contains(output); });
     if (!used || constants_.contains(node.output(0))) continue;
     for (const std::string& input : node.input()) {
+      if (input.empty()) continue;  // one that is left out
       needed.insert(input);
       ++readers_[input];
     }
@@ -211,6 +223,10 @@ void Importer::check_positions(const LayerFacts& last) const {
     refuse(file_.path, fmt::format("makes [{}] of {} token ids, [positions, vocabulary] is "
                                    "trained: export a network that answers for each position",
                                    fmt::join(last.output_shape, ", "), model_.sample_shape[0]));
+  if (reads_ids_ && model_.vocabulary != last.output_shape[1])
+    refuse(file_.path, fmt::format("embeds {} token ids and answers with {} numbers: of text each "
+                                   "id is one of both, make them as many",
+                                   model_.vocabulary, last.output_shape[1]));
 }
 
 Importer::Nodes Importer::needed_nodes() {
@@ -234,6 +250,10 @@ Model Importer::run() {
   made_[sample_] = kSampleName;
   reads_ids_ = onnx_import::reads_ids(file_);
   const std::int64_t samples = input.type().tensor_type().shape().dim(0).dim_value();
+  if (samples > kMostSamples)
+    refuse(file_.path, fmt::format("has a batch of {}, {} at most are tried: export it with an "
+                                   "open one or one of 1",
+                                   samples, kMostSamples));
   if (samples > 0) samples_ = samples;
   read_all(needed_nodes());
   if (model_.layers.empty() || !made_.contains(graph().output(0).name()))
@@ -241,7 +261,8 @@ Model Importer::run() {
   const std::vector<LayerFacts> facts = check_model(model_);
   check_widths(facts);
   check_positions(facts.back());
-  model_.classes = facts.back().output_shape.back();
+  const std::vector<std::int64_t>& answer = facts.back().output_shape;
+  model_.classes = reads_ids_ ? answer.back() : answer.front();
   warn();
   return std::move(model_);
 }

@@ -76,7 +76,10 @@ class Importer {
   std::int64_t opset() const { return file_.opset; }
   /// Whether a sample is of token ids.
   bool reads_ids() const { return reads_ids_; }
-  bool is_sample(const std::string& value) const { return value == sample_; }
+  bool is_sample(const std::string& value) const {
+    const auto made = made_.find(value);
+    return made != made_.end() && made->second.empty();
+  }
   void set_vocabulary(std::int64_t vocabulary) { model_.vocabulary = vocabulary; }
   /// Of some samples of a value that a layer makes.
   std::optional<std::vector<std::int64_t>> extents(const std::string& value);
@@ -104,6 +107,7 @@ class Importer {
   void read(const onnx::NodeProto& proto);
   const std::string& producer(const NodeReader& node, const std::string& value) const;
   bool is_rows(const std::string& layer) const;
+  int readers_of(const std::string& layer) const;
   template <typename Module>
   void add_reading(const NodeReader& node, const std::string& name, Module module,
                    std::vector<std::string> inputs) {

@@ -30,7 +30,7 @@ using torch::Tensor;
 using Tensors = std::vector<Tensor>;
 using Numbers = std::vector<std::int64_t>;
 
-constexpr std::int64_t kMostComputed = std::int64_t{1} << 28;
+constexpr std::int64_t kMostComputed = std::int64_t{1} << 26, kMostParts = 1024;
 
 /// Before a tensor of these extents is allocated.
 void require_room(const Call& call, at::IntArrayRef extents) {
@@ -39,7 +39,7 @@ void require_room(const Call& call, at::IntArrayRef extents) {
     if (extent < 0 || (extent > 0 && count > kMostComputed / extent))
       call.node.refuse(
           fmt::format("makes an extent of {}: {} numbers at most are computed to see what "
-                      "it does",
+                      "it does; export it with an open batch or one of 1",
                       extent, kMostComputed));
     count *= extent;
   }
@@ -60,8 +60,11 @@ Tensor add(const Tensor& a, const Tensor& b) { return at::add(a, b); }
 Tensor subtract(const Tensor& a, const Tensor& b) { return at::sub(a, b); }
 Tensor power(const Tensor& a, const Tensor& b) { return at::pow(a, b.to(a.scalar_type())); }
 
+/// Whole numbers by -1 apart: the least of them has no opposite, which ends the process.
 Tensor quotient(const Tensor& a, const Tensor& b) {
-  return a.is_floating_point() ? at::div(a, b) : at::div(a, b, "trunc");
+  if (a.is_floating_point() || b.is_floating_point()) return at::div(a, b);
+  const Tensor turns = at::eq(b, -1);
+  return at::where(turns, at::neg(a), at::div(a, b.masked_fill(turns, 1), "trunc"));
 }
 
 /// An attribute of older opsets, an input of newer ones.
@@ -142,6 +145,8 @@ Tensors split(const Call& call) {
   const Tensor& x = call.at(0);
   const std::int64_t axis = call.node.integer("axis", 0), parts = call.node.proto().output_size();
   const Numbers sizes = call.has(1) ? call.numbers(1) : call.node.integers("split", {});
+  if (std::ssize(sizes) > kMostParts || parts < 1 || parts > kMostParts)
+    call.node.refuse(fmt::format("makes more than {} parts", kMostParts));
   if (sizes.empty()) return x.split((x.size(axis) + parts - 1) / parts, axis);
   return x.split_with_sizes(sizes, axis);
 }
@@ -153,7 +158,7 @@ Tensors split_to_sequence(const Call& call) {
   if (!call.has(1) || call.at(1).numel() != 1 || call.node.integer("keepdims", 1) == 0)
     call.node.refuse("makes parts that are not of one size");
   const std::int64_t size = call.at(1).item<std::int64_t>();
-  if (size < 1 || x.size(axis) % size != 0)
+  if (size < 1 || x.size(axis) % size != 0 || x.size(axis) / size > kMostParts)
     call.node.refuse(fmt::format("makes parts of {} of an extent of {}", size, x.size(axis)));
   return {at::stack(x.split(size, axis))};
 }
@@ -174,7 +179,7 @@ Tensors slice(const Call& call) {
   for (std::size_t i = 0; i < axes.size(); ++i) {
     const std::int64_t size = x.size(axes[i]);
     const auto within = [size](std::int64_t index) { return std::clamp(index, -size, size); };
-    x = x.slice(axes[i], within(starts[i]), within(ends[i]), steps[i]);
+    x = x.slice(axes[i], within(starts[i]), within(ends[i]), std::min(steps[i], size + 1));
   }
   return {x};
 }
@@ -266,6 +271,7 @@ Tensors attention(const Call& call) {
   const bool is_plain = q.dim() == 4 && k.sizes() == q.sizes() && call.inputs.size() == 3 &&
                         node.number("softcap", 0) == 0;
   if (!is_plain) node.refuse("has a mask, a cache, a cap or groups of heads: leave them out");
+  require_room(call, {q.size(0), q.size(1), q.size(2), k.size(2)});
   const double root = std::sqrt(static_cast<double>(q.size(3)));
   Tensor scores = at::matmul(q, k.transpose(2, 3)) * node.number("scale", 1 / root);
   if (node.integer("is_causal", 0) != 0) {

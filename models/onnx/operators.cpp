@@ -221,9 +221,14 @@ void read_add(Importer& to, const NodeReader& node) {
   const auto* linear = before.module.ptr()->as<nn::LinearImpl>();
   if (linear == nullptr || linear->bias.defined())
     node.refuse("adds a constant to something else than a product of rows");
-  nn::Linear whole(nn::LinearOptions(linear->weight.size(1), linear->weight.size(0)));
+  const torch::Tensor bias = first ? *first : *second;
+  const std::int64_t outputs = linear->weight.size(0);
+  if (bias.numel() != outputs || (outputs > 1 && bias.size(-1) != outputs))
+    node.refuse(fmt::format("adds [{}] to a product of {} numbers, a row of as many is trained",
+                            fmt::join(bias.sizes(), ", "), outputs));
+  nn::Linear whole(nn::LinearOptions(linear->weight.size(1), outputs));
   set_parameter(node, whole->weight, linear->weight);
-  set_parameter(node, whole->bias, (first ? *first : *second).flatten());
+  set_parameter(node, whole->bias, bias.flatten());
   before.module = nn::AnyModule(whole);
   to.pass(node);
   to.name_by_bias(node, first ? 0 : 1, before);
@@ -243,6 +248,9 @@ void read_concat(Importer& to, const NodeReader& node) {
 /// Cross-entropy takes the scores themselves.
 void read_softmax(Importer& to, const NodeReader& node) {
   if (!to.is_output(node)) node.refuse("stands inside the network, the loss has one at the end");
+  const std::int64_t axis = node.integer("axis", to.opset() < 13 ? 1 : -1);
+  if (to.reads_ids() && axis != -1 && axis != 2)
+    node.refuse(fmt::format("is over axis {}, the loss has one over the vocabulary", axis));
   log_info("onnx", fmt::format("the {} at the end is left out: the loss has it", node.type()));
   to.pass(node);
 }

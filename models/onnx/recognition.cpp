@@ -4,6 +4,7 @@
 #include <ATen/Functions.h>
 #include <c10/core/GradMode.h>
 #include <c10/util/Exception.h>
+#include <fmt/format.h>
 #include <torch/nn/modules/activation.h>
 #include <torch/nn/modules/dropout.h>
 #include <torch/nn/modules/normalization.h>
@@ -24,11 +25,14 @@ using torch::Tensor;
 constexpr std::array kSizes = {1.0, 0.1, 4.0};
 // Constants are float32: an exact function differs by some 1e-7.
 constexpr double kRoundOff = 1e-5;
+/// A layer normalisation reads two rows and an epsilon.
+constexpr std::size_t kMostRows = 8;
 
+/// Zeros show nothing of what made them.
 bool are_close(const Tensor& computed, const Tensor& expected) {
   if (computed.sizes() != expected.sizes()) return false;
   const double most = expected.abs().max().item<double>();
-  return (computed - expected).abs().max().item<double>() <= kRoundOff * most;
+  return most > 0 && (computed - expected).abs().max().item<double>() <= kRoundOff * most;
 }
 
 template <typename Module>
@@ -56,15 +60,19 @@ nn::LayerNorm normalisation(const Tensor& weight, const Tensor& bias, double eps
 }
 
 /// What a dropout takes away in training.
-struct Drop {
-  double share = 0;
-  bool in_training = false;
-};
+double dropped_share(const Call& call) {
+  const Tensor given = call.has(1) ? call.at(1) : torch::tensor(call.node.number("ratio", 0.5));
+  const double share = given.numel() == 1 ? given.item<double>() : -1;
+  if (!(share >= 0 && share <= 1)) call.node.refuse("drops no share between 0 and 1");
+  return share;
+}
 
-Drop drop_of(const Call& call) {
-  const double share = call.has(1) ? call.at(1).item<double>() : call.node.number("ratio", 0.5);
-  const bool training = call.file.opset < 12 || (call.has(2) && call.at(2).item<double>() != 0);
-  return {share, training && share > 0};
+/// Whether a parameter of the layers has these numbers.
+bool has_weight(const Function& function, const Tensor& value) {
+  for (const FunctionLayer& one : function.layers)
+    for (const Tensor& own : one.module.ptr()->parameters())
+      if (own.numel() == value.numel() && own.flatten().equal(value.flatten())) return true;
+  return false;
 }
 
 bool recurs(const Region& region) {
@@ -123,27 +131,46 @@ std::vector<Recogniser::Layers> Recogniser::recurrences(const Region& region, Tr
     const Call call = trial.graph.call(reader);
     if (node->op_type() == "LSTM") layers.push_back(layer(*node, lstm_of(call), 1));
     if (node->op_type() == "Dropout")
-      layers.push_back(layer(*node, nn::Dropout(drop_of(call).share)));
+      layers.push_back(layer(*node, nn::Dropout(dropped_share(call))));
   }
   return {layers};
 }
 
-/// A layer that drops nothing stands for the function: what drops inside must not be for training.
-void Recogniser::require_no_drop(const Region& region, Trial& trial) const {
+/// The layer that stands for a function drops nothing, and learns its own weights alone. Whether a
+/// dropout is for training is the exporter's mode, not the network's.
+void Recogniser::require_all_is_told(const Function& function, const Region& region,
+                                     Trial& trial) const {
+  if (recurs(region)) return;  // its dropouts are layers, its states begin as zeros
   for (const auto* node : region.nodes) {
-    if (node->op_type() != "Dropout" || recurs(region)) continue;
     const NodeReader reader(*node, constants_, file_.path);
-    if (!drop_of(trial.graph.call(reader)).in_training) continue;
-    reader.refuse(
-        "drops numbers inside a function that is trained as one layer without: export "
-        "the network with that dropout at 0");
+    if (node->op_type() == "Dropout" && dropped_share(trial.graph.call(reader)) > 0) {
+      reader.refuse(
+          "drops numbers inside a function that is trained as one layer without: export the "
+          "network with that dropout at 0");
+    }
+    for (const std::string& name : node->input())
+      if (may_learn(name, trial) && !has_weight(function, trial.graph.value(name)))
+        reader.refuse(
+            fmt::format("reads '{}', whose numbers change nothing now: what it learns is "
+                        "no part of the layer that the function is otherwise",
+                        name));
   }
+}
+
+/// A tensor of the file that adds 0 or multiplies by 1: a parameter that begins so.
+bool Recogniser::may_learn(const std::string& name, Trial& trial) const {
+  if (!constants_.contains(name) || constants_.is_computed(name)) return false;
+  const Tensor& value = trial.graph.value(name);
+  return value.is_floating_point() && value.numel() > 1 &&
+         (value.eq(0).all().item<bool>() || value.eq(1).all().item<bool>());
 }
 
 /// With as many heads as there are scores of each position for each.
 std::vector<Recogniser::Layers> Recogniser::attentions(const Region& region, Trial& trial) const {
   const Tensor& output = trial.output;
   const std::int64_t samples = output.size(0), positions = output.size(1);
+  for (const auto& [name, input] : trial.inputs)
+    if (input.sizes() != trial.inputs.begin()->second.sizes()) return {};
   std::set<std::int64_t> heads;
   for (const auto* node : region.nodes) {
     if (node->op_type() == "Attention") heads.insert(trial.graph.value(node->input(0)).size(1));
@@ -172,9 +199,13 @@ std::vector<Recogniser::Layers> Recogniser::normalisations(const Region& region,
       if (!value.is_floating_point()) continue;
       const double number = value.numel() == 1 ? value.item<double>() : 0;
       if (number > 0 && number < 0.1) epsilons.insert(number);
-      if (value.numel() == width && width > 1) rows.push_back({node, i, value});
+      const bool is_new = std::none_of(rows.begin(), rows.end(), [&](const Read& row) {
+        return row.node->input(row.input) == node->input(i);
+      });
+      if (value.numel() == width && width > 1 && is_new) rows.push_back({node, i, value});
     }
   }
+  if (rows.size() > kMostRows || epsilons.size() > kMostRows) return {};
   std::vector<Layers> result;
   const auto add = [&](const Read& weight, const Tensor& bias) {
     for (const double epsilon : epsilons)
@@ -182,6 +213,7 @@ std::vector<Recogniser::Layers> Recogniser::normalisations(const Region& region,
           {layer(*weight.node, normalisation(weight.value, bias, epsilon), weight.input)});
   };
   for (const Read& weight : rows) {
+    if (weight.value.eq(0).all().item<bool>()) continue;  // whatever it multiplies is gone
     for (const Read& bias : rows)
       if (&bias != &weight) add(weight, bias.value);
     add(weight, at::zeros_like(weight.value));
@@ -192,6 +224,7 @@ std::vector<Recogniser::Layers> Recogniser::normalisations(const Region& region,
 /// What the shapes allow.
 std::vector<Recogniser::Layers> Recogniser::candidates(const Region& region, Trial& trial) const {
   const Tensor& output = trial.output;
+  if (output.numel() == 0) return {};
   const std::int64_t inputs = std::ssize(region.inputs);
   const Tensor& x = trial.inputs.begin()->second;
   if (recurs(region)) return recurrences(region, trial);
@@ -221,7 +254,9 @@ bool Recogniser::holds(Function& function, const Region& region, const Trial& fi
   });
 }
 
-std::optional<Function> Recogniser::recognise(const Region& region) {
+/// What it is but for something that the layer has not is an obstacle, behind which the region may
+/// still be one that ends earlier.
+std::optional<Function> Recogniser::recognise(const Region& region) try {
   const c10::NoGradGuard no_gradients;
   auto first = trial(region, kSizes[0]);
   if (!first || !first->output.is_floating_point()) return std::nullopt;
@@ -229,7 +264,7 @@ std::optional<Function> Recogniser::recognise(const Region& region) {
     Function function{std::move(layers), {region.inputs.begin(), region.inputs.end()}};
     do {
       if (!holds(function, region, *first)) continue;
-      require_no_drop(region, *first);
+      require_all_is_told(function, region, *first);
       for (FunctionLayer& one : function.layers) {
         one.module.ptr()->to(torch::kFloat);
         one.module.ptr()->train();
@@ -238,6 +273,12 @@ std::optional<Function> Recogniser::recognise(const Region& region) {
     } while (std::next_permutation(function.inputs.begin(), function.inputs.end()));
   }
   return std::nullopt;
+} catch (const ConfigError& error) {
+  obstacle_ = error;
+  return std::nullopt;
+} catch (const c10::Error& error) {
+  NodeReader(region.end(), constants_, file_.path)
+      .refuse(std::string("cannot be compared with a layer: ") + error.what_without_backtrace());
 }
 
 }  // namespace millrace::onnx_import

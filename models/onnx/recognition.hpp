@@ -39,9 +39,9 @@ class Recogniser {
              ExtentsOf extents)
       : file_(file), constants_(constants), makers_(makers), extents_(std::move(extents)) {}
 
-  /// Throws ConfigError where it is one but for a dropout inside.
+  /// Throws ConfigError where LibTorch cannot make the layer.
   std::optional<Function> recognise(const Region& region);
-  /// The first refusal of a node that could not be computed.
+  /// Why a region is none: what cannot be computed, dropout inside, a parameter of no effect yet.
   const std::optional<ConfigError>& obstacle() const { return obstacle_; }
 
  private:
@@ -53,7 +53,8 @@ class Recogniser {
   std::vector<Layers> recurrences(const Region& region, Trial& trial) const;
   std::vector<Layers> attentions(const Region& region, Trial& trial) const;
   std::vector<Layers> normalisations(const Region& region, Trial& trial) const;
-  void require_no_drop(const Region& region, Trial& trial) const;
+  void require_all_is_told(const Function& function, const Region& region, Trial& trial) const;
+  bool may_learn(const std::string& name, Trial& trial) const;
   static bool equals(Function& function, const Trial& trial);
   bool holds(Function& function, const Region& region, const Trial& first);
 

@@ -80,7 +80,7 @@ class Finder {
       for (const std::string& value : node->input()) ++reads[value];
     for (const auto* node : region.nodes) {
       for (const std::string& value : node->output()) {
-        if (value == region.output()) continue;
+        if (value.empty() || value == region.output()) continue;  // "": an output left out
         const auto readers = facts_.readers.find(value);
         const int count = readers == facts_.readers.end() ? 0 : readers->second;
         if (value == facts_.output || count != reads[value]) return false;
@@ -105,7 +105,7 @@ std::vector<Region> regions_from(const onnx::NodeProto& first, const RegionFacts
     if (!may_end(*end)) continue;
     auto region = finder.region_to(*end);
     const bool begins = region && std::count(region->nodes.begin(), region->nodes.end(), &first);
-    if (begins) regions.push_back(std::move(*region));
+    if (begins && !region->inputs.empty()) regions.push_back(std::move(*region));
   }
   std::reverse(regions.begin(), regions.end());
   return regions;

@@ -6,7 +6,6 @@
 #include <torch/nn/modules/embedding.h>
 #include <torch/nn/modules/normalization.h>
 
-#include <algorithm>
 #include <set>
 
 #include "millrace/log.hpp"
@@ -77,8 +76,11 @@ torch::Tensor places_of(Importer& to, const NodeReader& node) {
 
 bool read_places(Importer& to, const NodeReader& node) {
   if (!to.reads_ids() || node.values().size() != 1) return false;
+  if (node.proto().input_size() != 2) return false;
   const torch::Tensor places = places_of(to, node);
   if (!places.defined()) return false;
+  log_info("onnx", fmt::format("what '{}' adds to each of {} positions is trained",
+                               node.proto().name(), places.size(0)));
   PlaceEmbedding embedding(places.size(0), places.size(1));
   set_parameter(node, embedding->weight, places);
   to.add(node, to.name_of(node, constant_input(node)), embedding);
@@ -95,7 +97,8 @@ bool begins_function(Importer& importer, const NodeReader& node) {
   if (type == "MatMul") return node.weight_name(1).empty();
   if (type == "Softmax") return !importer.is_output(node);
   if (type == "Gather") return !importer.is_sample(node.value());
-  if (type == "Add") return node.values().size() == 1 && constant_of(importer, node).numel() == 1;
+  if (type == "Add" && (node.proto().input_size() != 2 || node.values().size() != 1)) return false;
+  if (type == "Add") return constant_of(importer, node).numel() == 1;
   return kParts.contains(type);
 }
 
