@@ -65,7 +65,8 @@ struct GraphFile {
     made.set_name(name);
     made.set_data_type(onnx::TensorProto::FLOAT);
     for (const std::int64_t extent : dense.sizes()) made.add_dims(extent);
-    for (std::int64_t i = 0; i < dense.numel(); ++i) made.add_float_data(dense.data_ptr<float>()[i]);
+    for (std::int64_t i = 0; i < dense.numel(); ++i)
+      made.add_float_data(dense.data_ptr<float>()[i]);
     return values;
   }
 
