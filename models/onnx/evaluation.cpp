@@ -4,6 +4,10 @@
 #include <c10/util/Exception.h>
 #include <fmt/format.h>
 
+#include <stdexcept>
+
+#include "millrace/errors.hpp"
+
 namespace millrace::onnx_import {
 namespace {
 
@@ -15,8 +19,12 @@ torch::Tensor doubled(const torch::Tensor& tensor) {
 
 std::vector<torch::Tensor> outputs_of(const Call& call, const Operation& operation) try {
   return operation(call);
+} catch (const ConfigError&) {
+  throw;
 } catch (const c10::Error& error) {
   call.node.refuse(std::string("cannot be computed: ") + error.what_without_backtrace());
+} catch (const std::runtime_error& error) {  // LibTorch's of a shape that does not fit
+  call.node.refuse(std::string("cannot be computed: ") + error.what());
 }
 
 }  // namespace

@@ -55,7 +55,9 @@ struct AttentionForm {
   double scale = 1 / std::sqrt(static_cast<double>(kWidth / kHeads));
   std::int64_t first_masked = 1;  ///< positions behind one's own
   bool masks = true;
-  std::string dropout;  ///< its ratio's name; "": none
+  std::string dropout;      ///< its ratio's name; "": none
+  std::int64_t trains = 1;  ///< whether the dropout is for training
+  std::string added = "";   ///< to the scores; "": nothing
 };
 
 /// Attention of the values q, k and v as PyTorch writes the one by hand: scores, a mask of 0 and 1,
@@ -73,19 +75,23 @@ inline void add_attention(TextGraph& file, const AttentionForm& form, const std:
   file.number("scale", form.scale);
   file.node("Mul", {"products", "scale"}, "scores");
   std::string last = "scores";
+  if (!form.added.empty()) {
+    file.node("Add", {last, form.added}, "biased");
+    last = "biased";
+  }
   if (form.masks) {
     const at::Tensor seen = at::ones({1, 1, kPositions, kPositions}).tril(form.first_masked - 1);
     file.tensor("seen", seen);
     file.number("zero", 0);
     file.number("never", -std::numeric_limits<float>::infinity());
     file.node("Equal", {"seen", "zero"}, "hidden");
-    file.node("Where", {"hidden", "never", "scores"}, "masked");
+    file.node("Where", {"hidden", "never", last}, "masked");
     last = "masked";
   }
   set(file.node("Softmax", {last}, "shares"), "axis", -1);
   last = "shares";
   if (!form.dropout.empty()) {
-    file.numbers("training", {1});
+    file.numbers("training", {form.trains});
     file.node("Dropout", {"shares", form.dropout, "training"}, "kept");
     last = "kept";
   }
