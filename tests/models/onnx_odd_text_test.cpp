@@ -134,6 +134,7 @@ void damage(onnx::GraphProto& graph, std::mt19937& random) {
   onnx::NodeProto& node = *any_of(graph.mutable_node(), random);
   const onnx::NodeProto& other = *any_of(graph.mutable_node(), random);
   onnx::TensorProto& tensor = *any_of(graph.mutable_initializer(), random);
+  if (node.input().empty()) return;  // an earlier change took the last one
   switch (random() % 8) {
     case 0:
       node.set_op_type(other.op_type());
