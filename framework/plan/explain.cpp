@@ -16,6 +16,7 @@
 namespace millrace {
 namespace {
 
+constexpr std::size_t kMostColumns = 100;
 constexpr std::size_t kTextColumns = 88;  // beside the margin
 constexpr int kTimelineColumns = 80;
 constexpr std::size_t kLaneName = 9;
@@ -167,9 +168,14 @@ std::string timeline_text(const Plan& plan, const Profile& profile) {
 }
 
 std::string head_text(const Plan& plan) {
-  std::string text =
-      fmt::format("Plan for {}: batch {} = {}, schedule {}\n", shorten(plan.model, 32), plan.batch,
-                  micro_batches_text(plan), plan.schedule);
+  constexpr std::size_t kName = 32, kLeastName = 8;
+  const std::string form = fmt::format(": batch {} = {}, schedule {}\n", plan.batch,
+                                       micro_batches_text(plan), plan.schedule);
+  std::string text = "Plan for ";
+  const std::size_t taken = text.size() + form.size();
+  text += shorten(plan.model,
+                  std::clamp(kMostColumns - std::min(kMostColumns, taken), kLeastName, kName)) +
+          form;
   const bool period = plan.objective == Objective::period;
   text += fmt::format("  predicted {} per {}, {}, memory {}\n", format_duration(plan.value_ns),
                       period ? "micro-batch" : "step",
