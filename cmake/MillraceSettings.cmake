@@ -13,7 +13,9 @@ endif()
 
 find_program(MILLRACE_CCACHE ccache)
 if(MILLRACE_CCACHE)
+  # Paths below the base count as relative: another clone finds what this one has compiled.
   set(CMAKE_CXX_COMPILER_LAUNCHER "${CMAKE_COMMAND}" -E env CCACHE_DEPEND=1
+      "CCACHE_BASEDIR=${PROJECT_SOURCE_DIR}" CCACHE_NOHASHDIR=1
       CCACHE_SLOPPINESS=pch_defines,time_macros "${MILLRACE_CCACHE}")
   add_compile_options(-fpch-preprocess)  # ccache then sees which precompiled header was used
 endif()
