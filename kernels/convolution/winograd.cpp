@@ -24,6 +24,11 @@ constexpr Index kTeamTiles = 96;
 /// A block's most, a share of a last-level cache.
 constexpr Index kMostFloats = 2 << 20;
 
+/// Of the transformed weights, for the memory: more are made for one part of the output's channels
+/// after the other, of which there are few, as each transforms the input anew (measured: three cost
+/// nothing, six 7 %).
+constexpr Index kMostWeights = 7 << 18, kMostParts = 3;
+
 /// Points across a tile.
 constexpr Index kMostPoints = 7;
 /// With products of bfloat16, or of a gradient that is mostly 0, 7 points would have up to 17 times
@@ -59,6 +64,12 @@ Index block_of(Index image_tiles, Index images, Index floats_per_tile, bool whol
   const Index wanted = wanted_tiles(floats_per_tile);
   if (image_tiles > wanted && !whole_images) return wanted;
   return image_tiles * std::clamp<Index>((wanted + image_tiles / 2) / image_tiles, 1, images);
+}
+
+/// Channels of the output at a time, where all have so many transformed weights.
+Index part_of(Index channels, Index weights, Index panel) {
+  const Index parts = std::min(ceil_div(weights, kMostWeights), kMostParts);
+  return parts > 1 ? round_up(ceil_div(channels, parts), panel) : channels;
 }
 
 /// db (+)= the column sums of point (1, 1) of `rows` rows of z times `scale`: there the tile's
@@ -121,20 +132,21 @@ Winograd::Pass Winograd::pass(Kind kind) const {
   p.in.tiles_x = p.out.tiles_x = ceil_div(p.out.width, tile.out);
   p.image_tiles = p.in.tiles_y * p.in.tiles_x;
   p.tiles = s.n * p.image_tiles;
-  p.block =
-      block_of(p.image_tiles, s.n, p.parts->points * (p.in.channels + p.out.channels), strided());
+  const Index panel = p.parts->panel, per_unit = p.parts->per_unit, points = p.parts->points;
+  const Index weights = points * p.in.channels * p.out.channels / per_unit;
+  p.part = strided() ? p.out.channels : part_of(p.out.channels, weights, panel);
+  p.block = block_of(p.image_tiles, s.n, points * (p.in.channels + p.part), strided());
   p.filters = {s.filters, s.channels, s.taps_y, s.taps_x, s.stride_y, input_gradient};
-  const Index panel = p.parts->panel, per_unit = p.parts->per_unit;
   if (kind == Kind::weight_gradient) {  // products over tiles
     const Index rows = ceil_div(p.block, per_unit);
-    p.u = {nullptr, p.in.channels, p.out.channels, panel};
+    p.u = {nullptr, p.in.channels, p.part, panel};
     p.v = {nullptr, rows, p.in.channels, panel};
-    p.m = {nullptr, rows, p.out.channels, panel};
+    p.m = {nullptr, rows, p.part, panel};
   } else {
     const Index units = ceil_div(p.in.channels, per_unit);
-    p.u = {nullptr, units, p.out.channels, panel};
+    p.u = {nullptr, units, p.part, panel};
     p.v = {nullptr, p.block, units, panel / per_unit};
-    p.m = {nullptr, p.block, p.out.channels, panel};
+    p.m = {nullptr, p.block, p.part, panel};
   }
   return p;
 }
@@ -173,6 +185,15 @@ double Winograd::saving() const {
          static_cast<double>(p.tiles * p.parts->points * p.in.channels);
 }
 
+template <typename Work>
+void Winograd::for_each_part(const Pass& whole, const Work& work) {
+  for (Index first = 0; first < whole.out.channels; first += whole.part) {
+    Pass p = whole;
+    p.out.channels = p.m.channels = p.u.channels = std::min(p.part, whole.out.channels - first);
+    work(p, first);
+  }
+}
+
 void Winograd::transform_filters(const Pass& p, const float* w) const {
   share(p.in.channels, 8,
         [&](Index begin, Index end) { p.parts->transform_filters(p.filters, w, begin, end, p.u); });
@@ -207,30 +228,32 @@ void Winograd::multiply(const Pass& p, Index tiles) const {
 
 void Winograd::forward(const ImageView& x, const float* w, const float* bias, bool relu, float* y,
                        float* workspace) const {
-  const Pass p = pass(Kind::forward, workspace);
+  const Pass whole = pass(Kind::forward, workspace);
 #pragma omp parallel
-  {
-    transform_filters(p, w);
+  for_each_part(whole, [&](const Pass& p, Index part) {
+    const Finish finish{bias ? bias + part : nullptr, relu, nullptr};
+    transform_filters(p, w + part * shape_.channels * shape_.taps_y * shape_.taps_x);
     for (Index first = 0; first < p.tiles; first += p.block) {
       const Index tiles = std::min(p.block, p.tiles - first);
       gather(p, p.parts->gather_inputs, x, first, tiles);
       multiply(p, tiles);
       share(tiles, 4, [&](Index begin, Index end) {
-        p.parts->scatter_outputs(p.out, p.m, {first, begin, end}, {bias, relu, nullptr}, y);
+        p.parts->scatter_outputs(p.out, p.m, {first, begin, end}, finish, y + part);
       });
     }
-  }
+  });
 }
 
 void Winograd::input_gradient(const float* dy, const float* w, const float* relu_output, float* dx,
                               float* workspace) const {
-  const Pass p = pass(Kind::input_gradient, workspace);
-  const DepthSize size{p.out.height, p.out.width};
+  const Pass whole = pass(Kind::input_gradient, workspace);
+  const DepthSize size{whole.out.height, whole.out.width};
   const Index image = shape_.height * shape_.width * shape_.channels;
-  const Index deep_image = size.rows * size.columns * p.out.channels;
+  const Index deep_image = size.rows * size.columns * whole.out.channels;
 #pragma omp parallel
-  {
-    transform_filters(p, w);
+  for_each_part(whole, [&](const Pass& p, Index part) {
+    const Finish finish{nullptr, false, relu_output ? relu_output + part : nullptr};
+    transform_filters(p, w + part * shape_.taps_y * shape_.taps_x);
     if (strided())
       share(shape_.n, 1, [&](Index begin, Index) { std::fill_n(dx + begin * image, image, 0.0F); });
     for (Index first = 0; first < p.tiles; first += p.block) {
@@ -240,8 +263,8 @@ void Winograd::input_gradient(const float* dy, const float* w, const float* relu
       });
       multiply(p, tiles);
       share(tiles, 4, [&](Index begin, Index end) {
-        p.parts->scatter_outputs(p.out, p.m, {strided() ? 0 : first, begin, end},
-                                 {nullptr, false, relu_output}, strided() ? p.deep : dx);
+        p.parts->scatter_outputs(p.out, p.m, {strided() ? 0 : first, begin, end}, finish,
+                                 strided() ? p.deep : dx + part);
       });
       if (!strided()) continue;
       share(tiles / p.image_tiles * size.rows, 4, [&](Index begin, Index end) {
@@ -252,20 +275,20 @@ void Winograd::input_gradient(const float* dy, const float* w, const float* relu
         }
       });
     }
-  }
+  });
 }
 
 void Winograd::weight_gradient(const ImageView& x, const float* dy, bool add, float* dw, float* db,
                                float* workspace) const {
-  const Pass p = pass(Kind::weight_gradient, workspace);
-  const float to_sum = p.parts->gradient_sum_scale;
+  const Pass whole = pass(Kind::weight_gradient, workspace);
+  const float to_sum = whole.parts->gradient_sum_scale;
 #pragma omp parallel
-  {
+  for_each_part(whole, [&](const Pass& p, Index part) {
     for (Index first = 0; first < p.tiles; first += p.block) {
       const Index tiles = std::min(p.block, p.tiles - first);
       gather(p, p.parts->gather_inputs_transposed, x, first, tiles);
       share(tiles, 4, [&](Index begin, Index end) {
-        p.parts->gather_gradients(p.out, dy, {first, begin, end}, p.m);
+        p.parts->gather_gradients(p.out, dy + part, {first, begin, end}, p.m);
       });
       share(p.parts->points * p.u.panels(), 4, [&](Index begin, Index end) {
         p.parts->multiply_transposed(p.v, p.m, p.u, tiles, begin, end, first > 0);
@@ -273,13 +296,14 @@ void Winograd::weight_gradient(const ImageView& x, const float* dy, bool add, fl
       if (db != nullptr) {
 #pragma omp single
         add_bias_gradient(p.m, tile_.out + taps_ - 1, ceil_div(tiles, p.parts->per_unit),
-                          p.parts->per_unit > 1, to_sum, add || first > 0, db);
+                          p.parts->per_unit > 1, to_sum, add || first > 0, db + part);
       }
     }
     share(p.u.rows, 8, [&](Index begin, Index end) {
-      p.parts->collect_filters(p.filters, p.u, begin, end, add, dw);
+      p.parts->collect_filters(p.filters, p.u, begin, end, add,
+                               dw + part * shape_.channels * shape_.taps_y * shape_.taps_x);
     });
-  }
+  });
 }
 
 }  // namespace millrace::kernels

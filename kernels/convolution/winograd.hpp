@@ -12,7 +12,8 @@
 // precision, of a gradient that is mostly 0 where make() is told of it (tests measure it). With
 // Precision::bf16 the products alone, and the sums of db, take bfloat16; the transforms are
 // float32. Traffic: the weights once a pass, their transform once a block (some 24 to 96 tiles, or
-// whole images), each image once; tiles stay in the caches, a block at a time.
+// whole images), each image once, or once for each of up to three parts of the filters where their
+// transform is large; tiles stay in the caches, a block at a time.
 //
 // Highway, one source for AVX2, AVX-512 and NEON, chosen at run time; runs on the calling thread's
 // OpenMP team. Outputs and input gradients have the same bits on any team, weight gradients on all
@@ -75,6 +76,7 @@ class Winograd {
     const WinogradParts* parts = nullptr;
     std::int64_t image_tiles = 0, tiles = 0, block = 0;  ///< of an image, of all, of a block
     FilterLayout filters;
+    std::int64_t part = 0;  ///< channels of `out` at a time, in whole panels where not all
     PointMatrices u;        ///< weights, or their gradient
     PointMatrices v;        ///< tiles of `in`
     PointMatrices m;        ///< tiles of `out`
@@ -87,6 +89,9 @@ class Winograd {
   Pass pass(Kind kind, float* workspace) const;
   std::int64_t floats_of(const Pass& pass) const;
   static std::int64_t floats_of(const Pass& pass, const PointMatrices& matrices);
+  /// Calls work(pass, first) for every part of the channels of `out`, from `first` on.
+  template <typename Work>
+  static void for_each_part(const Pass& pass, const Work& work);
   void gather(const Pass& pass, Gather gather_inputs, const ImageView& x, std::int64_t first,
               std::int64_t tiles) const;
   void transform_filters(const Pass& pass, const float* w) const;

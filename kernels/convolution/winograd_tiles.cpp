@@ -74,8 +74,8 @@ HWY_INLINE TilePlace place_of(const TileGrid& grid, Index tile, Index size) {
   const auto inside = [size](Index from, Index length) {
     return std::clamp<Index>(length - from, 0, size);
   };
-  return {((n * grid.height + y) * grid.width + x) * grid.channels,
-          grid.width * grid.channels,
+  return {((n * grid.height + y) * grid.width + x) * grid.pixel,
+          grid.width * grid.pixel,
           std::clamp<Index>(-y, 0, size),
           inside(y, grid.height),
           std::clamp<Index>(-x, 0, size),
@@ -85,21 +85,21 @@ HWY_INLINE TilePlace place_of(const TileGrid& grid, Index tile, Index size) {
 struct PixelLoader {
   const float* image;
   TilePlace place;
-  Index channels, lanes;
+  Index pixel, lanes;
   HWY_INLINE Vector operator()(Index i, Index j) const {
     if (i < place.y0 || i >= place.y1 || j < place.x0 || j >= place.x1) return hn::Zero(Floats());
-    return load_lanes(image + place.offset + i * place.row + j * channels, lanes);
+    return load_lanes(image + place.offset + i * place.row + j * pixel, lanes);
   }
 };
 
 struct PixelStorer {
   float* image;
   TilePlace place;
-  Index channels, lanes;
+  Index pixel, lanes;
   FinishLanes finish;
   HWY_INLINE void operator()(Index i, Index j, Vector value) const {
     if (i >= place.y1 || j >= place.x1) return;
-    const Index at = place.offset + i * place.row + j * channels;
+    const Index at = place.offset + i * place.row + j * pixel;
     store_lanes(finish(value, at), image + at, lanes);
   }
 };
@@ -168,9 +168,8 @@ void gather(const TileGrid& grid, const float* image, TileRange range, const Poi
     for (Index panel = 0; panel < to.panels(); ++panel)
       for (Index half = 0; half < 2; ++half) {
         const Index channel = panel * kPanel + half * kLanes;
-        sandwich<kMatrix>(
-            PixelLoader{image + channel, place, grid.channels, grid.channels - channel},
-            Storer(to, panel, half, t, kMatrix.rows));
+        sandwich<kMatrix>(PixelLoader{image + channel, place, grid.pixel, grid.channels - channel},
+                          Storer(to, panel, half, t, kMatrix.rows));
       }
   }
 }
@@ -184,7 +183,7 @@ void scatter(const TileGrid& grid, const PointMatrices& m, TileRange range, cons
       const Index lanes = grid.channels - channel;
       sandwich<kMatrix>(PointLoader{m.at(0, channel / kPanel) + t * kPanel + channel % kPanel,
                                     m.point_stride(), kMatrix.columns},
-                        PixelStorer{image + channel, place, grid.channels, lanes,
+                        PixelStorer{image + channel, place, grid.pixel, lanes,
                                     FinishLanes(finish, channel, lanes)});
     }
   }

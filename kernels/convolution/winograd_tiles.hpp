@@ -14,10 +14,11 @@
 
 namespace millrace::kernels {
 
-/// The tiles of `n` channels-last images: tile (n, ty, tx) begins at pixel (ty, tx) * step +
-/// origin.
+/// The tiles of `n` channels-last images, or of some of their channels: tile (n, ty, tx) begins at
+/// pixel (ty, tx) * step + origin.
 struct TileGrid {
   std::int64_t height = 0, width = 0, channels = 0;
+  std::int64_t pixel = channels;  ///< floats between neighbours: the channels of the whole image
   std::int64_t tiles_y = 0, tiles_x = 0;
   std::int64_t step = 1, origin_y = 0, origin_x = 0;
 };

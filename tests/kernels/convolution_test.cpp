@@ -269,6 +269,13 @@ TEST(Winograd, GivesTheSameImagesOnAnyTeamAndTheSameGradientsOnLargerOnes) {
   }
 }
 
+TEST(Winograd, KeepsAPartOfLargeTransformedWeights) {
+  const std::int64_t weights = 7 * 7 * 384 * 256;
+  const auto floats = Winograd::make(square(32, 13, 384, 256, 3, 1)).value().workspace_floats();
+  EXPECT_GT(floats, weights / 3);
+  EXPECT_LT(floats, weights * 2 / 3);
+}
+
 TEST(Winograd, IsNotOfferedWhereItDoesNotApply) {
   ConvolutionShape grouped = square(1, 9, 4, 4, 3, 1), dilated = grouped, uneven = grouped;
   grouped.groups = 2;
