@@ -4,7 +4,9 @@
 #include <c10/core/impl/alloc_cpu.h>
 #include <c10/util/Exception.h>
 #include <fmt/format.h>
+#include <malloc.h>
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <mutex>
@@ -56,7 +58,11 @@ class Heaps {
  public:
   Heap* borrow() {
     const std::lock_guard lock(mutex_);
-    if (idle_.empty()) return all_.emplace_back(make_heap()).get();
+    if (idle_.empty()) {
+      Heap* made = all_.emplace_back(make_heap()).get();
+      if (in_round_) made->begin_round();
+      return made;
+    }
     Heap* heap = idle_.back();
     idle_.pop_back();
     return heap;
@@ -64,6 +70,16 @@ class Heaps {
   void give_back(Heap* heap) {
     const std::lock_guard lock(mutex_);
     idle_.push_back(heap);
+  }
+  void begin_round() {
+    const std::lock_guard lock(mutex_);
+    in_round_ = true;
+    for (const auto& heap : all_) heap->begin_round();
+  }
+  void end_round() {
+    const std::lock_guard lock(mutex_);
+    in_round_ = false;
+    for (const auto& heap : all_) heap->end_round();
   }
   /// Of `bytes(heap)`, over all.
   template <typename Bytes>
@@ -83,6 +99,7 @@ class Heaps {
   std::mutex mutex_;
   std::vector<std::unique_ptr<Heap>> all_;
   std::vector<Heap*> idle_;
+  bool in_round_ = false;
 };
 
 // Never destroyed, for the same reason.
@@ -116,8 +133,7 @@ void count_in_use(std::size_t size) {
   }
 }
 
-void* allocate_cached(std::size_t bytes) {
-  Heap* const heap = this_heap();
+void* allocate_cached(std::size_t bytes, Heap* heap) {
   Heap::Taken taken = heap->take(bytes);
   if (taken.block == nullptr && trim_allocator() > 0) taken = heap->take(bytes);
   if (taken.block == nullptr) return nullptr;
@@ -145,7 +161,7 @@ void* from_system(std::size_t bytes) {
 
 struct CachingAllocator final : c10::Allocator {
   c10::DataPtr allocate(std::size_t bytes) const override {
-    void* data = bytes >= kSmallestCachedBlock ? allocate_cached(bytes) : nullptr;
+    void* data = bytes >= kSmallestCachedBlock ? allocate_cached(bytes, this_heap()) : nullptr;
     if (data == nullptr) data = from_system(bytes);
     return {data, data, &deallocate, c10::Device(c10::DeviceType::CPU)};
   }
@@ -162,6 +178,13 @@ void install_caching_allocator() {
   (void)installed;
 }
 
+std::shared_ptr<void> block_for_all_threads(std::size_t bytes) {
+  static Heap* heap = heaps().borrow();
+  void* block = allocate_cached(std::max<std::size_t>(bytes, 1), heap);
+  if (block == nullptr) block = from_system(bytes);
+  return {block, &deallocate};
+}
+
 AllocatorStatistics allocator_statistics() {
   return {g_in_use, g_peak, heaps().sum([](const Heap& heap) { return heap.free_bytes(); }),
           g_mapped};
@@ -169,7 +192,14 @@ AllocatorStatistics allocator_statistics() {
 
 void reset_allocator_peak() { g_peak = g_in_use.load(); }
 
+void begin_allocation_round() { heaps().begin_round(); }
+
+void end_allocation_round() { heaps().end_round(); }
+
 std::int64_t trim_allocator() {
+#if defined(__GLIBC__)
+  malloc_trim(0);
+#endif
   return heaps().sum([](Heap& heap) { return heap.trim(); });
 }
 

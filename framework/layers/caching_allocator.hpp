@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
 namespace millrace {
 
@@ -26,10 +27,21 @@ inline constexpr std::size_t kSmallestCachedBlock = 64 * 1024;
 /// ResourceError is thrown.
 void install_caching_allocator();
 
+/// A block of a heap of its own, for what whichever thread comes first takes and others free: the
+/// heaps of the threads then see the same in every step. Throws ResourceError. Thread-safe.
+std::shared_ptr<void> block_for_all_threads(std::size_t bytes);
+
+/// A training step begins: threads will take and free as in the step before, which tells where
+/// their blocks fit together best (Heap::begin_round()). Thread-safe.
+void begin_allocation_round();
+/// What follows repeats nothing, until a round begins. Thread-safe.
+void end_allocation_round();
+
 AllocatorStatistics allocator_statistics();
 void reset_allocator_peak();
 
-/// Gives all that is cached back to the system; returns its bytes. Thread-safe.
+/// Gives all that is cached back to the system, and what malloc has free; returns the bytes of the
+/// former. Thread-safe.
 std::int64_t trim_allocator();
 
 }  // namespace millrace

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <vector>
 
 #include "millrace/errors.hpp"
 
@@ -66,60 +67,28 @@ bool take_memory(Heap::Range range) {
 
 }  // namespace
 
-void AddressRanges::insert(Range range) {
-  if (range.size() == 0) return;
-  if (const Range before = ending_at(range.begin); before.size() > 0)
-    range.begin = erase(before.begin).begin;
-  if (end_of_.contains(range.end)) range.end = erase(range.end).end;
-  end_of_[range.begin] = range.end;
-  bytes_ += range.size();
-}
-
-AddressRanges::Range AddressRanges::erase(std::uintptr_t begin) {
-  const auto found = end_of_.find(begin);
-  const Range range{begin, found->second};
-  end_of_.erase(found);
-  bytes_ -= range.size();
-  return range;
-}
-
-AddressRanges::Range AddressRanges::first_of(std::size_t size) const {
-  for (const auto& [begin, end] : end_of_)
-    if (end - begin >= size) return {begin, end};
-  return {};
-}
-
-AddressRanges::Range AddressRanges::ending_at(std::uintptr_t end) const {
-  const auto after = end_of_.lower_bound(end);
-  if (after == end_of_.begin()) return {};
-  const auto before = std::prev(after);
-  return before->second == end ? Range{before->first, end} : Range{};
-}
-
-std::vector<AddressRanges::Range> AddressRanges::all() const {
-  std::vector<Range> ranges;
-  for (const auto& [begin, end] : end_of_) ranges.push_back({begin, end});
-  return ranges;
-}
-
 Heap::Taken Heap::take(std::size_t bytes) {
   const std::lock_guard lock(mutex_);
   Taken taken;
   taken.size = round_up(bytes + kGap, kPage);
   if (taken.size < bytes) return {};  // beyond any address
-  Range range = free_.first_of(taken.size);
+  const std::uintptr_t place = repeated_.next_place(taken.size);
+  Range range = place != 0 ? room_at({place, place + taken.size}, taken) : Range{};
+  const bool placed = range.size() > 0;
+  if (!placed) range = free_.first_of(taken.size);
   if (range.size() == 0) {
     Range growth = room_for(taken.size);
     if (growth.size() == 0) {
       reserve(taken.size);
       growth = room_for(taken.size);
     }
-    if (growth.size() == 0 || !give_memory(growth)) return taken;
-    taken.from_system = growth.size();
-    grow(growth);
+    if (growth.size() == 0 || !grow(growth, taken)) return taken;
     range = free_.first_of(taken.size);
   }
-  taken.block = cut(range, taken.size);
+  const std::uintptr_t begin = placed ? place : range.begin;
+  cut(range, {begin, begin + taken.size});
+  repeated_.taken(begin, taken.size);
+  taken.block = pointer(begin);
   ASAN_UNPOISON_MEMORY_REGION(taken.block, bytes);
   return taken;
 }
@@ -136,11 +105,26 @@ Heap::Range Heap::room_for(std::size_t size) const {
   return {};
 }
 
-/// Moves the beginning of a reserved range to the free ones.
-void Heap::grow(Range growth) {
-  const std::uintptr_t end = reserved_.erase(growth.begin).end;
-  reserved_.insert({growth.end, end});
+/// The free range around addresses, which get memory where they have none; empty where they are not
+/// all free, or the system refuses.
+Heap::Range Heap::room_at(Range block, Taken& taken) {
+  const Range pages{block.begin / kHugePage * kHugePage, round_up(block.end, kHugePage)};
+  for (const Range& hole : reserved_.all()) {
+    const Range growth{std::max(hole.begin, pages.begin), std::min(hole.end, pages.end)};
+    if (growth.begin < growth.end && !grow(growth, taken)) return {};
+  }
+  return free_.around(block);
+}
+
+/// Gives memory to a part of a reserved range; false where the system refuses.
+bool Heap::grow(Range growth, Taken& taken) {
+  if (!give_memory(growth)) return false;
+  const Range hole = reserved_.erase(reserved_.around(growth).begin);
+  reserved_.insert({hole.begin, growth.begin});
+  reserved_.insert({growth.end, hole.end});
   free_.insert(growth);
+  taken.from_system += growth.size();
+  return true;
 }
 
 void Heap::reserve(std::size_t size) {
@@ -153,11 +137,11 @@ void Heap::reserve(std::size_t size) {
   reserved_.insert(range);
 }
 
-void* Heap::cut(Range range, std::size_t size) {
-  free_.erase(range.begin);
-  free_.insert({range.begin + size, range.end});
-  used_[range.begin] = size;
-  return pointer(range.begin);
+void Heap::cut(Range free, Range block) {
+  free_.erase(free.begin);
+  free_.insert({free.begin, block.begin});
+  free_.insert({block.end, free.end});
+  used_[block.begin] = block.size();
 }
 
 std::size_t Heap::give(void* block) {
@@ -166,6 +150,7 @@ std::size_t Heap::give(void* block) {
   MILLRACE_CHECK(found != used_.end(), "memory", "a block that is freed was taken");
   const std::size_t size = found->second;
   used_.erase(found);
+  repeated_.given(address(block));
   ASAN_POISON_MEMORY_REGION(block, size);
   free_.insert({address(block), address(block) + size});
   return size;
@@ -173,14 +158,33 @@ std::size_t Heap::give(void* block) {
 
 std::size_t Heap::trim() {
   const std::lock_guard lock(mutex_);
+  return release_from(0);
+}
+
+/// Gives the free memory behind `address` back; returns its bytes.
+std::size_t Heap::release_from(std::uintptr_t address) {
   std::size_t released = 0;
   for (const Range& range : free_.all()) {
-    if (!take_memory(range)) continue;
+    const Range behind{std::max(range.begin, address), range.end};
+    if (behind.end <= behind.begin || !take_memory(behind)) continue;
     free_.erase(range.begin);
-    reserved_.insert(range);
-    released += range.size();
+    free_.insert({range.begin, behind.begin});
+    reserved_.insert(behind);
+    released += behind.size();
   }
   return released;
+}
+
+void Heap::begin_round() {
+  const std::lock_guard lock(mutex_);
+  std::vector<Range> in_use;
+  for (const auto& [begin, size] : used_) in_use.push_back({begin, begin + size});
+  if (repeated_.begin_round(in_use)) release_from(round_up(repeated_.end(), kHugePage));
+}
+
+void Heap::end_round() {
+  const std::lock_guard lock(mutex_);
+  repeated_.end_round();
 }
 
 std::size_t Heap::free_bytes() const {

@@ -5,44 +5,21 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <mutex>
 #include <unordered_map>
 #include <utility>
-#include <vector>
+
+#include "framework/layers/address_ranges.hpp"
+#include "framework/layers/repeated_blocks.hpp"
 
 namespace millrace {
-
-/// Ranges of addresses that do not touch each other: one inserted beside another joins it.
-class AddressRanges {
- public:
-  struct Range {
-    std::uintptr_t begin = 0, end = 0;
-    std::size_t size() const { return end - begin; }
-  };
-
-  void insert(Range range);
-  /// Of the one that begins there, which it returns.
-  Range erase(std::uintptr_t begin);
-  /// The lowest of at least `size` bytes; Range{} where there is none.
-  Range first_of(std::size_t size) const;
-  /// The one that ends at `end`; Range{} where there is none.
-  Range ending_at(std::uintptr_t end) const;
-  /// By address.
-  std::vector<Range> all() const;
-  std::size_t bytes() const { return bytes_; }
-
- private:
-  std::map<std::uintptr_t, std::uintptr_t> end_of_;  // by begin
-  std::size_t bytes_ = 0;
-};
 
 /// Thread-safe. Its address space stays reserved as long as it lives and longer; memory comes in
 /// huge pages where the system has them, and goes back with trim().
 class Heap {
  public:
   /// Addresses that belong to the heap.
-  using Range = AddressRanges::Range;
+  using Range = AddressRange;
 
   struct Taken {
     void* block = nullptr;        ///< aligned to kPage; null where the system refuses the memory
@@ -67,19 +44,28 @@ class Heap {
   /// Gives the memory of all free ranges back to the system; returns its bytes.
   std::size_t trim();
 
+  /// A step begins that takes and gives blocks as the one before did. Once that is known, each lies
+  /// where the step needs the least memory, and what is free behind them goes back to the system.
+  void begin_round();
+  /// What is taken now, and until a round begins, repeats nothing.
+  void end_round();
+
   std::size_t free_bytes() const;
 
  private:
   Range room_for(std::size_t size) const;
   void reserve(std::size_t size);
-  void grow(Range growth);
-  void* cut(Range range, std::size_t size);
+  Range room_at(Range block, Taken& taken);
+  bool grow(Range growth, Taken& taken);
+  void cut(Range free, Range block);
+  std::size_t release_from(std::uintptr_t address);
 
   const Reserved on_reserved_;
   mutable std::mutex mutex_;
   AddressRanges free_;                                    // with memory, guarded by mutex_
   AddressRanges reserved_;                                // without, guarded by mutex_
   std::unordered_map<std::uintptr_t, std::size_t> used_;  // size by address, guarded by mutex_
+  RepeatedBlocks repeated_;                               // guarded by mutex_
 };
 
 }  // namespace millrace

@@ -1,12 +1,12 @@
 #include "framework/stages/stage_parameters.hpp"
 
-#include <ATen/ops/zeros_like.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
 #include <numeric>
 
+#include "framework/stages/untouched_zeros.hpp"
 #include "kernels/reduction/reduction.hpp"
 #include "millrace/errors.hpp"
 
@@ -68,7 +68,7 @@ StageParameters::StageParameters(std::vector<StageParameter> parameters,
     float* state[2] = {nullptr, nullptr};
     for (std::size_t i = 0; i < states_.size(); ++i) {
       const auto found = kept.find(states_[i].prefix + parameter.name);
-      states_[i].tensors.push_back(found == kept.end() ? at::zeros_like(parameter.value)
+      states_[i].tensors.push_back(found == kept.end() ? untouched_zeros_like(parameter.value)
                                                        : found->second);
       state[i] = states_[i].tensors.back().data_ptr<float>();
     }

@@ -1,15 +1,28 @@
 #include "framework/stages/team.hpp"
 
-#include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
 
 #include <utility>
 
+#include "framework/layers/caching_allocator.hpp"
+
 namespace millrace {
+namespace {
+
+at::Tensor matrix_for_all(std::int64_t rows, std::int64_t columns) {
+  const auto floats = static_cast<std::size_t>(rows * columns);
+  std::shared_ptr<void> block = block_for_all_threads(floats * sizeof(float));
+  void* const data = block.get();
+  return at::from_blob(
+      data, {rows, columns}, [block = std::move(block)](void*) {}, at::kFloat);
+}
+
+}  // namespace
 
 at::Tensor SharedBuffers::get(std::int64_t number, std::int64_t rows, std::int64_t columns) {
   const std::lock_guard lock(mutex_);
   Entry& entry = entries_[number];
-  if (!entry.tensor.defined()) entry.tensor = at::empty({rows, columns}, at::kFloat);
+  if (!entry.tensor.defined()) entry.tensor = matrix_for_all(rows, columns);
   const at::Tensor tensor = entry.tensor;
   if (++entry.taken == workers_) entries_.erase(number);
   return tensor;

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "framework/layers/caching_allocator.hpp"
 #include "framework/layers/compute_thread.hpp"
 
 namespace millrace {
@@ -46,7 +47,7 @@ TorchStage::TorchStage(StageDesign design, const OptimizerSettings& optimizer,
       workers_([&] {
         std::vector<Worker> workers;
         for (std::vector<ChainLayer>& layers : design.layers)
-          workers.push_back({WorkerChain(std::move(layers), design.borders, *team_), {}, 0});
+          workers.push_back({WorkerChain(std::move(layers), design.borders, *team_), {}, 0, false});
         return workers;
       }()),
       parameters_(
@@ -144,8 +145,11 @@ void TorchStage::reduce(int index) {
 }
 
 void TorchStage::update(int index) {
+  Worker& worker = workers_[at_index(index)];
+  // Its state takes its memory now: what the first step's passes left free makes room for it.
+  if (!std::exchange(worker.updates_again, true)) trim_allocator();
   parameters_.update(index, *context_);
-  workers_[at_index(index)].chain.end_step();
+  worker.chain.end_step();
 }
 
 void TorchStage::cancel() { team_->barrier.cancel(); }

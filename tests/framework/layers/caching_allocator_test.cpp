@@ -125,6 +125,33 @@ TEST_F(CachingAllocator, counts_what_is_in_use_and_what_is_kept) {
   EXPECT_EQ(trim_allocator(), 0);
 }
 
+TEST_F(CachingAllocator, lays_out_the_blocks_of_every_thread_that_repeats_a_step) {
+  const auto step = [] {
+    at::Tensor wide = at::empty({6 * kFloats});
+    const at::Tensor kept = at::empty({2 * kFloats});
+    wide.reset();
+    const at::Tensor gradient = at::empty({kFloats});
+    wide = at::empty({6 * kFloats});
+  };
+  const auto steps = [&](int count) {
+    for (int i = 0; i < count; ++i) {
+      begin_allocation_round();
+      std::thread(step).join();
+      step();
+    }
+    end_allocation_round();
+  };
+  steps(1);
+  const std::int64_t first = allocator_statistics().cached_bytes;
+  steps(2);
+  const std::int64_t least = 2 * 9 * kFloats * static_cast<std::int64_t>(sizeof(float));
+  EXPECT_LT(allocator_statistics().cached_bytes, first);
+  EXPECT_LE(allocator_statistics().cached_bytes, least + (4 << 20));
+  const std::int64_t before = mapped();
+  steps(3);
+  EXPECT_EQ(mapped(), before);
+}
+
 TEST_F(CachingAllocator, small_blocks_are_not_its_business) {
   const at::Tensor small = at::empty({100});
   EXPECT_EQ(in_use(), 0);

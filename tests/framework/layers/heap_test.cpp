@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <map>
 #include <random>
@@ -39,6 +40,9 @@ TEST(AddressRanges, finds_the_lowest_that_is_large_enough) {
   EXPECT_EQ(ranges.first_of(9).size(), 0U);
   EXPECT_EQ(ranges.ending_at(24).begin, 20U);
   EXPECT_EQ(ranges.ending_at(23).size(), 0U);
+  EXPECT_EQ(ranges.around({31, 38}).begin, 30U);
+  EXPECT_EQ(ranges.around({30, 39}).size(), 0U);
+  EXPECT_EQ(ranges.around({24, 25}).size(), 0U);
 }
 
 TEST(Heap, cuts_a_freed_block_for_smaller_ones) {
@@ -115,6 +119,71 @@ TEST(Heap, refuses_what_no_system_has) {
   EXPECT_NE(heap.take(kMiB).block, nullptr);
 }
 
+/// A step of two layers whose blocks leave gaps when each takes the lowest range that fits; returns
+/// where the blocks ended.
+std::uintptr_t take_step(Heap& heap, bool trims = false) {
+  std::uintptr_t end = 0;
+  const auto take = [&](std::size_t size) {
+    void* const block = heap.take(size).block;
+    std::memset(block, 1, size);
+    end = std::max(end, reinterpret_cast<std::uintptr_t>(block) + size);
+    return block;
+  };
+  void* const wide = take(24 * kMiB);
+  void* const kept = take(6 * kMiB);
+  heap.give(wide);
+  void* const next = take(8 * kMiB);
+  void* const scratch = take(18 * kMiB);
+  heap.give(scratch);
+  if (trims) heap.trim();
+  void* const gradient = take(2 * kMiB);
+  heap.give(next);
+  void* const wide_again = take(24 * kMiB);
+  for (void* const block : {wide_again, kept, gradient}) heap.give(block);
+  return end;
+}
+
+TEST(Heap, lays_out_what_is_repeated_in_less_memory) {
+  Heap heap;
+  heap.begin_round();
+  const std::uintptr_t first = take_step(heap);
+  heap.begin_round();
+  const std::size_t most = 32 * kMiB;  // in use at a time: 24 + 6 + 2
+  EXPECT_LE(heap.free_bytes(), most + 2 * kMiB);
+  const std::uintptr_t second = take_step(heap);
+  EXPECT_LE(second + 14 * kMiB, first);
+  EXPECT_LE(heap.free_bytes(), most + 2 * kMiB);
+  heap.begin_round();
+  EXPECT_EQ(take_step(heap), second);
+}
+
+TEST(Heap, lays_out_blocks_again_after_it_was_trimmed) {
+  Heap heap;
+  heap.begin_round();
+  take_step(heap, true);
+  heap.begin_round();
+  const std::uintptr_t laid_out = take_step(heap);
+  EXPECT_LE(heap.free_bytes(), 34 * kMiB);
+  heap.trim();
+  heap.begin_round();
+  EXPECT_EQ(take_step(heap), laid_out);
+  EXPECT_LE(heap.free_bytes(), 34 * kMiB);
+}
+
+TEST(Heap, lays_no_block_over_one_that_is_still_in_use) {
+  Heap heap;
+  heap.begin_round();
+  take_step(heap);
+  heap.begin_round();
+  take_step(heap);
+  heap.end_round();
+  auto* const other = static_cast<unsigned char*>(heap.take(4 * kMiB).block);
+  std::memset(other, 7, 4 * kMiB);
+  heap.begin_round();
+  take_step(heap);
+  EXPECT_TRUE(std::all_of(other, other + 4 * kMiB, [](unsigned char at) { return at == 7; }));
+}
+
 /// Takes and frees at random; every block keeps what was written to it.
 void exercise(Heap& heap, unsigned seed) {
   std::mt19937 random(seed);
@@ -148,10 +217,24 @@ TEST(Heap, blocks_do_not_overlap) {
   EXPECT_EQ(heap.take(all - kMiB).from_system, 0U);  // in one piece again
 }
 
+TEST(Heap, repeats_random_blocks_without_mixing_them) {
+  Heap heap;
+  for (const unsigned seed : {1U, 1U, 1U, 2U, 1U, 2U, 2U, 2U}) {
+    heap.begin_round();
+    exercise(heap, seed);
+  }
+}
+
 TEST(Heap, serves_several_threads) {
   Heap heap;
   std::vector<std::thread> threads;
-  for (unsigned t = 0; t < 4; ++t) threads.emplace_back([&heap, t] { exercise(heap, t); });
+  for (unsigned t = 0; t < 4; ++t)
+    threads.emplace_back([&heap, t] {
+      for (int round = 0; round < 2; ++round) {
+        heap.begin_round();
+        exercise(heap, t);
+      }
+    });
   for (std::thread& thread : threads) thread.join();
 }
 
