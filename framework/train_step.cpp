@@ -38,6 +38,11 @@ struct TrainStep::Parts {
     return report;
   }
 
+  StepReport run_training(std::int64_t samples) {
+    const AllocationRound round;
+    return run(schedules.training(samples));
+  }
+
   /// The memory that is free now, and what this training holds.
   std::optional<MeasuredProfile> kept_costs_with_own_memory() const {
     auto kept = kept_costs(model, settings);
@@ -71,9 +76,8 @@ TrainStep TrainStep::prepare(const Model& model, const TrainSettings& settings) 
 
 StepReport TrainStep::step(const Batch& batch) {
   parts_->stages.begin_training(batch.inputs, batch.targets, parts_->next_step);
-  const Schedule& schedule = parts_->schedules.training(batch.inputs.size(0));
   try {
-    const StepReport report = parts_->run(schedule);
+    const StepReport report = parts_->run_training(batch.inputs.size(0));
     ++parts_->next_step;
     return report;
   } catch (...) {
@@ -85,7 +89,7 @@ StepReport TrainStep::step(const Batch& batch) {
 StepReport TrainStep::rehearse(const Batch& batch) {
   if (!parts_->before_rehearsal) parts_->before_rehearsal.emplace(parts_->model);
   parts_->stages.begin_training(batch.inputs, batch.targets, parts_->next_step, /*learns=*/false);
-  return parts_->run(parts_->schedules.training(batch.inputs.size(0)));
+  return parts_->run_training(batch.inputs.size(0));
 }
 
 void TrainStep::end_rehearsal() {

@@ -4,45 +4,45 @@
 
 namespace millrace {
 
-void AddressRanges::insert(Range range) {
+void AddressRanges::insert(AddressRange range) {
   if (range.size() == 0) return;
-  if (const Range before = ending_at(range.begin); before.size() > 0)
+  if (const AddressRange before = ending_at(range.begin); before.size() > 0)
     range.begin = erase(before.begin).begin;
   if (end_of_.contains(range.end)) range.end = erase(range.end).end;
   end_of_[range.begin] = range.end;
   bytes_ += range.size();
 }
 
-AddressRanges::Range AddressRanges::erase(std::uintptr_t begin) {
+AddressRange AddressRanges::erase(std::uintptr_t begin) {
   const auto found = end_of_.find(begin);
-  const Range range{begin, found->second};
+  const AddressRange range{begin, found->second};
   end_of_.erase(found);
   bytes_ -= range.size();
   return range;
 }
 
-AddressRanges::Range AddressRanges::first_of(std::size_t size) const {
+AddressRange AddressRanges::first_of(std::size_t size) const {
   for (const auto& [begin, end] : end_of_)
     if (end - begin >= size) return {begin, end};
   return {};
 }
 
-AddressRanges::Range AddressRanges::around(Range part) const {
+AddressRange AddressRanges::around(AddressRange part) const {
   const auto after = end_of_.upper_bound(part.begin);
   if (after == end_of_.begin()) return {};
   const auto at = std::prev(after);
-  return at->second >= part.end ? Range{at->first, at->second} : Range{};
+  return at->second >= part.end ? AddressRange{at->first, at->second} : AddressRange{};
 }
 
-AddressRanges::Range AddressRanges::ending_at(std::uintptr_t end) const {
+AddressRange AddressRanges::ending_at(std::uintptr_t end) const {
   const auto after = end_of_.lower_bound(end);
   if (after == end_of_.begin()) return {};
   const auto before = std::prev(after);
-  return before->second == end ? Range{before->first, end} : Range{};
+  return before->second == end ? AddressRange{before->first, end} : AddressRange{};
 }
 
-std::vector<AddressRanges::Range> AddressRanges::all() const {
-  std::vector<Range> ranges;
+std::vector<AddressRange> AddressRanges::all() const {
+  std::vector<AddressRange> ranges;
   for (const auto& [begin, end] : end_of_) ranges.push_back({begin, end});
   return ranges;
 }

@@ -15,19 +15,17 @@ struct AddressRange {
 /// Ranges of addresses that do not touch each other: one inserted beside another joins it.
 class AddressRanges {
  public:
-  using Range = AddressRange;
-
-  void insert(Range range);
+  void insert(AddressRange range);
   /// Of the one that begins there, which it returns.
-  Range erase(std::uintptr_t begin);
-  /// The lowest of at least `size` bytes; Range{} where there is none.
-  Range first_of(std::size_t size) const;
-  /// The one that all of `part` is in; Range{} where there is none.
-  Range around(Range part) const;
-  /// The one that ends at `end`; Range{} where there is none.
-  Range ending_at(std::uintptr_t end) const;
+  AddressRange erase(std::uintptr_t begin);
+  /// The lowest of at least `size` bytes; AddressRange{} where there is none.
+  AddressRange first_of(std::size_t size) const;
+  /// The one that all of `part` is in; AddressRange{} where there is none.
+  AddressRange around(AddressRange part) const;
+  /// The one that ends at `end`; AddressRange{} where there is none.
+  AddressRange ending_at(std::uintptr_t end) const;
   /// By address.
-  std::vector<Range> all() const;
+  std::vector<AddressRange> all() const;
   std::size_t bytes() const { return bytes_; }
 
  private:

@@ -6,7 +6,6 @@
 #include <fmt/format.h>
 #include <malloc.h>
 
-#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <mutex>
@@ -25,7 +24,7 @@ std::atomic<std::int64_t> g_in_use{0}, g_peak{0}, g_mapped{0};
 /// Which heap an address belongs to: tells our memory from malloc's when it is freed.
 class ReservedAddresses {
  public:
-  void insert(Heap::Range range, Heap* heap) {
+  void insert(AddressRange range, Heap* heap) {
     const std::unique_lock lock(mutex_);
     parts_.push_back({range, heap});
   }
@@ -40,7 +39,7 @@ class ReservedAddresses {
 
  private:
   struct Part {
-    Heap::Range range;
+    AddressRange range;
     Heap* heap;
   };
   mutable std::shared_mutex mutex_;
@@ -93,7 +92,7 @@ class Heaps {
  private:
   static std::unique_ptr<Heap> make_heap() {
     return std::make_unique<Heap>(
-        [](Heap& heap, Heap::Range range) { reserved_addresses().insert(range, &heap); });
+        [](Heap& heap, AddressRange range) { reserved_addresses().insert(range, &heap); });
   }
 
   std::mutex mutex_;
@@ -135,7 +134,10 @@ void count_in_use(std::size_t size) {
 
 void* allocate_cached(std::size_t bytes, Heap* heap) {
   Heap::Taken taken = heap->take(bytes);
-  if (taken.block == nullptr && trim_allocator() > 0) taken = heap->take(bytes);
+  if (taken.block == nullptr && trim_allocator() > 0) {
+    g_mapped += static_cast<std::int64_t>(taken.from_system);
+    taken = heap->take(bytes);
+  }
   if (taken.block == nullptr) return nullptr;
   g_mapped += static_cast<std::int64_t>(taken.from_system);
   count_in_use(taken.size);
@@ -180,7 +182,7 @@ void install_caching_allocator() {
 
 std::shared_ptr<void> block_for_all_threads(std::size_t bytes) {
   static Heap* heap = heaps().borrow();
-  void* block = allocate_cached(std::max<std::size_t>(bytes, 1), heap);
+  void* block = bytes >= kSmallestCachedBlock ? allocate_cached(bytes, heap) : nullptr;
   if (block == nullptr) block = from_system(bytes);
   return {block, &deallocate};
 }
@@ -192,14 +194,12 @@ AllocatorStatistics allocator_statistics() {
 
 void reset_allocator_peak() { g_peak = g_in_use.load(); }
 
-void begin_allocation_round() { heaps().begin_round(); }
+AllocationRound::AllocationRound() { heaps().begin_round(); }
 
-void end_allocation_round() { heaps().end_round(); }
+AllocationRound::~AllocationRound() { heaps().end_round(); }
 
 std::int64_t trim_allocator() {
-#if defined(__GLIBC__)
   malloc_trim(0);
-#endif
   return heaps().sum([](Heap& heap) { return heap.trim(); });
 }
 

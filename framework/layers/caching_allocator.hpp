@@ -31,11 +31,16 @@ void install_caching_allocator();
 /// heaps of the threads then see the same in every step. Throws ResourceError. Thread-safe.
 std::shared_ptr<void> block_for_all_threads(std::size_t bytes);
 
-/// A training step begins: threads will take and free as in the step before, which tells where
-/// their blocks fit together best (Heap::begin_round()). Thread-safe.
-void begin_allocation_round();
-/// What follows repeats nothing, until a round begins. Thread-safe.
-void end_allocation_round();
+/// A training step while it lives: threads take and free as in the step before, which tells where
+/// their blocks fit together best (Heap::begin_round()). It is of all threads, whichever training
+/// they work for: steps of two trainings at a time cost memory, no more.
+class AllocationRound {
+ public:
+  AllocationRound();
+  ~AllocationRound();
+  AllocationRound(const AllocationRound&) = delete;
+  AllocationRound& operator=(const AllocationRound&) = delete;
+};
 
 AllocatorStatistics allocator_statistics();
 void reset_allocator_peak();

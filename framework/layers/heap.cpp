@@ -40,7 +40,7 @@ std::size_t usual_reservation() {
 }
 
 /// Address space without memory, aligned to a huge page; empty where the system refuses.
-Heap::Range map_reserved(std::size_t size) {
+AddressRange map_reserved(std::size_t size) {
   void* mapped = mmap(nullptr, size + kHugePage, PROT_NONE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (mapped == MAP_FAILED) return {};
@@ -49,14 +49,14 @@ Heap::Range map_reserved(std::size_t size) {
   return {begin, begin + size};
 }
 
-bool give_memory(Heap::Range range) {
+bool give_memory(AddressRange range) {
   if (mprotect(pointer(range.begin), range.size(), PROT_READ | PROT_WRITE) != 0) return false;
   ASAN_POISON_MEMORY_REGION(pointer(range.begin), range.size());
   return true;
 }
 
 /// False where the system keeps it.
-bool take_memory(Heap::Range range) {
+bool take_memory(AddressRange range) {
   ASAN_UNPOISON_MEMORY_REGION(pointer(range.begin), range.size());
   if (mmap(pointer(range.begin), range.size(), PROT_NONE,
            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
@@ -73,11 +73,11 @@ Heap::Taken Heap::take(std::size_t bytes) {
   taken.size = round_up(bytes + kGap, kPage);
   if (taken.size < bytes) return {};  // beyond any address
   const std::uintptr_t place = repeated_.next_place(taken.size);
-  Range range = place != 0 ? room_at({place, place + taken.size}, taken) : Range{};
+  AddressRange range = place != 0 ? room_at({place, place + taken.size}, taken) : AddressRange{};
   const bool placed = range.size() > 0;
   if (!placed) range = free_.first_of(taken.size);
   if (range.size() == 0) {
-    Range growth = room_for(taken.size);
+    AddressRange growth = room_for(taken.size);
     if (growth.size() == 0) {
       reserve(taken.size);
       growth = room_for(taken.size);
@@ -95,9 +95,9 @@ Heap::Taken Heap::take(std::size_t bytes) {
 
 /// The reserved addresses that need memory for a block of `size`: the first such, behind a free
 /// range where that is a part of the block.
-Heap::Range Heap::room_for(std::size_t size) const {
-  for (const Range& hole : reserved_.all()) {
-    const Range before = free_.ending_at(hole.begin);
+AddressRange Heap::room_for(std::size_t size) const {
+  for (const AddressRange& hole : reserved_.all()) {
+    const AddressRange before = free_.ending_at(hole.begin);
     const std::uintptr_t begin = before.size() > 0 ? before.begin : hole.begin;
     if (hole.end - begin >= size)
       return {hole.begin, std::min(round_up(begin + size, kHugePage), hole.end)};
@@ -107,19 +107,24 @@ Heap::Range Heap::room_for(std::size_t size) const {
 
 /// The free range around addresses, which get memory where they have none; empty where they are not
 /// all free, or the system refuses.
-Heap::Range Heap::room_at(Range block, Taken& taken) {
-  const Range pages{block.begin / kHugePage * kHugePage, round_up(block.end, kHugePage)};
-  for (const Range& hole : reserved_.all()) {
-    const Range growth{std::max(hole.begin, pages.begin), std::min(hole.end, pages.end)};
-    if (growth.begin < growth.end && !grow(growth, taken)) return {};
+AddressRange Heap::room_at(AddressRange block, Taken& taken) {
+  std::vector<AddressRange> holes;
+  for (std::uintptr_t at = block.begin; at < block.end;) {
+    AddressRange range = free_.around({at, at + 1});
+    if (range.size() == 0) holes.push_back(range = reserved_.around({at, at + 1}));
+    if (range.size() == 0) return {};
+    at = range.end;
   }
+  const AddressRange pages{block.begin / kHugePage * kHugePage, round_up(block.end, kHugePage)};
+  for (const AddressRange& hole : holes)
+    if (!grow({std::max(hole.begin, pages.begin), std::min(hole.end, pages.end)}, taken)) return {};
   return free_.around(block);
 }
 
 /// Gives memory to a part of a reserved range; false where the system refuses.
-bool Heap::grow(Range growth, Taken& taken) {
+bool Heap::grow(AddressRange growth, Taken& taken) {
   if (!give_memory(growth)) return false;
-  const Range hole = reserved_.erase(reserved_.around(growth).begin);
+  const AddressRange hole = reserved_.erase(reserved_.around(growth).begin);
   reserved_.insert({hole.begin, growth.begin});
   reserved_.insert({growth.end, hole.end});
   free_.insert(growth);
@@ -130,14 +135,15 @@ bool Heap::grow(Range growth, Taken& taken) {
 void Heap::reserve(std::size_t size) {
   const std::size_t least = round_up(size, kHugePage);
   if (least < size) return;
-  Range range = map_reserved(std::max(usual_reservation() / kHugePage * kHugePage, least));
+  AddressRange range = map_reserved(std::max(usual_reservation() / kHugePage * kHugePage, least));
   if (range.size() == 0) range = map_reserved(least);
   if (range.size() == 0) return;
   if (on_reserved_) on_reserved_(*this, range);
+  owned_.insert(range);
   reserved_.insert(range);
 }
 
-void Heap::cut(Range free, Range block) {
+void Heap::cut(AddressRange free, AddressRange block) {
   free_.erase(free.begin);
   free_.insert({free.begin, block.begin});
   free_.insert({block.end, free.end});
@@ -164,8 +170,8 @@ std::size_t Heap::trim() {
 /// Gives the free memory behind `address` back; returns its bytes.
 std::size_t Heap::release_from(std::uintptr_t address) {
   std::size_t released = 0;
-  for (const Range& range : free_.all()) {
-    const Range behind{std::max(range.begin, address), range.end};
+  for (const AddressRange& range : free_.all()) {
+    const AddressRange behind{std::max(range.begin, address), range.end};
     if (behind.end <= behind.begin || !take_memory(behind)) continue;
     free_.erase(range.begin);
     free_.insert({range.begin, behind.begin});
@@ -177,9 +183,14 @@ std::size_t Heap::release_from(std::uintptr_t address) {
 
 void Heap::begin_round() {
   const std::lock_guard lock(mutex_);
-  std::vector<Range> in_use;
-  for (const auto& [begin, size] : used_) in_use.push_back({begin, begin + size});
-  if (repeated_.begin_round(in_use)) release_from(round_up(repeated_.end(), kHugePage));
+  std::vector<AddressRange> not_free;
+  for (const auto& [begin, size] : used_) not_free.push_back({begin, begin + size});
+  std::uintptr_t before = 0;
+  for (const AddressRange& range : owned_.all()) {  // others' addresses between ours
+    not_free.push_back({before, range.begin});
+    before = range.end;
+  }
+  if (repeated_.begin_round(not_free)) release_from(round_up(repeated_.end(), kHugePage));
 }
 
 void Heap::end_round() {

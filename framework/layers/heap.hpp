@@ -1,6 +1,7 @@
 #pragma once
-// Large blocks of memory out of reserved address space: the lowest free range that fits is cut, and
-// what is freed joins its neighbours, so that blocks of all sizes share the memory.
+// Large blocks of memory out of reserved address space: what is freed joins its neighbours, so that
+// blocks of all sizes share the memory. A block of a step that is like the last one lies where that
+// step showed that it fits (repeated_blocks.hpp), any other in the lowest free range.
 
 #include <cstddef>
 #include <cstdint>
@@ -15,12 +16,9 @@
 namespace millrace {
 
 /// Thread-safe. Its address space stays reserved as long as it lives and longer; memory comes in
-/// huge pages where the system has them, and goes back with trim().
+/// huge pages where the system has them, and goes back with trim() and begin_round().
 class Heap {
  public:
-  /// Addresses that belong to the heap.
-  using Range = AddressRange;
-
   struct Taken {
     void* block = nullptr;        ///< aligned to kPage; null where the system refuses the memory
     std::size_t size = 0;         ///< what give() will answer: a multiple of kPage
@@ -32,7 +30,7 @@ class Heap {
 
   /// Called with address space that this heap has grown by, before a block of it is handed out;
   /// calls nothing of the heap.
-  using Reserved = std::function<void(Heap&, Range)>;
+  using Reserved = std::function<void(Heap&, AddressRange)>;
   explicit Heap(Reserved reserved = {}) : on_reserved_(std::move(reserved)) {}
 
   /// At least `bytes` > 0. Under the address sanitizer all memory but these bytes is poisoned.
@@ -44,26 +42,27 @@ class Heap {
   /// Gives the memory of all free ranges back to the system; returns its bytes.
   std::size_t trim();
 
-  /// A step begins that takes and gives blocks as the one before did. Once that is known, each lies
-  /// where the step needs the least memory, and what is free behind them goes back to the system.
+  /// A step begins. What it takes in the order of the step before lies where all of that fits into
+  /// about the least memory; what is free behind it goes back to the system.
   void begin_round();
-  /// What is taken now, and until a round begins, repeats nothing.
+  /// What is taken until the next round begins repeats nothing.
   void end_round();
 
   std::size_t free_bytes() const;
 
  private:
-  Range room_for(std::size_t size) const;
+  AddressRange room_for(std::size_t size) const;
   void reserve(std::size_t size);
-  Range room_at(Range block, Taken& taken);
-  bool grow(Range growth, Taken& taken);
-  void cut(Range free, Range block);
+  AddressRange room_at(AddressRange block, Taken& taken);
+  bool grow(AddressRange growth, Taken& taken);
+  void cut(AddressRange free, AddressRange block);
   std::size_t release_from(std::uintptr_t address);
 
   const Reserved on_reserved_;
   mutable std::mutex mutex_;
   AddressRanges free_;                                    // with memory, guarded by mutex_
   AddressRanges reserved_;                                // without, guarded by mutex_
+  AddressRanges owned_;                                   // all reservations, guarded by mutex_
   std::unordered_map<std::uintptr_t, std::size_t> used_;  // size by address, guarded by mutex_
   RepeatedBlocks repeated_;                               // guarded by mutex_
 };

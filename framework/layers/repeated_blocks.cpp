@@ -7,17 +7,29 @@
 namespace millrace {
 namespace {
 
-/// The lowest address from `begin` on with `size` bytes outside of all ranges.
-std::uintptr_t lowest_outside(std::vector<AddressRange> ranges, std::uintptr_t begin,
-                              std::size_t size) {
-  std::sort(ranges.begin(), ranges.end(),
-            [](const AddressRange& a, const AddressRange& b) { return a.begin < b.begin; });
-  for (const AddressRange& range : ranges) {
-    if (range.end <= begin) continue;
-    if (range.begin >= begin + size) break;
-    begin = range.end;
+/// Of a round: to lay them out takes the square of their number.
+constexpr std::size_t kMostBlocks = 4000;
+
+struct PlacedBlock {
+  AddressRange at;
+  BlockLife life;
+};
+
+/// The lowest address from `begin` on that is free all the block's life, among `placed` by address.
+std::uintptr_t lowest_place(const std::vector<PlacedBlock>& placed, const BlockLife& block,
+                            std::uintptr_t begin) {
+  for (const PlacedBlock& other : placed) {
+    if (other.at.begin >= begin + block.size) break;
+    if (other.life.overlaps(block)) begin = std::max(begin, other.at.end);
   }
   return begin;
+}
+
+void insert_by_address(std::vector<PlacedBlock>& placed, const PlacedBlock& block) {
+  const auto behind = [](const PlacedBlock& a, const PlacedBlock& b) {
+    return a.at.begin < b.at.begin;
+  };
+  placed.insert(std::upper_bound(placed.begin(), placed.end(), block, behind), block);
 }
 
 std::vector<std::size_t> largest_first(const std::vector<BlockLife>& blocks) {
@@ -32,15 +44,12 @@ std::vector<std::size_t> largest_first(const std::vector<BlockLife>& blocks) {
 
 std::vector<std::uintptr_t> lay_out(const std::vector<BlockLife>& blocks, std::uintptr_t begin,
                                     const std::vector<AddressRange>& occupied) {
+  std::vector<PlacedBlock> placed;
+  for (const AddressRange& range : occupied) insert_by_address(placed, {range, {range.size()}});
   std::vector<std::uintptr_t> addresses(blocks.size());
-  const std::vector<std::size_t> order = largest_first(blocks);
-  for (std::size_t i = 0; i < order.size(); ++i) {
-    const BlockLife& block = blocks[order[i]];
-    std::vector<AddressRange> taken = occupied;
-    for (std::size_t j = 0; j < i; ++j)
-      if (blocks[order[j]].overlaps(block))
-        taken.push_back({addresses[order[j]], addresses[order[j]] + blocks[order[j]].size});
-    addresses[order[i]] = lowest_outside(std::move(taken), begin, block.size);
+  for (const std::size_t i : largest_first(blocks)) {
+    addresses[i] = lowest_place(placed, blocks[i], begin);
+    insert_by_address(placed, {{addresses[i], addresses[i] + blocks[i].size}, blocks[i]});
   }
   return addresses;
 }
@@ -48,7 +57,7 @@ std::vector<std::uintptr_t> lay_out(const std::vector<BlockLife>& blocks, std::u
 bool RepeatedBlocks::begin_round(const std::vector<AddressRange>& occupied) {
   std::vector<std::size_t> sizes;
   for (const BlockLife& block : blocks_) sizes.push_back(block.size);
-  const bool settled = places_.empty() || sizes == before_;
+  const bool settled = sizes.size() <= kMostBlocks && (places_.empty() || sizes == before_);
   const bool better = !sizes.empty() && settled && !is_known(sizes) && lay_out_round(occupied);
   before_ = std::move(sizes);
   blocks_.clear();
@@ -84,7 +93,7 @@ std::uintptr_t RepeatedBlocks::next_place(std::size_t size) const {
 }
 
 void RepeatedBlocks::taken(std::uintptr_t block, std::size_t size) {
-  if (!open_) return;
+  if (!open_ || blocks_.size() > kMostBlocks) return;
   round_ = blocks_.empty()
                ? AddressRange{block, block + size}
                : AddressRange{std::min(round_.begin, block), std::max(round_.end, block + size)};

@@ -31,7 +31,7 @@ class RepeatedBlocks {
   /// Ends the round before, all of whose blocks that are still in use are in `occupied`, and begins
   /// the next one. True where there are new places, none behind the addresses that the round took:
   /// after the first round, and after one that is like its predecessor and unlike the one whose
-  /// places are known.
+  /// places are known. A round of very many blocks gets none.
   bool begin_round(const std::vector<AddressRange>& occupied);
   void end_round() { open_ = false; }
 

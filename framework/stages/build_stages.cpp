@@ -10,7 +10,6 @@
 #include <set>
 #include <utility>
 
-#include "framework/layers/caching_allocator.hpp"
 #include "framework/layers/layer_graph.hpp"
 #include "framework/stages/step_context.hpp"
 #include "framework/stages/torch_stage.hpp"
@@ -286,7 +285,6 @@ void StageSet::Parts::begin(Pass pass, const at::Tensor& inputs, const at::Tenso
     context.outputs = at::empty(shape, at::kFloat);
   }
   for (const auto& stage : stages) stage->begin_step();
-  pass == Pass::training ? begin_allocation_round() : end_allocation_round();
 }
 
 StageSet::StageSet(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}

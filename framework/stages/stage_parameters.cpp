@@ -68,6 +68,7 @@ StageParameters::StageParameters(std::vector<StageParameter> parameters,
     float* state[2] = {nullptr, nullptr};
     for (std::size_t i = 0; i < states_.size(); ++i) {
       const auto found = kept.find(states_[i].prefix + parameter.name);
+      begins_state_ |= found == kept.end();
       states_[i].tensors.push_back(found == kept.end() ? untouched_zeros_like(parameter.value)
                                                        : found->second);
       state[i] = states_[i].tensors.back().data_ptr<float>();

@@ -46,6 +46,9 @@ class StageParameters {
   double squared_norm(int worker) const;
   void update(int worker, const StepContext& step);
 
+  /// The first update is the first to write some of the optimizer's state.
+  bool begins_state() const { return begins_state_; }
+
   std::vector<StateTensor> weights() const;
   std::vector<StateTensor> optimizer_state() const;
   /// The tensors themselves, for stages that go on from them.
@@ -88,6 +91,7 @@ class StageParameters {
   std::vector<std::string> names_;
   Named weights_;
   std::vector<Named> states_;
+  bool begins_state_ = false;
   std::vector<Segment> segments_;
   std::vector<DeferredSegment> deferred_;
   std::vector<std::vector<Piece>> pieces_;  ///< by worker

@@ -146,8 +146,8 @@ void TorchStage::reduce(int index) {
 
 void TorchStage::update(int index) {
   Worker& worker = workers_[at_index(index)];
-  // Its state takes its memory now: what the first step's passes left free makes room for it.
-  if (!std::exchange(worker.updates_again, true)) trim_allocator();
+  // New state takes its memory now: what the first step's passes left free makes room for it.
+  if (!std::exchange(worker.has_updated, true) && parameters_.begins_state()) trim_allocator();
   parameters_.update(index, *context_);
   worker.chain.end_step();
 }

@@ -71,7 +71,7 @@ class TorchStage final : public StageRunner {
     WorkerChain chain;
     std::vector<std::vector<RowsLoss>> losses;  ///< by micro-batch, as losses_
     double squared_norm = 0;
-    bool updates_again = false;
+    bool has_updated = false;
   };
 
   WorkerRows rows_of_worker(int worker, int micro_batch) const;

@@ -24,9 +24,9 @@ constexpr Index kTeamTiles = 96;
 /// A block's most, a share of a last-level cache.
 constexpr Index kMostFloats = 2 << 20;
 
-/// Of the transformed weights, for the memory: more are made for one part of the output's channels
-/// after the other, of which there are few, as each transforms the input anew (measured: three cost
-/// nothing, six 7 %).
+/// Floats of transformed weights at a time, for the memory: where there are more, each of up to
+/// kMostParts parts of the output's channels has its own, and transforms the input anew. Measured:
+/// three parts cost nothing, six 7 %.
 constexpr Index kMostWeights = 7 << 18, kMostParts = 3;
 
 /// Points across a tile.

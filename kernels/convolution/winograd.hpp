@@ -12,8 +12,8 @@
 // precision, of a gradient that is mostly 0 where make() is told of it (tests measure it). With
 // Precision::bf16 the products alone, and the sums of db, take bfloat16; the transforms are
 // float32. Traffic: the weights once a pass, their transform once a block (some 24 to 96 tiles, or
-// whole images), each image once, or once for each of up to three parts of the filters where their
-// transform is large; tiles stay in the caches, a block at a time.
+// whole images), each image once, or once for each of up to three parts of the output's channels
+// where the weights' transform is large; tiles stay in the caches, a block at a time.
 //
 // Highway, one source for AVX2, AVX-512 and NEON, chosen at run time; runs on the calling thread's
 // OpenMP team. Outputs and input gradients have the same bits on any team, weight gradients on all

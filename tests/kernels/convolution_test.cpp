@@ -159,7 +159,8 @@ TYPED_TEST(Convolution, ClampingKeepsWhatIsNoNumber) {
 }
 
 TYPED_TEST(Convolution, AddsToTheWeightGradient) {
-  for (const ConvolutionShape& shape : {square(2, 13, 3, 5, 3, 1), square(2, 41, 3, 8, 11, 2, 4)}) {
+  for (const ConvolutionShape& shape :
+       {square(2, 13, 3, 5, 3, 1), square(2, 41, 3, 8, 11, 2, 4), square(5, 13, 254, 262, 3, 1)}) {
     Case<TypeParam> c(shape);
     c.run();
     c.kernel.weight_gradient(c.view(), c.dy.data(), true, c.dw.data(), c.db.data(),
@@ -249,11 +250,12 @@ TEST(DirectConvolution, TakesEveryConvolutionThatHasAnOutput) {
   EXPECT_TRUE(DirectConvolution::make(square(1, 3, 1, 1, 3, 0)).has_value());
 }
 
-/// The tiles of the first are fewer to a block on one thread, those of the second on any team.
+/// The tiles of the first are fewer to a block on one thread, those of the others on any team; the
+/// last's weights are transformed in parts.
 TEST(Winograd, GivesTheSameImagesOnAnyTeamAndTheSameGradientsOnLargerOnes) {
   const TeamKept kept;
   for (const ConvolutionShape& shape :
-       {square(9, 28, 5, 20, 5, 2), square(12, 13, 99, 200, 3, 1)}) {
+       {square(9, 28, 5, 20, 5, 2), square(12, 13, 99, 200, 3, 1), square(5, 13, 254, 262, 3, 1)}) {
     SCOPED_TRACE(name_of(shape));
     const auto alone = run_on<Winograd>(1, shape), two = run_on<Winograd>(2, shape);
     const auto three = run_on<Winograd>(3, shape);

@@ -121,6 +121,14 @@ TEST(RepeatedBlocks, keeps_its_places_in_a_round_that_is_another) {
   EXPECT_NE(blocks.next_place(5), 0U);
 }
 
+TEST(RepeatedBlocks, lays_no_endless_round_out) {
+  RepeatedBlocks blocks;
+  blocks.begin_round({});
+  for (int i = 0; i < 100'000; ++i) take_all(blocks, {{100, 110}});
+  EXPECT_FALSE(blocks.begin_round({}));
+  EXPECT_EQ(blocks.next_place(10), 0U);
+}
+
 TEST(RepeatedBlocks, gives_no_places_that_are_worse_than_the_rounds) {
   RepeatedBlocks blocks;
   blocks.begin_round({});
