@@ -52,7 +52,8 @@ ReservedAddresses& reserved_addresses() {
   return *addresses;
 }
 
-/// The heaps that exist: one per thread alive, those of ended threads wait for the next one.
+/// The heaps that exist: one per thread alive; those of ended threads, which have given their free
+/// memory back, wait for the next one.
 class Heaps {
  public:
   Heap* borrow() {
@@ -67,6 +68,7 @@ class Heaps {
     return heap;
   }
   void give_back(Heap* heap) {
+    heap->trim();
     const std::lock_guard lock(mutex_);
     idle_.push_back(heap);
   }

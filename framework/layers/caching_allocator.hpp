@@ -21,10 +21,10 @@ inline constexpr std::size_t kSmallestCachedBlock = 64 * 1024;
 /// Makes it LibTorch's CPU allocator, process-wide and for good; later calls do nothing. Memory
 /// that was allocated before stays valid and is freed as it was. Thread-safe.
 ///
-/// Each thread allocates from a heap of its own (heap.hpp; a thread that ends leaves it to the next
-/// new one); a block freed by another thread goes back to the heap that it came from. Where the
-/// system refuses memory, what is cached is released first (its addresses stay reserved); then
-/// ResourceError is thrown.
+/// Each thread allocates from a heap of its own (heap.hpp; a thread that ends gives what is free in
+/// it back, and leaves it to the next new one); a block freed by another thread goes back to the
+/// heap that it came from. Where the system refuses memory, what is cached is released first (its
+/// addresses stay reserved); then ResourceError is thrown.
 void install_caching_allocator();
 
 /// A block of a heap of its own, for what whichever thread comes first takes and others free: the

@@ -4,6 +4,7 @@
 #include <c10/core/CPUAllocator.h>
 #include <gtest/gtest.h>
 
+#include <barrier>
 #include <cstdint>
 #include <cstring>
 #include <mutex>
@@ -96,12 +97,17 @@ TEST_F(CachingAllocator, returns_a_block_to_the_thread_that_made_it) {
   EXPECT_EQ(at::empty({kFloats}).data_ptr(), address);
 }
 
-TEST_F(CachingAllocator, a_new_thread_takes_over_what_an_ended_one_left) {
-  std::thread([] { at::empty({kFloats}); }).join();
-  const std::int64_t after_first = mapped();
-  std::thread([] { at::empty({kFloats}); }).join();
-  EXPECT_GT(after_first, 0);
-  EXPECT_EQ(mapped(), after_first);
+TEST_F(CachingAllocator, gives_back_what_an_ended_thread_has_left) {
+  at::Tensor kept;
+  std::thread([&] {
+    at::empty({4 * kFloats});
+    kept = at::ones({kFloats});
+  }).join();
+  EXPECT_LE(allocator_statistics().cached_bytes, 2 << 20);
+  EXPECT_EQ(kept.sum().item<float>(), kFloats);
+  void* address = kept.data_ptr();
+  kept.reset();
+  std::thread([address] { EXPECT_EQ(at::empty({kFloats}).data_ptr(), address); }).join();
 }
 
 TEST_F(CachingAllocator, counts_what_is_in_use_and_what_is_kept) {
@@ -133,19 +139,28 @@ TEST_F(CachingAllocator, lays_out_the_blocks_of_every_thread_that_repeats_a_step
     const at::Tensor gradient = at::empty({kFloats});
     wide = at::empty({6 * kFloats});
   };
-  const auto steps = [&](int count) {
-    for (int i = 0; i < count; ++i) {
-      const AllocationRound round;
-      std::thread(step).join();
+  constexpr int kSteps = 6;
+  std::barrier together(2);
+  std::thread other([&] {
+    for (int i = 0; i < kSteps; ++i) {
+      together.arrive_and_wait();
       step();
+      together.arrive_and_wait();
     }
-  };
-  steps(3);
+  });
+  std::vector<std::int64_t> cached, mapped_by_then;
+  for (int i = 0; i < kSteps; ++i) {
+    const AllocationRound round;
+    together.arrive_and_wait();
+    step();
+    together.arrive_and_wait();
+    cached.push_back(allocator_statistics().cached_bytes);
+    mapped_by_then.push_back(mapped());
+  }
+  other.join();
   const std::int64_t least = 2 * 9 * kFloats * static_cast<std::int64_t>(sizeof(float));
-  EXPECT_LE(allocator_statistics().cached_bytes, least + (4 << 20));  // first fit: 32 MiB more
-  const std::int64_t before = mapped();
-  steps(3);
-  EXPECT_EQ(mapped(), before);
+  EXPECT_LE(cached.back(), least + (4 << 20));  // first fit: 32 MiB more
+  EXPECT_EQ(mapped_by_then.back(), mapped_by_then[2]);
 }
 
 TEST_F(CachingAllocator, small_blocks_are_not_its_business) {
