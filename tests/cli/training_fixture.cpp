@@ -1,8 +1,17 @@
 #include "tests/cli/training_fixture.hpp"
 
+#include <nlohmann/json.hpp>
+
 #include "tests/cli/small_data.hpp"
 
 namespace millrace::cli {
+
+nlohmann::json parsed(const ProgramResult& result) {
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  auto json = nlohmann::json::parse(result.out, nullptr, false);
+  EXPECT_FALSE(json.is_discarded()) << result.out;
+  return json;
+}
 
 std::unique_ptr<TestFolder> TrainingTest::shared_;
 

@@ -4,10 +4,14 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 
 #include "tests/cli/run_program.hpp"
 
 namespace millrace::cli {
+
+/// What a program that ended well printed with --json.
+nlohmann::json parsed(const ProgramResult& result);
 
 class TrainingTest : public ::testing::Test {
  protected:
