@@ -19,6 +19,14 @@ LayerBound::Times LayerBound::Times::operator*(double factor) const {
   return {forward_ns * factor, trip_ns * factor, back_ns * factor, all_ns * factor};
 }
 
+LayerBound::Times& LayerBound::Times::operator+=(const Times& other) {
+  forward_ns += other.forward_ns;
+  trip_ns += other.trip_ns;
+  back_ns += other.back_ns;
+  all_ns += other.all_ns;
+  return *this;
+}
+
 void LayerBound::Times::take(const Times& other) {
   forward_ns = std::min(forward_ns, other.forward_ns);
   trip_ns = std::min(trip_ns, other.trip_ns);
@@ -26,32 +34,36 @@ void LayerBound::Times::take(const Times& other) {
   all_ns = std::min(all_ns, other.all_ns);
 }
 
-LayerBound::LayerBound(const CostModel& model, const Batching& batching, const BackwardForms& forms)
+LayerBound::LayerBound(const CostModel& model, const Batching& batching, const BackwardForms& forms,
+                       int position, std::int64_t most_share)
     : model_(model),
       states_(model.states()),
       batching_(batching),
       forms_(forms),
-      apart_(forms.apart && model.splits_backward()) {
+      apart_(forms.apart && model.splits_backward()),
+      position_(position) {
   if (batching.count > 1)
     early_ =
         forms.early_weights * double(batching.batch) / double(batching.full * (batching.count - 1));
-}
-
-void LayerBound::choose(int position) {
-  position_ = position;
   whole_only_ = model_.sums().whole_only.sum(before(), behind()) > 0;
   sliceable_ = model_.sums().sliceable.members[static_cast<std::size_t>(position)];
-  kinds_.clear();
-  for (int kind = 0; kind < states_.kinds(); ++kind) kinds_.push_back(of_kind(kind));
+  for (int kind = 0; kind < states_.kinds(); ++kind) kinds_.push_back(of_kind(kind, most_share));
 }
 
-LeastStage LayerBound::least(int state) const {
+double LayerBound::ns(int kind, std::int64_t samples) const {
+  const OfKind& of = kinds_[static_cast<std::size_t>(kind)];
+  const double ns = of.shares[static_cast<std::size_t>(samples - 1)].all_ns;
+  return ns == kInfinity ? 0 : ns;
+}
+
+LeastStage LayerBound::least(int state, const ShareBound& shares) const {
   Both least;
   if (const int kind = states_.single_kind(state); kind >= 0) {
     const auto devices = static_cast<std::size_t>(states_.devices(state));
     least = kinds_[static_cast<std::size_t>(kind)].replicas[devices];
   } else if (runs_alone(state)) {
-    least = {mixed(state, &Both::full, batching_.full), mixed(state, &Both::rest, batching_.rest)};
+    least = {mixed(state, shares, &Both::full, batching_.full),
+             mixed(state, shares, &Both::rest, batching_.rest)};
   }
   const auto& [full, rest] = least;
   if (full.forward_ns == kInfinity) return {{0, {}, 1}, 0, 0, 0};
@@ -102,7 +114,7 @@ LayerBound::Both LayerBound::both(const Of& of) const {
   return {full, batching_.rest == batching_.full ? full : of(batching_.rest)};
 }
 
-LayerBound::OfKind LayerBound::of_kind(int kind) const {
+LayerBound::OfKind LayerBound::of_kind(int kind, std::int64_t most_share) const {
   OfKind result;
   const LayerSums& sums = model_.sums();
   const auto k = static_cast<std::size_t>(kind);
@@ -113,6 +125,8 @@ LayerBound::OfKind LayerBound::of_kind(int kind) const {
   for (int n = 1; n <= states_.count(states_.all(), kind); ++n)
     result.replicas.push_back(on_devices(kind, n, single));
   if (states_.kinds() == 1) return result;
+  for (std::int64_t samples = 1; samples <= most_share; ++samples)
+    result.shares.push_back(times(single, samples));
   const auto measured = each_measured(single);
   for (int n = 0; n <= states_.devices(states_.all()); ++n) {
     const std::int64_t share = batching_.full - n + 1;
@@ -161,10 +175,15 @@ bool LayerBound::runs_alone(int state) const {
 }
 
 /// On devices of several kinds, with shares of the samples or slices of the output features.
-LayerBound::Times LayerBound::mixed(int state, Times Both::*batch, std::int64_t samples) const {
+LayerBound::Times LayerBound::mixed(int state, const ShareBound& shares, Times Both::*batch,
+                                    std::int64_t samples) const {
   Times least;
   const auto devices = static_cast<std::size_t>(states_.devices(state));
-  if (!whole_only_)
+  if (!whole_only_ && samples == batching_.full && shares.knows(state))
+    least = shares.least<Times>(state, [&](int kind, std::int64_t count) {
+      return kinds_[static_cast<std::size_t>(kind)].shares[static_cast<std::size_t>(count - 1)];
+    });
+  else if (!whole_only_)
     least = together(state, [&](const OfKind& kind) {
       return kind.each_sample[devices].*batch * double(samples);
     });

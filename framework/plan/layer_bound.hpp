@@ -8,6 +8,7 @@
 
 #include "framework/plan/cost_model.hpp"
 #include "framework/plan/pipeline.hpp"
+#include "framework/plan/share_bound.hpp"
 
 namespace millrace {
 
@@ -62,13 +63,16 @@ struct LeastStage {
 /// outlives it.
 class LayerBound {
  public:
-  LayerBound(const CostModel& model, const Batching& batching, const BackwardForms& forms);
-
-  /// Until the next time all is of this layer.
-  void choose(int position);
+  /// most_share: of those that least() and ns() are asked for.
+  LayerBound(const CostModel& model, const Batching& batching, const BackwardForms& forms,
+             int position, std::int64_t most_share);
 
   /// On all devices of the state. Such times of layers may be added up.
-  LeastStage least(int state) const;
+  LeastStage least(int state, const ShareBound& shares) const;
+
+  /// All of one device's work on so many samples of a full micro-batch, at the least; 0 where it
+  /// cannot run.
+  double ns(int kind, std::int64_t samples) const;
 
  private:
   /// A micro-batch's; infinite where it cannot run.
@@ -79,6 +83,7 @@ class LayerBound {
     double all_ns = forward_ns;
 
     Times operator*(double factor) const;
+    Times& operator+=(const Times& other);
     void take(const Times& other);
   };
   /// Full micro-batches and the last one.
@@ -94,6 +99,7 @@ class LayerBound {
   struct OfKind {
     std::vector<Both> replicas;     ///< [devices]: all ways of so many, [0]: none
     std::vector<Both> each_sample;  ///< [devices]: least price of one where each has some
+    std::vector<Times> shares;      ///< [samples - 1], of a full micro-batch
     Both alone;                     ///< one device with all samples
     double update_ns = 0;
   };
@@ -104,10 +110,10 @@ class LayerBound {
   std::vector<std::pair<std::int64_t, Times>> each_measured(const Way& way) const;
   template <typename Of>
   Both both(const Of& of) const;
-  OfKind of_kind(int kind) const;
+  OfKind of_kind(int kind, std::int64_t most_share) const;
   Both on_devices(int kind, int devices, const Way& single) const;
   bool runs_alone(int state) const;
-  Times mixed(int state, Times Both::*batch, std::int64_t samples) const;
+  Times mixed(int state, const ShareBound& shares, Times Both::*batch, std::int64_t samples) const;
   template <typename Ns>
   Times together(int state, const Ns& ns) const;
   double update_ns(int state) const;
@@ -118,7 +124,7 @@ class LayerBound {
   const BackwardForms forms_;
   const bool apart_;
   double early_ = 0;  // of the weights' gradients of all micro-batches but the last, the early ones
-  int position_ = 0;
+  int position_;
   bool whole_only_ = false, sliceable_ = false;
   std::vector<OfKind> kinds_;
 };

@@ -104,7 +104,7 @@ void RestTable::find_rest(int state, int cut) {
         take_period(cut, last, part, behind, least);
         continue;
       }
-      if (!may_follow(before.least, stage_bound_.own(part, cut, last), behind) ||
+      if (!may_follow(before.least, stage_bound_.own(part, cut, last), behind, least) ||
           !cuts.within(cut, last))
         continue;
       const int layers_behind = model_.layers() - cuts.count(last);
@@ -119,14 +119,19 @@ void RestTable::find_rest(int state, int cut) {
   if (least.end_ns < limit_ns_) add(state, cut, least);
 }
 
-/// `before` a stage that takes at least `own`, and `behind` after it, take less than the limit.
-bool RestTable::may_follow(const LeastPassage& before, const LeastStage& own,
-                           const Rest& behind) const {
+/// `before` a stage that takes at least `own`, and `behind` after it, take less than the limit, and
+/// may be less than `least` in something.
+bool RestTable::may_follow(const LeastPassage& before, const LeastStage& own, const Rest& behind,
+                           const Rest& least) const {
   const LeastPassage& passage = own.passage;
   const double back = std::max(own.back_ns, passage.trip.last_ns + behind.back_ns);
   const double end = std::max(own.total_ns + own.update_ns, passage.forward_ns + behind.end_ns);
+  const RoundTrip trip{passage.trip.full_ns + behind.trip.full_ns,
+                       passage.trip.last_ns + behind.trip.last_ns};
   return before.trip.last_ns + back < limit_ns_ && before.forward_ns + end < limit_ns_ &&
-         before.trip.full_ns + passage.trip.full_ns + behind.trip.full_ns < limit_ns_;
+         before.trip.full_ns + trip.full_ns < limit_ns_ &&
+         (end < least.end_ns || back < least.back_ns || trip.full_ns < least.trip.full_ns ||
+          trip.last_ns < least.trip.last_ns);
 }
 
 void RestTable::take_period(int cut, int last, int part, const Rest& behind, Rest& least) {

@@ -60,7 +60,8 @@ class RestTable {
   void add(int state, int cut, const Rest& rest);
   bool may_be_used(int state, int cut) const;
   void find_rest(int state, int cut);
-  bool may_follow(const LeastPassage& before, const LeastStage& own, const Rest& behind) const;
+  bool may_follow(const LeastPassage& before, const LeastStage& own, const Rest& behind,
+                  const Rest& least) const;
   void take_period(int cut, int last, int part, const Rest& behind, Rest& least);
   Before before(int state, int cut) const;
   void take_makespan(const StageOption& option, const Rest& behind, int most_behind,

@@ -63,7 +63,7 @@ class Search {
   LeastWork work_of(std::int64_t micro_batch, bool sole) const;
   void weigh_single_stages();
   void weigh_pipelines();
-  std::vector<BoundedMicroBatch> bounded_micro_batches() const;
+  std::vector<BoundedMicroBatch> bounded_micro_batches();
   std::vector<int> spread_cuts() const;
   std::vector<int> order_cuts() const;
   std::vector<int> all_cuts() const;
@@ -136,7 +136,7 @@ void Search::weigh_single_stages() {
 }
 
 /// The most promising first.
-std::vector<Search::BoundedMicroBatch> Search::bounded_micro_batches() const {
+std::vector<Search::BoundedMicroBatch> Search::bounded_micro_batches() {
   std::vector<BoundedMicroBatch> result;
   for (const std::int64_t micro_batch : space_.micro_batches) {
     LeastWork work = work_of(micro_batch, false);

@@ -2,11 +2,15 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 namespace millrace {
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+/// Times of layers on states, some 8 MB.
+constexpr std::size_t kMostKept = 100'000;
 
 void take(const LeastPassage& other, LeastPassage& least) {
   if (other.impossible > 0) return;
@@ -19,10 +23,23 @@ void take(const LeastPassage& other, LeastPassage& least) {
   least.trip.last_ns = std::min(least.trip.last_ns, other.trip.last_ns);
 }
 
+/// Of all layers together on one device; [kind][samples - 1].
+std::vector<std::vector<double>> ns_by_samples(const std::vector<LayerBound>& layers, int kinds,
+                                               std::int64_t most) {
+  std::vector<std::vector<double>> result(static_cast<std::size_t>(kinds));
+  for (int kind = 0; kind < kinds; ++kind)
+    for (std::int64_t samples = 1; samples <= most; ++samples) {
+      double sum = 0;
+      for (const LayerBound& layer : layers) sum += layer.ns(kind, samples);
+      result[static_cast<std::size_t>(kind)].push_back(sum);
+    }
+  return result;
+}
+
 /// Of each layer on those of a state's devices that take the least; by position and state, both.
-std::vector<LeastPassage> on_any_devices(const DeviceStates& states,
-                                         const std::vector<LeastStage>& own) {
-  std::vector<LeastPassage> any;
+std::pmr::vector<LeastPassage> on_any_devices(const DeviceStates& states,
+                                              const std::pmr::vector<LeastStage>& own) {
+  std::pmr::vector<LeastPassage> any;
   for (const LeastStage& stage : own) {
     const std::size_t i = any.size();
     const int state = static_cast<int>(i % static_cast<std::size_t>(states.size()));
@@ -38,29 +55,41 @@ std::vector<LeastPassage> on_any_devices(const DeviceStates& states,
 
 }  // namespace
 
-/// [position][state]
-std::vector<LeastStage> StageBound::layers(const Batching& batching,
+/// They are asked for again below each limit of the search.
+const StageBound::Layers& StageBound::layers(const Batching& batching, const BackwardForms& forms) {
+  const auto found = kept_.find(batching.full);
+  if (found != kept_.end()) return found->second;
+  Layers made = make_layers(batching, forms);
+  if (made.size() * (kept_.size() + 1) > kMostKept) kept_.clear();
+  return kept_.insert_or_assign(batching.full, std::move(made)).first->second;
+}
+
+StageBound::Layers StageBound::make_layers(const Batching& batching,
                                            const BackwardForms& forms) const {
-  std::vector<LeastStage> result;
-  LayerBound layer(model_, batching, forms);
-  for (int p = 0; p < model_.layers(); ++p) {
-    layer.choose(p);
+  ShareBound shares(model_.states(), batching.full);
+  std::vector<LayerBound> bounds;
+  for (int p = 0; p < model_.layers(); ++p)
+    bounds.emplace_back(model_, batching, forms, p, shares.most());
+  shares.weigh(ns_by_samples(bounds, model_.states().kinds(), shares.most()));
+  Layers result(kept_.get_allocator());
+  for (const LayerBound& layer : bounds) {
     result.emplace_back();
     for (int state = 1; state < model_.states().size(); ++state)
-      result.push_back(layer.least(state));
+      result.push_back(layer.least(state, shares));
   }
   return result;
 }
 
 void StageBound::set(const Batching& batching, const BackwardForms& forms) {
-  const std::vector<LeastStage> own = layers(batching, forms);
+  const Layers& own = layers(batching, forms);
   stride_ = static_cast<std::size_t>(model_.cuts().size());
   add_up(own, own_);
   add_up(on_any_devices(model_.states(), own), any_);
 }
 
 template <typename Least>
-void StageBound::add_up(const std::vector<Least>& layers, std::pmr::vector<Least>& sums) const {
+void StageBound::add_up(const std::pmr::vector<Least>& layers,
+                        std::pmr::vector<Least>& sums) const {
   const Cuts& cuts = model_.cuts();
   const int states = model_.states().size();
   sums.assign(static_cast<std::size_t>(states) * stride_, {});
@@ -74,8 +103,9 @@ void StageBound::add_up(const std::vector<Least>& layers, std::pmr::vector<Least
 }
 
 /// Each layer is on the devices of the first stage or on others.
-RoundTrip StageBound::whole_trip(const Batching& batching, const BackwardForms& forms) const {
-  const std::vector<LeastPassage> any = on_any_devices(model_.states(), layers(batching, forms));
+RoundTrip StageBound::whole_trip(const Batching& batching, const BackwardForms& forms) {
+  const std::pmr::vector<LeastPassage> any =
+      on_any_devices(model_.states(), layers(batching, forms));
   const int states = model_.states().size(), all = model_.states().all();
   RoundTrip least{kInfinity, kInfinity};
   for (int first = 1; first < all; ++first) {
