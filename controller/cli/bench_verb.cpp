@@ -137,17 +137,21 @@ std::string obstacle(const BenchSetup& setup, const std::string& entry) {
   return "needs the packages libtcmalloc-minimal4 and libopenblas0-openmp";
 }
 
-void measure_round(const BenchSetup& setup, BenchReport& report) {
-  report.matrix_rates.push_back(measure_matrix_rate(setup));
+/// The machine's speed changes within a round: the last entry, the plan, is compared with what its
+/// matrix rate is right before and right behind it.
+void measure_round(const BenchSetup& setup, int round, BenchReport& report) {
   for (BenchEntry& entry : report.entries) {
+    if (&entry == &report.entries.back()) report.matrix_rates.push_back(measure_matrix_rate(setup));
     if (const std::string why = obstacle(setup, entry.name); !why.empty()) {
       entry.note = why;
       continue;
     }
     entry.rounds.push_back(measure_entry(setup, entry.name));
-    log_info("bench", fmt::format("round {}: {} {:.1f} img/s", report.matrix_rates.size(),
-                                  entry.name, entry.rounds.back().images_per_second));
+    log_info("bench", fmt::format("round {}: {} {:.1f} img/s", round, entry.name,
+                                  entry.rounds.back().images_per_second));
   }
+  MatrixRate& rate = report.matrix_rates.back();
+  rate = mean(rate, measure_matrix_rate(setup));
 }
 
 template <typename Report>
@@ -217,7 +221,7 @@ int run_bench(const BenchCommand& command, const Presentation& presentation) {
   const BenchSetup setup = prepare(command, entries, folder.path(), flops_per_image);
   BenchReport report{setup.model, setup.batch, setup.cpus, flops_per_image, {}, {}};
   for (const std::string& name : entries) report.entries.push_back(empty_entry(setup, name));
-  for (int round = 0; round < command.rounds; ++round) measure_round(setup, report);
+  for (int round = 1; round <= command.rounds; ++round) measure_round(setup, round, report);
   return present(report, presentation);
 }
 
