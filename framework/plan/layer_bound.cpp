@@ -56,7 +56,7 @@ double LayerBound::ns(int kind, std::int64_t samples) const {
   return ns == kInfinity ? 0 : ns;
 }
 
-LeastStage LayerBound::least(int state, const ShareBound& shares) const {
+LeastStage LayerBound::least(int state, const ShareBound* shares) const {
   Both least;
   if (const int kind = states_.single_kind(state); kind >= 0) {
     const auto devices = static_cast<std::size_t>(states_.devices(state));
@@ -175,12 +175,12 @@ bool LayerBound::runs_alone(int state) const {
 }
 
 /// On devices of several kinds, with shares of the samples or slices of the output features.
-LayerBound::Times LayerBound::mixed(int state, const ShareBound& shares, Times Both::*batch,
+LayerBound::Times LayerBound::mixed(int state, const ShareBound* shares, Times Both::*batch,
                                     std::int64_t samples) const {
   Times least;
   const auto devices = static_cast<std::size_t>(states_.devices(state));
-  if (!whole_only_ && samples == batching_.full && shares.knows(state))
-    least = shares.least<Times>(state, [&](int kind, std::int64_t count) {
+  if (!whole_only_ && samples == batching_.full && shares != nullptr && shares->knows(state))
+    least = shares->least<Times>(state, [&](int kind, std::int64_t count) {
       return kinds_[static_cast<std::size_t>(kind)].shares[static_cast<std::size_t>(count - 1)];
     });
   else if (!whole_only_)

@@ -63,12 +63,14 @@ struct LeastStage {
 /// outlives it.
 class LayerBound {
  public:
-  /// most_share: of those that least() and ns() are asked for.
+  /// most_share: the largest that least() and ns() are asked for.
   LayerBound(const CostModel& model, const Batching& batching, const BackwardForms& forms,
              int position, std::int64_t most_share);
 
-  /// On all devices of the state. Such times of layers may be added up.
-  LeastStage least(int state, const ShareBound& shares) const;
+  /// On all devices of the state. Devices of several kinds divide full micro-batches in ways that
+  /// `shares` knows, or as if samples could be cut where it is null or knows none. Such times of
+  /// layers may be added up where all have the same `shares`.
+  LeastStage least(int state, const ShareBound* shares) const;
 
   /// All of one device's work on so many samples of a full micro-batch, at the least; 0 where it
   /// cannot run.
@@ -113,7 +115,7 @@ class LayerBound {
   OfKind of_kind(int kind, std::int64_t most_share) const;
   Both on_devices(int kind, int devices, const Way& single) const;
   bool runs_alone(int state) const;
-  Times mixed(int state, const ShareBound& shares, Times Both::*batch, std::int64_t samples) const;
+  Times mixed(int state, const ShareBound* shares, Times Both::*batch, std::int64_t samples) const;
   template <typename Ns>
   Times together(int state, const Ns& ns) const;
   double update_ns(int state) const;

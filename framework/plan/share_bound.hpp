@@ -8,12 +8,19 @@
 
 namespace millrace {
 
+/// The largest share that one device of each kind has; its kinds are those of a Mixture.
+using KindShares = std::vector<std::int64_t>;
+
+/// All that `samples` can be divided into among counts[k] devices of each kind, at least one for
+/// every device; some divide more. Empty where they are more than some, or too many to look at.
+std::vector<KindShares> ways_to_share(const std::vector<int>& counts, std::int64_t samples);
+
 /// Of a stage the largest share of each kind is the same for all layers, so that its latest device
 /// takes at least what the kinds take by any weights, and layer by layer the best shares for these
-/// weights take no more. Such bounds of layers add up. Not thread-safe; the states outlive it.
+/// weights take no more. Such bounds of layers add up. Not thread-safe.
 class ShareBound {
  public:
-  /// Every device has at least one of a micro-batch's samples.
+  /// Of a micro-batch of so many samples.
   ShareBound(const DeviceStates& states, std::int64_t samples);
 
   /// The largest share that is looked at; 0 where none is.
@@ -23,19 +30,19 @@ class ShareBound {
   /// layers together.
   void weigh(const std::vector<std::vector<double>>& ns);
 
-  /// False for devices of one kind, and where the shares are too many to look at each.
-  bool knows(int state) const { return !of(state).shares.empty(); }
+  /// False for devices of one kind, and where the ways are too many.
+  bool knows(int state) const { return !of(state).ways.empty(); }
 
-  /// times(kind, count), of a layer, can be scaled, added up and take() what is less.
+  /// times(kind, count), of a layer, are four that can be scaled, added up and take() what is less;
+  /// they begin as infinite.
   template <typename Times, typename Of>
   Times least(int state, const Of& times) const {
     const Mixture& mixture = of(state);
-    const std::size_t kinds = mixture.kinds.size();
     Times least;
-    for (std::size_t i = 0; i < mixture.shares.size(); i += kinds) {
+    for (const KindShares& way : mixture.ways) {
       Times sum{0, 0, 0, 0};
-      for (std::size_t k = 0; k < kinds; ++k)
-        sum += times(mixture.kinds[k], mixture.shares[i + k]) * mixture.weights[k];
+      for (std::size_t k = 0; k < way.size(); ++k)
+        sum += times(mixture.kinds[k], way[k]) * mixture.weights[k];
       least.take(sum);
     }
     return least;
@@ -45,16 +52,13 @@ class ShareBound {
   /// What a state of several kinds may do.
   struct Mixture {
     std::vector<int> kinds;
-    std::vector<std::int64_t> shares;  ///< [way][of kinds]: the largest share of each kind
-    std::vector<double> weights;       ///< of kinds
+    std::vector<KindShares> ways;
+    std::vector<double> weights;  ///< of kinds
   };
 
   const Mixture& of(int state) const { return mixtures_[static_cast<std::size_t>(state)]; }
-  Mixture mixture(int state, std::int64_t samples) const;
-  void add_shares(int state, std::int64_t left, std::vector<std::int64_t>& chosen,
-                  Mixture& mixture) const;
+  static Mixture mixture(const DeviceStates& states, int state, std::int64_t samples);
 
-  const DeviceStates& states_;
   std::vector<Mixture> mixtures_;  // by state
   std::int64_t most_ = 0;
 };

@@ -36,6 +36,19 @@ std::vector<std::vector<double>> ns_by_samples(const std::vector<LayerBound>& la
   return result;
 }
 
+std::vector<LeastStage> on_state(const std::vector<LayerBound>& layers, int state,
+                                 const ShareBound* shares) {
+  std::vector<LeastStage> result;
+  for (const LayerBound& layer : layers) result.push_back(layer.least(state, shares));
+  return result;
+}
+
+double total_ns(const std::vector<LeastStage>& layers) {
+  double sum = 0;
+  for (const LeastStage& layer : layers) sum += layer.total_ns;
+  return sum;
+}
+
 /// Of each layer on those of a state's devices that take the least; by position and state, both.
 std::pmr::vector<LeastPassage> on_any_devices(const DeviceStates& states,
                                               const std::pmr::vector<LeastStage>& own) {
@@ -56,14 +69,16 @@ std::pmr::vector<LeastPassage> on_any_devices(const DeviceStates& states,
 }  // namespace
 
 /// They are asked for again below each limit of the search.
-const StageBound::Layers& StageBound::layers(const Batching& batching, const BackwardForms& forms) {
+StageBound::Layers StageBound::layers(const Batching& batching, const BackwardForms& forms) {
   const auto found = kept_.find(batching.full);
   if (found != kept_.end()) return found->second;
   Layers made = make_layers(batching, forms);
-  if (made.size() * (kept_.size() + 1) > kMostKept) kept_.clear();
-  return kept_.insert_or_assign(batching.full, std::move(made)).first->second;
+  if ((kept_.size() + 1) * made.size() <= kMostKept) kept_.emplace(batching.full, made);
+  return made;
 }
 
+/// Whole shares say more where they are few, but with one set of weights for all layers; of a state
+/// all layers have what says more of them together.
 StageBound::Layers StageBound::make_layers(const Batching& batching,
                                            const BackwardForms& forms) const {
   ShareBound shares(model_.states(), batching.full);
@@ -71,17 +86,22 @@ StageBound::Layers StageBound::make_layers(const Batching& batching,
   for (int p = 0; p < model_.layers(); ++p)
     bounds.emplace_back(model_, batching, forms, p, shares.most());
   shares.weigh(ns_by_samples(bounds, model_.states().kinds(), shares.most()));
-  Layers result(kept_.get_allocator());
-  for (const LayerBound& layer : bounds) {
-    result.emplace_back();
-    for (int state = 1; state < model_.states().size(); ++state)
-      result.push_back(layer.least(state, shares));
+  const int states = model_.states().size();
+  Layers result(bounds.size() * static_cast<std::size_t>(states), kept_.get_allocator());
+  for (int state = 1; state < states; ++state) {
+    std::vector<LeastStage> own = on_state(bounds, state, nullptr);
+    if (shares.knows(state)) {
+      std::vector<LeastStage> whole = on_state(bounds, state, &shares);
+      if (total_ns(whole) > total_ns(own)) own = std::move(whole);
+    }
+    for (std::size_t p = 0; p < own.size(); ++p)
+      result[p * static_cast<std::size_t>(states) + static_cast<std::size_t>(state)] = own[p];
   }
   return result;
 }
 
 void StageBound::set(const Batching& batching, const BackwardForms& forms) {
-  const Layers& own = layers(batching, forms);
+  const Layers own = layers(batching, forms);
   stride_ = static_cast<std::size_t>(model_.cuts().size());
   add_up(own, own_);
   add_up(on_any_devices(model_.states(), own), any_);

@@ -18,7 +18,8 @@ class StageBound {
       : model_(model), kept_(memory), own_(memory), any_(memory) {}
 
   /// Until the next time all is for this batching, of which forms.early_weights says how many
-  /// weights' gradients are early.
+  /// weights' gradients are early. REQUIRES: always the same batch, and the same forms for one size
+  /// of micro-batches, here and in whole_trip().
   void set(const Batching& batching, const BackwardForms& forms);
 
   /// One stage on exactly `state` with what cut `last` has more than `first`.
@@ -34,12 +35,12 @@ class StageBound {
   RoundTrip whole_trip(const Batching& batching, const BackwardForms& forms);
 
  private:
+  using Layers = std::pmr::vector<LeastStage>;  // [position][state]
+
   std::size_t index(int state, int cut) const {
     return static_cast<std::size_t>(state) * stride_ + static_cast<std::size_t>(cut);
   }
-  using Layers = std::pmr::vector<LeastStage>;  // [position][state]
-
-  const Layers& layers(const Batching& batching, const BackwardForms& forms);
+  Layers layers(const Batching& batching, const BackwardForms& forms);
   Layers make_layers(const Batching& batching, const BackwardForms& forms) const;
   template <typename Least>
   void add_up(const std::pmr::vector<Least>& layers, std::pmr::vector<Least>& sums) const;

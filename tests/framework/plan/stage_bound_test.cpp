@@ -197,6 +197,35 @@ TEST(StageBound, OfUnlikeCoresTakesThePriceOfTheirShares) {
   EXPECT_DOUBLE_EQ(bound.own(3, 0, 1).passage.trip.last_ns, 2 / (1.0 / 15 + 1.0 / 30));
 }
 
+/// Convolutions and fully connected layers on unlike devices: no one set of weights suits both.
+TEST(StageBound, OfUnlikeLayersIsTheBetterOfTwoBounds) {
+  Profile profile = fixtures::plain_chain({10, 10}, 1);
+  profile.kinds = {{"fast", 1}, {"slow", 1}};
+  profile.samples = {1, 2};
+  const std::vector<double> none{0, 0}, one{10, 20};
+  for (LayerCosts& layer : profile.layers) {
+    layer.forward_ns = {{"fast", one}, {"slow", {100, 200}}};
+    layer.backward_ns = {{"fast", none}, {"slow", none}};
+  }
+  profile.layers[1].forward_ns = {{"fast", {100, 200}}, {"slow", one}};
+  EXPECT_NEAR(forward_ns(profile, 3, 16), 2 * 16 / (1 / 10.0 + 1 / 100.0), 1e-6);
+}
+
+TEST(StageBound, IsTheSameWhenItIsAskedForAgain) {
+  std::mt19937 random(34);
+  const Profile profile = fixtures::random_graph_instance(random, true).profile;
+  const CostModel model(profile, counts_of(profile), Objective::makespan);
+  const int all = model.states().all(), whole = model.cuts().all();
+  StageBound bound(model, std::pmr::get_default_resource());
+  for (const int full : {3, 2, 3, 1, 2}) {
+    StageBound other(model, std::pmr::get_default_resource());
+    bound.set(Batching(3, full), {});
+    other.set(Batching(3, full), {});
+    EXPECT_EQ(bound.own(all, 0, whole).total_ns, other.own(all, 0, whole).total_ns) << full;
+    EXPECT_EQ(bound.any(all, 0, whole).forward_ns, other.any(all, 0, whole).forward_ns) << full;
+  }
+}
+
 TEST(StageBound, OfFewSamplesTakesNoMoreThanOfMore) {
   const Profile profile = unlike_cores({9, 5, 7}, {9, 9, 9});
   const CostModel model(profile, {1, 0}, Objective::makespan);
@@ -228,8 +257,8 @@ TEST(StageBound, IsInfiniteWhereADeviceCannotRunALayer) {
   const int other = model.states().state_of(1, 1);
   EXPECT_EQ(bound.own(other, 0, 3).total_ns, std::numeric_limits<double>::infinity());
   EXPECT_DOUBLE_EQ(bound.own(other, 2, 3).total_ns, 2 * 2);
-  const double two = 2 * 2;  // on the other alone: with a sample each the first would take 30
-  EXPECT_DOUBLE_EQ(bound.any(model.states().all(), 0, 3).trip.full_ns, 2 * 30 + 2 * two);
+  const double alone_ns = 2 * 2;  // on the other alone: with a sample each the first would take 30
+  EXPECT_DOUBLE_EQ(bound.any(model.states().all(), 0, 3).trip.full_ns, 2 * 30 + 2 * alone_ns);
 }
 
 }  // namespace
