@@ -137,8 +137,12 @@ std::string obstacle(const BenchSetup& setup, const std::string& entry) {
   return "needs the packages libtcmalloc-minimal4 and libopenblas0-openmp";
 }
 
-/// The machine's speed changes within a round: the last entry, the plan, is compared with what its
-/// matrix rate is right before and right behind it.
+MatrixRate mean(const MatrixRate& a, const MatrixRate& b) {
+  return {(a.one_core + b.one_core) / 2, (a.all_cores + b.all_cores) / 2};
+}
+
+/// The machine's speed changes within a round: the last entry, the plan where it is asked for, is
+/// compared with the matrix rate right before and right behind it.
 void measure_round(const BenchSetup& setup, int round, BenchReport& report) {
   for (BenchEntry& entry : report.entries) {
     if (&entry == &report.entries.back()) report.matrix_rates.push_back(measure_matrix_rate(setup));

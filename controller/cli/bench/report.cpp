@@ -40,10 +40,6 @@ const std::vector<std::string>& bench_entry_names() {
   return names;
 }
 
-MatrixRate mean(const MatrixRate& a, const MatrixRate& b) {
-  return {(a.one_core + b.one_core) / 2, (a.all_cores + b.all_cores) / 2};
-}
-
 const BenchEntry* BenchReport::find(const std::string& name) const {
   const auto found = std::find_if(entries.begin(), entries.end(),
                                   [&](const BenchEntry& entry) { return entry.name == name; });

@@ -32,14 +32,12 @@ struct MatrixRate {
   double one_core = 0, all_cores = 0;  ///< FLOPs per second
 };
 
-MatrixRate mean(const MatrixRate& a, const MatrixRate& b);
-
 struct BenchReport {
   std::string model;
   std::int64_t batch = 0;
   std::vector<int> cpus;
   double flops_per_image = 0;
-  std::vector<MatrixRate> matrix_rates;  ///< one per round, beside its plan
+  std::vector<MatrixRate> matrix_rates;  ///< one per round, beside its last entry
   std::vector<BenchEntry> entries;
 
   const BenchEntry* find(const std::string& name) const;
