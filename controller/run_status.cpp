@@ -216,9 +216,11 @@ bool StatusFile::is_due(std::int64_t now_ns) const {
 
 void StatusFile::write(const RunStatus& status, std::int64_t now_ns) {
   written_ns_ = now_ns;
+  const std::string text = to_json(status);
   try {
-    replace_file(path_, to_json(status), kTag);
+    replace_file(path_, text, kTag);
   } catch (const Error& error) {
+    if (status.state != RunState::running && overwrite_file(path_, text)) return;
     if (!warned_)
       log_warning(kTag, fmt::format("the training goes on without its status: {}", error.what()));
     warned_ = true;

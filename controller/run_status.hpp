@@ -67,7 +67,8 @@ RunStatus run_status_from_json(const std::string& text, const std::string& origi
 RunStatus read_run_status(const std::filesystem::path& folder);
 
 /// Writes status.json, at most twice a second but for changes of the state, and never flushes it to
-/// the disk. A file that cannot be written is warned of once and does not end the run.
+/// the disk. A file that cannot be written is warned of once and does not end the run; how a run
+/// ends is then written over what it said last.
 /// Not thread-safe.
 class StatusFile {
  public:

@@ -71,6 +71,15 @@ void replace_file(const std::filesystem::path& path, std::string_view content,
   file.replace();
 }
 
+bool overwrite_file(const std::filesystem::path& path, std::string_view content) {
+  const auto size = static_cast<ssize_t>(content.size());
+  const int descriptor = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
+  if (descriptor < 0) return false;
+  const bool written = ::write(descriptor, content.data(), content.size()) == size &&
+                       ::ftruncate(descriptor, size) == 0;
+  return ::close(descriptor) == 0 && written;
+}
+
 AtomicFile::AtomicFile(std::filesystem::path path, std::string tag)
     : path_(target_of(path)), tag_(std::move(tag)) {
   if (is_special(path_)) {

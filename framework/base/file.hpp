@@ -20,6 +20,10 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view c
 void replace_file(const std::filesystem::path& path, std::string_view content,
                   const std::string& tag);
 
+/// Over a file that is there, in its place on the disk: for a last word where a new file finds no
+/// room. A reader may see a part of it. False where that fails, too.
+bool overwrite_file(const std::filesystem::path& path, std::string_view content);
+
 /// A file that appears under its name only when commit() or replace() has run; else it is
 /// removed.
 class AtomicFile {

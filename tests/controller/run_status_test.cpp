@@ -1,5 +1,6 @@
 #include "controller/run_status.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -144,6 +145,22 @@ TEST_F(RunStatusFile, AnEndedRunSaysHow) {
   const RunStatus status = read_run_status(out_);
   EXPECT_EQ(status.state, RunState::failed);
   EXPECT_EQ(status.progress.step, 7);
+}
+
+/// As on a full disk: no new file can be made, what is there can be written over.
+TEST_F(RunStatusFile, TheEndIsSaidWhereNoNewFileFindsRoom) {
+  const RunStatus running = example(RunState::running, ended_process());
+  say(running);
+  fs::create_directory((out_ / "status.json").string() + fmt::format(".{}.tmp", ::getpid()));
+  StatusFile file(out_ / "status.json");
+  RunStatus now = running;
+  now.progress.step = 8;
+  file.write(now, 1);
+  EXPECT_EQ(read_run_status(out_).progress.step, 7);
+  now.state = RunState::failed;
+  file.write(now, 2);
+  EXPECT_EQ(read_run_status(out_).progress.step, 8);
+  EXPECT_EQ(read_run_status(out_).state, RunState::failed);
 }
 
 TEST_F(RunStatusFile, WhatIsNoRunIsRefused) {
