@@ -74,7 +74,8 @@ std::int64_t parse_bytes(std::string_view text) {
   std::string_view rest = text;
   skip_blanks(rest);
   const double value = take_quantity(rest, kByteUnits);
-  if (!usable(value) || !rest.empty()) {
+  const bool lacks_unit = value < kKibi && value != std::floor(value);  // "1.5"
+  if (!usable(value) || !rest.empty() || lacks_unit) {
     throw ConfigError("units",
                       fmt::format("\"{}\" is no size: write it as 512M, 1.5GiB or 4096", text));
   }

@@ -17,7 +17,8 @@ TEST(Units, BytesAreReadAsPeopleWriteThem) {
 }
 
 TEST(Units, BadBytesAreRefused) {
-  for (const char* text : {"", "M", "-1", "1X", "1M2", "nan", "inf", "1e30", "12 apples", "0x10"}) {
+  for (const char* text :
+       {"", "M", "-1", "1X", "1M2", "nan", "inf", "1e30", "12 apples", "0x10", "1.5", "0.5B"}) {
     EXPECT_THROW(parse_bytes(text), ConfigError) << text;
   }
 }
