@@ -12,7 +12,8 @@ namespace millrace {
 using KindShares = std::vector<std::int64_t>;
 
 /// All that `samples` can be divided into among counts[k] devices of each kind, at least one for
-/// every device; some divide more. Empty where they are more than some, or too many to look at.
+/// every device; such a way may hold more samples than these. Empty where they are more than some,
+/// or too many to look at.
 std::vector<KindShares> ways_to_share(const std::vector<int>& counts, std::int64_t samples);
 
 /// Of a stage the largest share of each kind is the same for all layers, so that its latest device
