@@ -6,6 +6,9 @@
 namespace millrace {
 namespace {
 
+/// What was longer ago says less of how the machine is now.
+constexpr std::size_t kShownSteps = 100;
+
 /// Samples of an epoch's last step where it is smaller than the others, else 0.
 std::int64_t short_samples_of(const RunOutline& run) {
   const std::int64_t batch = run.plan.batch;
@@ -38,6 +41,7 @@ Forecast::Forecast(const RunOutline& run, const Calendar& calendar, const Costs&
       batch_(run.plan.batch),
       short_samples_(short_samples_of(run)),
       confidence_(costs.confidence),
+      validation_samples_(run.validation_samples),
       rehearsal_(costs.rehearsal),
       evaluation_ns_(evaluation_ns_of(run, costs)),
       checkpoint_ns_(rehearsal_ ? rehearsal_->save_ns : costs.checkpoint_ns),
@@ -81,7 +85,23 @@ TimeEstimate Forecast::until_the_end(std::int64_t elapsed_ns, const TimeEstimate
 }
 
 void Forecast::observe_step(std::int64_t samples, std::int64_t wall_ns) {
-  if (samples == batch_) left_.observe(static_cast<double>(wall_ns));
+  if (samples != batch_) return;
+  left_.observe(static_cast<double>(wall_ns));
+  if (warm_) steps_ns_.push_back(static_cast<double>(wall_ns));
+  warm_ = true;
+  if (steps_ns_.size() > kShownSteps) steps_ns_.pop_front();
+}
+
+std::optional<Rehearsal> Forecast::shown() const {
+  if (steps_ns_.empty()) return std::nullopt;
+  Rehearsal shown = rehearsal_.value_or(Rehearsal());
+  shown.steps_ns.assign(steps_ns_.begin(), steps_ns_.end());
+  if (evaluated_) {
+    shown.evaluation_ns = evaluation_ns_;
+    shown.evaluated_samples = validation_samples_;
+  }
+  shown.save_ns = checkpoint_ns_;
+  return shown;
 }
 
 TimeEstimate Forecast::remaining(std::int64_t step, std::int64_t elapsed_ns) const {

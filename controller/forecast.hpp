@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <deque>
 #include <optional>
 
 #include "controller/calendar.hpp"
@@ -42,13 +43,19 @@ class Forecast {
   const Estimate& first() const { return first_; }
 
   void observe_step(std::int64_t samples, std::int64_t wall_ns);
-  void observe_evaluation(std::int64_t wall_ns) { evaluation_ns_ = static_cast<double>(wall_ns); }
+  void observe_evaluation(std::int64_t wall_ns) {
+    evaluation_ns_ = static_cast<double>(wall_ns);
+    evaluated_ = true;
+  }
   /// The run waited so long for a checkpoint on the way.
   void observe_checkpoint(std::int64_t wall_ns) { checkpoint_ns_ = static_cast<double>(wall_ns); }
   /// The disk had it after so long, which the run's last one waits for.
   void observe_flush(std::int64_t wall_ns) { last_checkpoint_ns_ = static_cast<double>(wall_ns); }
 
   TimeEstimate remaining(std::int64_t step, std::int64_t elapsed_ns) const;
+  /// What the plan took here, as if it had been rehearsed: its last full steps, without the first,
+  /// which found cold caches. Absent where there were none.
+  std::optional<Rehearsal> shown() const;
   /// The latest time of one more step and of what closes the run behind it.
   double last_step_ns() const { return left_.remaining(1, closing_ns()).latest_ns; }
 
@@ -69,7 +76,10 @@ class Forecast {
   std::int64_t batch_ = 1;
   std::int64_t short_samples_ = 0;  ///< of an epoch's last step; 0: it is full
   double confidence_;
+  std::int64_t validation_samples_ = 0;
   std::optional<Rehearsal> rehearsal_;
+  std::deque<double> steps_ns_;  // the last full ones
+  bool warm_ = false, evaluated_ = false;
   double evaluation_ns_ = 0, checkpoint_ns_ = 0, last_checkpoint_ns_ = 0;
   Estimate first_;
   RemainingTime left_;

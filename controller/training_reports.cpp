@@ -81,6 +81,7 @@ TrainingResult TrainingLoop::result() const {
   result.failed_steps = failures_.count;
   result.loader = session_.loader_waits();
   result.skipped_images = session_.skipped_images();
+  result.shown = forecast_->shown();
   return result;
 }
 

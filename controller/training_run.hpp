@@ -67,6 +67,7 @@ struct TrainingResult {
   bool reached_deadline = false;    ///< and ended for it, whatever else was asked for
   std::string reached_limit;        ///< of energy or heat, for which it ended; "": none
   double energy_joules = 0;         ///< of the whole run; 0 without a budget
+  std::optional<Rehearsal> shown;   ///< of the plan in force at the end, by its last steps
 };
 
 /// Trains `session` in `folder` (config.toml and plan.json are the caller's). After each step comes

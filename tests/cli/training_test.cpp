@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "tests/cli/training_fixture.hpp"
@@ -167,6 +169,24 @@ TEST_F(Planning, TheTrainingPromisesWhatTheEstimateDid) {
       GTEST_SKIP() << "the machine changed its speed between the two";
   const double promised = parsed(trained).at("estimate").at("first_expected_ns");
   EXPECT_NEAR(promised / estimate.at("run").at("expected_ns").get<double>(), 1, 0.1);
+}
+
+/// What is tried is kept by plan and data: here data of its own.
+TEST_F(Planning, WhatARunShowedIsKeptForTheNextEstimate) {
+  namespace fs = std::filesystem;
+  const fs::path kept = fs::path(shared() / "cache") / "rehearsals";
+  const auto files = [&] {
+    std::error_code none;
+    return std::distance(fs::directory_iterator(kept, none), {});
+  };
+  const std::string digits = folder_ / "digits";
+  fs::copy(data(), digits);
+  const auto before = files();
+  parsed(run({"train", "lenet5", "--data", digits, "--batch", "20", "--steps", "200", "--out",
+              folder_ / "run", "--replan", "never", "--json"}));
+  EXPECT_EQ(files(), before + 1);
+  EXPECT_EQ(parsed(run({"resume", folder_ / "run", "--steps", "300", "--json"})).at("steps"), 300);
+  EXPECT_EQ(files(), before + 1) << "by the same plan";
 }
 
 }  // namespace

@@ -87,6 +87,35 @@ TEST(Forecast, ASmallerLastStepOfAnEpochTeachesNothingAboutFullOnes) {
   EXPECT_DOUBLE_EQ(forecast.remaining(4, 0).expected_ns, before);
 }
 
+TEST(Forecast, ShowsTheLastFullStepsAsARehearsal) {
+  FakeSession session(4, 5);
+  const Calendar epochs = calendar({{}, 10, {}}, 7);
+  Forecast forecast(outline_of(session), epochs, {50, 0.99}, 0, 0);
+  forecast.observe_step(FakeSession::kBatch, 900);
+  EXPECT_FALSE(forecast.shown()) << "the first found cold caches";
+  forecast.observe_step(FakeSession::kBatch, 100);
+  forecast.observe_step(5, 10);
+  EXPECT_EQ(forecast.shown(), (Rehearsal{{100}, 0, 0, 50})) << "nothing was evaluated";
+  forecast.observe_evaluation(30);
+  forecast.observe_checkpoint(20);
+  for (int i = 0; i < 150; ++i) forecast.observe_step(FakeSession::kBatch, 200 + i);
+  const Rehearsal shown = forecast.shown().value();
+  EXPECT_EQ(shown.steps_ns.size(), 100u);
+  EXPECT_EQ(shown.steps_ns.back(), 349);
+  EXPECT_EQ(shown.evaluation_ns, 30);
+  EXPECT_EQ(shown.evaluated_samples, session.validation);
+  EXPECT_EQ(shown.save_ns, 20);
+}
+
+TEST(Forecast, KeepsWhatWasRehearsedAndNotSeenSince) {
+  FakeSession session;
+  const Calendar epochs = calendar({{}, 10, {}});
+  const Rehearsal tried{{100, 100}, 40, 3, 7};
+  Forecast forecast(outline_of(session), epochs, {50, 0.99, tried}, 0, 0);
+  for (int i = 0; i < 2; ++i) forecast.observe_step(FakeSession::kBatch, 300);
+  EXPECT_EQ(forecast.shown(), (Rehearsal{{300}, 40, 3, 7}));
+}
+
 TEST(Forecast, ARunByTimeEndsWithItsTimeAndWhatCloses) {
   FakeSession session;
   const Calendar time = calendar({{}, {}, 100'000});

@@ -92,11 +92,15 @@ std::optional<Rehearsal> kept(const ModelSession& session, const RunQuestion& ru
   return kept_in(file_of(session, run.config), length_ns(session, run));
 }
 
+void keep(const ModelSession& session, const RunConfig& config, const Rehearsal& rehearsal) {
+  remove_old();
+  replace_file(file_of(session, config), to_json(rehearsal), kTag);
+}
+
 Rehearsal kept_or_new(ModelSession& session, const RunQuestion& run) {
   if (auto rehearsal = kept(session, run)) return *std::move(rehearsal);
-  remove_old();
   Rehearsal rehearsal = rehearse(session, {length_ns(session, run), folder(), {}});
-  replace_file(file_of(session, run.config), to_json(rehearsal), kTag);
+  keep(session, run.config, rehearsal);
   return rehearsal;
 }
 
@@ -124,6 +128,14 @@ std::optional<Rehearsal> rehearsed(ModelSession& session, const RunQuestion& run
   } catch (const std::exception& error) {
     log_warning(kTag, fmt::format("the plan is not tried before the estimate: {}", error.what()));
     return std::nullopt;
+  }
+}
+
+void keep_shown(const ModelSession& session, const RunConfig& config, const Rehearsal& shown) {
+  try {
+    keep(session, config, shown);
+  } catch (const ResourceError& error) {  // the run is none the worse for it
+    log_debug(kTag, error.what());
   }
 }
 

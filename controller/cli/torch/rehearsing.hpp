@@ -19,4 +19,8 @@ std::optional<Rehearsal> rehearsed(ModelSession& session, const RunQuestion& run
 /// there afterwards, as they were for the steps that were tried.
 std::optional<Rehearsal> kept_rehearsal(ModelSession& session, const RunQuestion& run);
 
+/// Keeps what a run of the session showed, in place of a rehearsal of its plan: of what goes on
+/// within minutes nothing says more.
+void keep_shown(const ModelSession& session, const RunConfig& config, const Rehearsal& shown);
+
 }  // namespace millrace::cli

@@ -311,6 +311,7 @@ int train_in(const RunFolder& folder, RunConfig config, const std::optional<Prog
                                time_still_left_ns(*config.deadline, std::time(nullptr));
   ProgressDisplay display(ProgressDisplay::standard_error(), rate_unit(config.model));
   const TrainingResult result = run_training(session, folder, settings, display);
+  if (result.shown) keep_shown(session, config, *result.shown);
   print(presentation.json ? json_of(result, folder.path())
                           : text_of(result, config.model, folder.path()));
   const bool too_late = result.reached_deadline && result.steps_here == 0;
