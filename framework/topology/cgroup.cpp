@@ -80,22 +80,24 @@ std::optional<double> quota_v1(const SystemFiles& files, const path& group) {
   return static_cast<double>(*quota) / static_cast<double>(*period);
 }
 
-struct MemoryFiles {
-  const char *limit, *usage, *droppable;
-};
-constexpr MemoryFiles kVersion1 = {"memory.limit_in_bytes", "memory.usage_in_bytes",
-                                   "total_inactive_file"};
-constexpr MemoryFiles kVersion2 = {"memory.max", "memory.current", "inactive_file"};
+/// Of a file such as memory.max; empty where it sets none.
+std::optional<std::int64_t> cgroup_limit(const SystemFiles& files, const path& file) {
+  const auto limit = files.number(file);
+  if (!limit || *limit < 0 || *limit >= kNoLimitBytes) return std::nullopt;
+  return limit;
+}
 
-void apply_memory(CgroupLimits& limits, const SystemFiles& files, const path& group,
-                  const MemoryFiles& names) {
-  const auto limit = cgroup_limit(files, group / names.limit);
-  if (!limit) return;
-  const std::int64_t usage = files.number(group / names.usage).value_or(0);
-  const std::int64_t droppable = files.statistic(group / "memory.stat", names.droppable);
-  const std::int64_t held = std::max<std::int64_t>(usage - droppable, 0);
-  tighten(limits.memory_limit_bytes, limit);
-  tighten(limits.memory_left_bytes, std::optional(std::max<std::int64_t>(*limit - held, 0)));
+void apply_memory(CgroupLimits& limits, const std::optional<GroupMemory>& group) {
+  if (!group) return;
+  tighten(limits.memory_limit_bytes, std::optional(group->limit_bytes));
+  tighten(limits.memory_left_bytes,
+          std::optional(std::max<std::int64_t>(group->limit_bytes - group->held_bytes, 0)));
+}
+
+std::optional<GroupMemory> group_memory(std::optional<std::int64_t> limit, std::int64_t usage,
+                                        std::int64_t file_cache) {
+  if (!limit) return std::nullopt;
+  return GroupMemory{*limit, std::max<std::int64_t>(usage - file_cache, 0)};
 }
 
 }  // namespace
@@ -117,10 +119,21 @@ std::vector<path> cgroup_folders(const SystemFiles& files, const std::string& co
   return result;
 }
 
-std::optional<std::int64_t> cgroup_limit(const SystemFiles& files, const path& file) {
-  const auto limit = files.number(file);
-  if (!limit || *limit < 0 || *limit >= kNoLimitBytes) return std::nullopt;
-  return limit;
+std::optional<GroupMemory> memory_of_group_v1(const SystemFiles& files, const path& group) {
+  const path statistics = group / "memory.stat";
+  return group_memory(cgroup_limit(files, group / "memory.limit_in_bytes"),
+                      files.number(group / "memory.usage_in_bytes").value_or(0),
+                      files.statistic(statistics, "total_inactive_file") +
+                          files.statistic(statistics, "total_active_file"));
+}
+
+std::optional<GroupMemory> memory_of_group_v2(const SystemFiles& files, const path& group) {
+  const path statistics = group / "memory.stat";
+  std::optional<std::int64_t> limit = cgroup_limit(files, group / "memory.max");
+  tighten(limit, cgroup_limit(files, group / "memory.high"));
+  return group_memory(
+      limit, files.number(group / "memory.current").value_or(0),
+      files.statistic(statistics, "inactive_file") + files.statistic(statistics, "active_file"));
 }
 
 CgroupLimits read_cgroup_limits(const path& root) {
@@ -128,13 +141,13 @@ CgroupLimits read_cgroup_limits(const path& root) {
   CgroupLimits limits;
   for (const path& group : cgroup_folders(files, "")) {
     tighten(limits.cpu_quota, quota_v2(files, group));
-    apply_memory(limits, files, group, kVersion2);
+    apply_memory(limits, memory_of_group_v2(files, group));
   }
   for (const path& group : cgroup_folders(files, "cpu")) {
     tighten(limits.cpu_quota, quota_v1(files, group));
   }
   for (const path& group : cgroup_folders(files, "memory")) {
-    apply_memory(limits, files, group, kVersion1);
+    apply_memory(limits, memory_of_group_v1(files, group));
   }
   return limits;
 }

@@ -23,9 +23,16 @@ struct CgroupLimits {
 /// `controller`: "memory", …, of version 1; "" for version 2.
 std::vector<std::filesystem::path> cgroup_folders(const SystemFiles& files,
                                                   const std::string& controller);
-/// Of a file such as memory.max; empty where it sets none.
-std::optional<std::int64_t> cgroup_limit(const SystemFiles& files,
-                                         const std::filesystem::path& file);
+/// What a group may hold, and what it holds that the kernel cannot drop: file cache it can.
+struct GroupMemory {
+  std::int64_t limit_bytes = 0, held_bytes = 0;
+};
+/// Empty where the group has no limit. Version 2: of memory.max and memory.high, above which the
+/// kernel slows a group down, the smaller.
+std::optional<GroupMemory> memory_of_group_v1(const SystemFiles& files,
+                                              const std::filesystem::path& group);
+std::optional<GroupMemory> memory_of_group_v2(const SystemFiles& files,
+                                              const std::filesystem::path& group);
 
 /// Reads /proc/self/cgroup, /proc/self/mountinfo and the groups' files below `root`. A group is
 /// bound by those above it, so every group from the process's own to the top that is mounted here

@@ -24,36 +24,25 @@ double stalled_percent(const SystemFiles& files, const path& file) {
   return 0;
 }
 
-std::optional<std::int64_t> smaller(std::optional<std::int64_t> a, std::optional<std::int64_t> b) {
-  return a && b ? std::min(a, b) : a ? a : b;
-}
-
-std::optional<MemoryState> state(std::optional<std::int64_t> limit, std::int64_t held) {
-  if (!limit || *limit <= 0) return std::nullopt;
-  return MemoryState{*limit, std::clamp<std::int64_t>(*limit - held, 0, *limit), 0, 0, {}};
+std::optional<MemoryState> state(const std::optional<GroupMemory>& memory) {
+  if (!memory || memory->limit_bytes <= 0) return std::nullopt;
+  const std::int64_t limit = memory->limit_bytes;
+  return MemoryState{
+      limit, std::clamp<std::int64_t>(limit - memory->held_bytes, 0, limit), 0, 0, {}};
 }
 
 std::optional<MemoryState> of_group_v2(const SystemFiles& files, const path& group) {
-  const path statistics = group / "memory.stat", events = group / "memory.events";
-  auto found = state(smaller(cgroup_limit(files, group / "memory.max"),
-                             cgroup_limit(files, group / "memory.high")),
-                     files.number(group / "memory.current").value_or(0) -
-                         files.statistic(statistics, "inactive_file") -
-                         files.statistic(statistics, "active_file"));
+  auto found = state(memory_of_group_v2(files, group));
   if (!found) return found;
   found->group = group.string();
   for (const char* event : {"high", "max", "oom", "oom_kill"})
-    found->hits += files.statistic(events, event);
+    found->hits += files.statistic(group / "memory.events", event);
   found->stalled_percent = stalled_percent(files, group / "memory.pressure");
   return found;
 }
 
 std::optional<MemoryState> of_group_v1(const SystemFiles& files, const path& group) {
-  const path statistics = group / "memory.stat";
-  auto found = state(cgroup_limit(files, group / "memory.limit_in_bytes"),
-                     files.number(group / "memory.usage_in_bytes").value_or(0) -
-                         files.statistic(statistics, "total_inactive_file") -
-                         files.statistic(statistics, "total_active_file"));
+  auto found = state(memory_of_group_v1(files, group));
   if (!found) return found;
   found->group = group.string();
   found->hits = files.number(group / "memory.failcnt").value_or(0);
@@ -62,8 +51,8 @@ std::optional<MemoryState> of_group_v1(const SystemFiles& files, const path& gro
 
 std::optional<MemoryState> of_machine(const SystemFiles& files) {
   const auto total = files.memory_total_bytes();
-  auto found =
-      state(total, total.value_or(0) - files.memory_available_bytes().value_or(total.value_or(0)));
+  if (!total) return std::nullopt;
+  auto found = state(GroupMemory{*total, *total - files.memory_available_bytes().value_or(*total)});
   if (found) found->stalled_percent = stalled_percent(files, "proc/pressure/memory");
   return found;
 }

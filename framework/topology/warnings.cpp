@@ -19,13 +19,13 @@ void append(std::vector<Warning>& warnings, std::optional<Warning> warning) {
 
 std::optional<Warning> quota_warning(const Topology& topology) {
   const auto quota = topology.limits.cpu_quota;
-  const std::size_t cpus = topology.cpus().size();
-  if (!quota || *quota >= static_cast<double>(cpus)) return std::nullopt;
+  const std::size_t cores = topology.cores.size();
+  if (!quota || *quota >= static_cast<double>(cores)) return std::nullopt;
   return Warning{
-      "quota", fmt::format("the control group grants {:.4g} CPUs' worth of time, {} CPUs are "
+      "quota", fmt::format("the control group grants {:.4g} CPUs' worth of time, {} cores are "
                            "allowed: threads beyond the quota are stopped in turn, so --cores all "
                            "takes {}; raise the quota for more",
-                           *quota, cpus, std::max(1, static_cast<int>(std::floor(*quota))))};
+                           *quota, cores, std::max(1, static_cast<int>(std::floor(*quota))))};
 }
 
 std::optional<Warning> smt_warning(const Topology& topology) {
@@ -35,10 +35,9 @@ std::optional<Warning> smt_warning(const Topology& topology) {
     others.insert(others.end(), core.begin() + 1, core.end());
   }
   if (others.empty()) return std::nullopt;
-  return Warning{
-      "smt", fmt::format("CPUs {} are second threads of cores that CPUs {} already are: "
-                         "two stages on one core slow each other down. Use --cores {}",
-                         format_cpu_list(others), format_cpu_list(first), format_cpu_list(first))};
+  return Warning{"smt", fmt::format("CPUs {} are second threads of cores that CPUs {} already are: "
+                                    "plans take one thread of a core",
+                                    format_cpu_list(others), format_cpu_list(first))};
 }
 
 // intel_pstate and amd-pstate-epp call "powersave" what adapts to the load.

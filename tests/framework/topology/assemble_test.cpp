@@ -132,7 +132,7 @@ TEST_F(Assemble, ReadsTheQuotaAndWarnsOfIt) {
   EXPECT_DOUBLE_EQ(topology.limits.cpu_quota.value(), 1.5);
   EXPECT_THAT(tags(topology), ElementsAre("quota"));
   EXPECT_THAT(topology.warnings[0].message,
-              HasSubstr("1.5 CPUs' worth of time, 4 CPUs are allowed"));
+              HasSubstr("1.5 CPUs' worth of time, 4 cores are allowed"));
   EXPECT_THAT(topology.warnings[0].message, HasSubstr("--cores all takes 1;"));
 }
 

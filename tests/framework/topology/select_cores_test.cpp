@@ -92,7 +92,7 @@ TEST(SelectCores, KeepsOnlyTheWarningsThatStillHold) {
     }
     return result;
   };
-  EXPECT_THAT(tags("4-7"), ElementsAre("governor", "quota", "smt"));
+  EXPECT_THAT(tags("4-7"), ElementsAre("governor", "smt"));
   EXPECT_THAT(tags("0-1,4,6"), ElementsAre("governor", "quota"));
   EXPECT_THAT(tags("4-5"), ElementsAre("governor", "smt"));
   EXPECT_THAT(tags("0,4"), ElementsAre("governor"));

@@ -89,7 +89,7 @@ TEST_F(MachineWarnings, OfAQuotaNameBothValues) {
   topology_.limits.cpu_quota = 0.25;
   ASSERT_THAT(read(), SizeIs(1));
   EXPECT_EQ(read()[0].tag, "quota");
-  EXPECT_THAT(read()[0].message, AllOf(HasSubstr("0.25 CPUs"), HasSubstr("4 CPUs are allowed"),
+  EXPECT_THAT(read()[0].message, AllOf(HasSubstr("0.25 CPUs"), HasSubstr("4 cores are allowed"),
                                        HasSubstr("--cores all takes 1;")));
   topology_.limits.cpu_quota = 4.0;
   EXPECT_THAT(read(), IsEmpty());
@@ -100,7 +100,7 @@ TEST_F(MachineWarnings, OfSiblingsNameTheCoresToUse) {
   ASSERT_THAT(read(), SizeIs(1));
   EXPECT_EQ(read()[0].tag, "smt");
   EXPECT_THAT(read()[0].message,
-              AllOf(HasSubstr("CPUs 2-3 are second threads"), HasSubstr("--cores 0-1")));
+              AllOf(HasSubstr("CPUs 2-3 are second threads"), HasSubstr("CPUs 0-1 already are")));
 }
 
 TEST_F(MachineWarnings, OfGovernorsNameTheCpus) {
