@@ -15,7 +15,7 @@ constexpr double kLightWorker = 0.05;  // of the step: its time is noise
 std::vector<double> load_of(const StepReport& report, std::int64_t wall_ns) {
   std::map<std::pair<int, int>, double> by_worker;
   for (const TaskSpan& task : report.tasks)
-    by_worker[{task.lane, task.worker}] += static_cast<double>(task.end_ns - task.begin_ns);
+    by_worker[{task.lane, task.worker}] += static_cast<double>(task.busy_ns());
   std::vector<double> load = {static_cast<double>(wall_ns)};
   for (const auto& [worker, busy_ns] : by_worker) load.push_back(busy_ns);
   return load;

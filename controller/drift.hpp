@@ -31,7 +31,7 @@ class DriftWatch {
   static constexpr double kBand = 1.2;
 
  private:
-  /// Of one step or, by median, of a few: the wall time, then by worker the time in tasks.
+  /// Of one step or, by median, of a few: the wall time, then by worker its work.
   using Load = std::vector<double>;
 
   static std::optional<double> step_ns(const Load& load) {

@@ -138,7 +138,7 @@ std::vector<StageStatus> stage_status(const Plan& plan, const StepReport& report
   if (report.wall_ns() <= 0) return stages;
   for (const TaskSpan& task : report.tasks) {
     const auto stage = static_cast<std::size_t>(task.action.stage);
-    stages[stage].busy_percent += 100 * static_cast<double>(task.end_ns - task.begin_ns) /
+    stages[stage].busy_percent += 100 * static_cast<double>(task.busy_ns()) /
                                   static_cast<double>(report.wall_ns()) /
                                   plan.stages[stage].workers();
   }

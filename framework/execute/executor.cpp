@@ -213,9 +213,11 @@ void Executor::Impl::run_pass(Worker& worker, const Action& action) {
 
 template <typename Task>
 void Executor::Impl::measure(Worker& worker, const Action& action, const Task& task) {
-  const std::int64_t begin_ns = now_ns();
+  const StageRunner& stage = *stages[at(action.stage)];
+  const std::int64_t begin_ns = now_ns(), waited_ns = stage.waited_ns();
   task();
-  worker.tasks.push_back({action, worker.lane, worker.index, begin_ns, now_ns()});
+  worker.tasks.push_back(
+      {action, worker.lane, worker.index, begin_ns, now_ns(), stage.waited_ns() - waited_ns});
 }
 
 void Executor::Impl::fail(std::exception_ptr exception) {

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <cstdint>
 #include <mutex>
 
 namespace millrace {
@@ -17,6 +18,9 @@ class Barrier {
   /// Returns when all workers have arrived. What they wrote before is visible after.
   /// Throws Cancelled when cancel() was or is called before they have.
   void arrive_and_wait();
+
+  /// What the calling thread has waited in all barriers, in all.
+  static std::int64_t waited_ns();
 
   /// Lets every waiting and every later arrival throw, until reset().
   void cancel();

@@ -53,6 +53,7 @@ class TorchStage final : public StageRunner {
   /// update() and here, where clipping needs their norm.
   void reduce(int worker) override;
   void update(int worker) override;
+  std::int64_t waited_ns() const override { return Barrier::waited_ns(); }
   void cancel() override;
   void reset() override;
 

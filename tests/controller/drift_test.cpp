@@ -57,6 +57,19 @@ TEST_F(DriftWatchTest, SeesAWorkerThatHasBecomeFasterBehindASlowOne) {
   EXPECT_TRUE(watch_.has_drifted());
 }
 
+/// Replicas sum their gradients together: who is done first waits in its own task.
+TEST_F(DriftWatchTest, SeesAWorkerThatHasBecomeFasterAndWaitsInItsTasks) {
+  const auto step = [](std::int64_t waited_ns) {
+    StepReport report = step_of(kStep_ns, kStep_ns);
+    report.tasks.back().waited_ns = waited_ns;
+    return report;
+  };
+  for (int i = 0; i < 4; ++i) watch_.observe(step(0), kStep_ns);
+  EXPECT_FALSE(watch_.has_drifted());
+  for (int i = 0; i < 3; ++i) watch_.observe(step(kStep_ns / 2), kStep_ns);
+  EXPECT_TRUE(watch_.has_drifted());
+}
+
 TEST_F(DriftWatchTest, LeavesOutWorkersThatHardlyWork) {
   steps(4, 1, 0.01);
   steps(3, 1, 0.03);

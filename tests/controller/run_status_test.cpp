@@ -90,7 +90,8 @@ TEST(RunStatus, TellsHowBusyTheStagesWere) {
   report.end_ns = 1000;
   TaskSpan task;
   task.begin_ns = 100;
-  task.end_ns = 600;
+  task.end_ns = 700;
+  task.waited_ns = 100;
   report.tasks = {task};
   const auto stages = stage_status(session.plan(), report);
   ASSERT_EQ(stages.size(), session.plan().stages.size());

@@ -1,6 +1,7 @@
 #pragma once
 // What the executor drives: one stage of a prepared step, tensors hidden.
 
+#include <cstdint>
 #include <memory>
 #include <vector>
 
@@ -43,6 +44,9 @@ class StageRunner {
 
   /// Applies the optimizer; this worker does its part.
   virtual void update(int worker) = 0;
+
+  /// What the calling thread has waited for other workers of its stage in these calls, in all.
+  virtual std::int64_t waited_ns() const { return 0; }
 
   /// Makes every call that waits for another worker throw Cancelled, now and until the next step
   /// begins. Thread-safe.

@@ -16,6 +16,9 @@ struct TaskSpan {
   int worker = 0;  ///< within the lane
   std::int64_t begin_ns = 0;
   std::int64_t end_ns = 0;
+  std::int64_t waited_ns = 0;  ///< of that, for other workers of its stage
+
+  std::int64_t busy_ns() const { return end_ns - begin_ns - waited_ns; }
 };
 
 struct StepReport {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <thread>
 #include <vector>
 
@@ -19,6 +20,21 @@ TEST(Barrier, one_worker_never_waits) {
   EXPECT_THROW(barrier.arrive_and_wait(), Cancelled);
   barrier.reset();
   barrier.arrive_and_wait();
+}
+
+TEST(Barrier, knows_what_a_thread_waited) {
+  Barrier barrier(2);
+  const std::int64_t before = Barrier::waited_ns();
+  std::int64_t others = 0;
+  std::thread late([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    barrier.arrive_and_wait();
+    others = Barrier::waited_ns();
+  });
+  barrier.arrive_and_wait();
+  late.join();
+  EXPECT_GT(Barrier::waited_ns(), before);
+  EXPECT_EQ(others, 0) << "the last one to arrive does not wait";
 }
 
 // worker 0   write ──▶│ read all │──▶ write ──▶│ …
