@@ -5,6 +5,9 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <cstdlib>
+#include <sstream>
+
 namespace millrace {
 namespace {
 
@@ -26,6 +29,23 @@ std::string machine_identity(const Topology& topology) {
   return text;
 }
 
+/// What the libraries read when they are loaded.
+std::string settings_identity() {
+  std::string text;
+  for (const char* name : {"ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "OMP_THREAD_LIMIT"}) {
+    const char* const value = std::getenv(name);
+    text += fmt::format(" {}={}", name, value == nullptr ? "" : value);
+  }
+  return text;
+}
+
+/// Strides, dilations, windows: what shapes do not tell.
+std::string module_identity(const torch::nn::Module& module) {
+  std::ostringstream text;
+  module.pretty_print(text);
+  return text.str();
+}
+
 std::string layer_identity(const LayerFacts& layer) {
   return fmt::format("{} {} reads {}: [{}] -> [{}], {} bytes of weights, {} flop{}", layer.name,
                      layer.type, fmt::join(layer.producers, " "), fmt::join(layer.input_shape, " "),
@@ -39,12 +59,14 @@ std::string profile_identity(const Model& model, const std::vector<LayerFacts>& 
                              const Topology& topology, const ProfileRequest& request) {
   std::string text = fmt::format(
       "machine: {}\nbatch: {}\nalgorithms: {}\nprecision: {}\nbuild: {}\nBLAS: {}\nLibTorch: {}\n"
-      "model: {}\n",
+      "settings:{}\nmodel: {}\n",
       machine_identity(topology), request.batch,
       request.algorithms == Algorithms::direct ? "direct" : "all",
       request.precision == Precision::bf16 ? "bf16" : "fp32", build_identity(), blas_identity(),
-      at::show_config(), model.name);
-  for (const LayerFacts& layer : facts) text += layer_identity(layer) + "\n";
+      at::show_config(), settings_identity(), model.name);
+  for (std::size_t i = 0; i < facts.size(); ++i)
+    text += fmt::format("{} {}\n", layer_identity(facts[i]),
+                        module_identity(*model.layers[i].module.ptr()));
   return text;
 }
 

@@ -17,6 +17,7 @@ struct KeptProfile {
   std::vector<CoreKind> kinds;  ///< as measuring found them
   CoreRates rates;              ///< of the probe when it was measured
   Profile profile;
+  std::int64_t most_samples = 0;  ///< of one pass, that the memory held when it was measured
   bool operator==(const KeptProfile&) const = default;
 };
 

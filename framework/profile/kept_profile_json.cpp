@@ -10,7 +10,7 @@ namespace {
 
 using nlohmann::json;
 constexpr const char* kFormat = "millrace-kept-profile";
-constexpr int kVersion = 1;
+constexpr int kVersion = 2;
 
 json to_value(const CoreKind& kind) {
   return {{"name", kind.name},
@@ -40,10 +40,13 @@ std::string to_json(const KeptProfile& kept) {
   for (const auto& [cpu, rate] : kept.rates) {
     rates.push_back({{"cpu", cpu}, {"rounds_per_second", rate}});
   }
-  const json document = {
-      {"format", kFormat},         {"version", kVersion},
-      {"identity", kept.identity}, {"kinds", std::move(kinds)},
-      {"rates", std::move(rates)}, {"costs", json::parse(to_json(kept.profile))}};
+  const json document = {{"format", kFormat},
+                         {"version", kVersion},
+                         {"identity", kept.identity},
+                         {"kinds", std::move(kinds)},
+                         {"rates", std::move(rates)},
+                         {"most_samples", kept.most_samples},
+                         {"costs", json::parse(to_json(kept.profile))}};
   return document.dump(1) + "\n";
 }
 
@@ -62,6 +65,7 @@ KeptProfile kept_profile_from_json(std::string_view text, const std::string& ori
     kept.rates[cpu] = rate.non_negative("rounds_per_second");
     rate.finish();
   }
+  kept.most_samples = reader.integer("most_samples");
   kept.profile = profile_from_json(reader.object("costs").dump(), origin);
   reader.finish();
   return kept;

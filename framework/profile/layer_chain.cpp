@@ -91,12 +91,6 @@ ScratchWeights::ScratchWeights(const Model& model) {
   }
 }
 
-std::size_t ScratchWeights::bytes() const {
-  std::size_t total = 0;
-  for (const auto& [name, value] : values_) total += value.nbytes() + momenta_.at(name).nbytes();
-  return total;
-}
-
 LayerChain::LayerChain(const Model& model, const std::vector<LayerFacts>& facts,
                        const ChainChoice& choice, ScratchWeights& weights, Replicas* replicas)
     : model_(model),

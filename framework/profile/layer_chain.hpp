@@ -28,8 +28,6 @@ class ScratchWeights {
  public:
   explicit ScratchWeights(const Model& model);
 
-  std::size_t bytes() const;
-
  private:
   friend class LayerChain;
   std::map<std::string, at::Tensor> values_, momenta_;  // by parameter name

@@ -16,17 +16,7 @@ using nlohmann::ordered_json;
 
 constexpr const char* kFormat = "millrace-costs";
 constexpr int kVersion = 1;
-
-std::vector<double> read_numbers(JsonReader& reader, const std::string& key) {
-  std::vector<double> result;
-  for (const json& value : reader.array(key)) {
-    if (!value.is_number()) {
-      reader.fail(key, "holds " + value.dump() + ", a list of numbers is needed");
-    }
-    result.push_back(value.get<double>());
-  }
-  return result;
-}
+constexpr std::int64_t kMostDevices = 10'000;
 
 /// Keys of the object `key`, in the file's (sorted) order.
 std::vector<std::string> keys_of(JsonReader& reader, const std::string& key) {
@@ -43,7 +33,7 @@ std::optional<double> read_budget(JsonReader& reader, const std::string& key) {
 PerKind read_per_kind(JsonReader& reader, const std::string& key) {
   PerKind result;
   JsonReader kinds = reader.child(key);
-  for (const auto& kind : keys_of(reader, key)) result[kind] = read_numbers(kinds, kind);
+  for (const auto& kind : keys_of(reader, key)) result[kind] = kinds.numbers(kind);
   return result;
 }
 
@@ -72,7 +62,7 @@ PerWidth read_per_width(JsonReader& kinds, const std::string& kind) {
     if (parsed.ec != std::errc{} || parsed.ptr != text.data() + text.size()) {
       widths.fail(text, "is no number of devices: write a whole number, such as \"2\"");
     }
-    result[width] = read_numbers(widths, text);
+    result[width] = widths.numbers(text);
   }
   return result;
 }
@@ -99,7 +89,12 @@ std::optional<PassWidths> read_pass_widths(JsonReader& reader, const std::string
 DeviceKind read_kind(JsonReader reader) {
   DeviceKind kind;
   kind.name = reader.text("name");
-  kind.count = static_cast<int>(reader.integer("count"));
+  const std::int64_t count = reader.integer("count");
+  if (count > kMostDevices)
+    reader.fail("count", fmt::format("is {}, at most {} devices of a kind are planned: leave out "
+                                     "what is not used",
+                                     count, kMostDevices));
+  kind.count = static_cast<int>(std::max<std::int64_t>(count, 0));
   kind.memory_bytes = read_budget(reader, "memory_bytes");
   if (reader.has("link_ns_per_byte")) kind.link_ns_per_byte = reader.number("link_ns_per_byte");
   if (reader.has("link_latency_ns")) kind.link_latency_ns = reader.number("link_latency_ns");
@@ -180,17 +175,6 @@ bool read_overlapped(JsonReader& reader) {
   return transfers == "overlapped";
 }
 
-std::vector<std::int64_t> read_samples(JsonReader& reader) {
-  std::vector<std::int64_t> result;
-  for (const json& value : reader.array("samples")) {
-    if (!value.is_number_integer()) {
-      reader.fail("samples", "holds " + value.dump() + ", a list of whole numbers is needed");
-    }
-    result.push_back(value.get<std::int64_t>());
-  }
-  return result;
-}
-
 ordered_json optional_number(const std::optional<double>& value) {
   return value ? ordered_json(*value) : ordered_json(nullptr);
 }
@@ -265,7 +249,7 @@ Profile profile_from_json(std::string_view text, const std::string& origin) {
   Profile profile;
   profile.model = reader.text("model");
   if (reader.has("training")) profile.training = reader.boolean("training");
-  profile.samples = read_samples(reader);
+  profile.samples = reader.integers("samples");
   for (std::size_t i = 0; i < reader.array("kinds").size(); ++i) {
     profile.kinds.push_back(read_kind(reader.element("kinds", i)));
   }

@@ -11,6 +11,7 @@
 #include "framework/layers/caching_allocator.hpp"
 #include "framework/profile/core_rates.hpp"
 #include "framework/profile/cost_graph.hpp"
+#include "framework/profile/footprint.hpp"
 #include "framework/profile/identity.hpp"
 #include "framework/profile/kept_profile.hpp"
 #include "framework/profile/layer_chain.hpp"
@@ -136,6 +137,7 @@ class Profiler {
   MeasuredProfile run() {
     std::optional<KeptProfile> kept;
     if (request_.reuse) kept = find_kept_profile(folder_, identity_);
+    if (kept && lacks_large_passes(*kept)) kept.reset();
     const CoreRates rates =
         settled_rates([this] { return probe_(all_devices(topology_)); },
                       [&](const CoreRates& probed) { return probes_needed(kept, probed); });
@@ -150,6 +152,20 @@ class Profiler {
   }
 
  private:
+  /// Whether it was measured while the memory was short, of which there is more now.
+  bool lacks_large_passes(const KeptProfile& kept) const {
+    if (kept.most_samples >= request_.batch) return false;
+    const std::int64_t most = most_samples();
+    if (most < 2 * kept.most_samples) return false;
+    log_info("profile", fmt::format("passes of {} samples at most fitted the memory when the "
+                                    "profile was made, {} do now: measuring anew",
+                                    kept.most_samples, most));
+    return true;
+  }
+  std::int64_t most_samples() const {
+    return samples_that_fit(facts_, memory_budget_bytes(topology_), request_.batch);
+  }
+
   int probes_needed(const std::optional<KeptProfile>& kept, const CoreRates& probed) const {
     if (!kept) return kinds_differ(topology_, probed) ? kProbesOfChange : 1;
     const Verdict verdict = compare_rates(kept->rates, probed).verdict;
@@ -178,7 +194,8 @@ class Profiler {
     result.profile = make_cost_graph(model_, facts_, result.topology, request_.batch, times);
     result.topology.kinds = measured_speeds(result.topology.kinds, times);
     check_profile(result.profile, "the measured profile");
-    result.file = keep_profile(folder_, {identity_, result.topology.kinds, rates, result.profile});
+    result.file = keep_profile(
+        folder_, {identity_, result.topology.kinds, rates, result.profile, most_samples()});
     set_memory_budget(result.profile, topology_);
     result.rates = rates;
     if (request_.progress) request_.progress(1, "done");

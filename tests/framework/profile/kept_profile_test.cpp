@@ -43,7 +43,8 @@ class KeptProfileTest : public ::testing::Test {
     return {"machine A, model tiny",
             {{"big", {1}, 1, "x"}, {"little", {0}, 0.5, ""}},
             {{0, 51.25}, {1, 100.5}},
-            profile};
+            profile,
+            4};
   }
   void write(const std::string& text) const {
     std::filesystem::create_directories(folder_);

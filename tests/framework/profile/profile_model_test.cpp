@@ -12,6 +12,7 @@
 #include <fstream>
 #include <set>
 
+#include "framework/profile/footprint.hpp"
 #include "framework/profile/probe.hpp"
 #include "framework/profile/profile_with_probe.hpp"
 #include "millrace/errors.hpp"
@@ -258,6 +259,35 @@ TEST_F(ProfileModelTest, AnotherModelOrBatchIsMeasured) {
   const MeasuredProfile larger = measure(small_model());
   EXPECT_FALSE(larger.reused);
   EXPECT_NE(larger.file, file);
+}
+
+TEST_F(ProfileModelTest, ADilatedConvolutionIsAnotherModel) {
+  use_one_core();
+  const std::string file = measure(small_model()).file;
+  Model dilated = small_model();
+  const auto options = torch::nn::Conv2dOptions(2, 4, 3).padding(2).dilation(2);
+  dilated.layers[0].module = torch::nn::AnyModule(torch::nn::Conv2d(options));
+  EXPECT_NE(measure(dilated).file, file) << "of the same shapes and work";
+}
+
+TEST_F(ProfileModelTest, OneMadeWhileMemoryWasShortIsMadeAgain) {
+  use_one_core();
+  const auto facts = check_model(small_model());
+  double bytes = 1000;
+  const auto fits = [&] {
+    try {
+      return samples_that_fit(facts, bytes, request_.batch) > 0;
+    } catch (const ResourceError&) {
+      return false;
+    }
+  };
+  while (!fits()) bytes *= 1.1;
+  topology_.memory_available_bytes = static_cast<std::int64_t>(1.2 * bytes);
+  measure(small_model());
+  EXPECT_TRUE(measure(small_model()).reused);
+  topology_.memory_available_bytes *= 100;
+  EXPECT_FALSE(measure(small_model()).reused);
+  EXPECT_TRUE(measure(small_model()).reused);
 }
 
 TEST_F(ProfileModelTest, MeasuresAnewWhereAsked) {
