@@ -133,9 +133,8 @@ Plan chosen_plan(const MeasuredProfile& measured, const TrainSettings& settings)
   if (!settings.given_plan) return chosen_plans(measured, settings, 1).front();
   PlanRequest request = machine_request(measured, settings);
   if (settings.given_costs) {
-    request.search_seconds.reset();  // that was for the search which found the plan
     request.cpus = devices_of(*settings.given_plan, measured.topology);
-    return check_plan(*settings.given_plan, measured.profile, request, steady_seconds);
+    return verify_plan(*settings.given_plan, measured.profile, request);
   }
   const Plan plan = with_measured_kinds(*settings.given_plan, measured.topology);
   return check_plan(plan, measured.profile, request, steady_seconds);

@@ -114,7 +114,8 @@ std::optional<PlanOffer> TrainStep::offer_plan(std::optional<std::int64_t> memor
   if (!base && !parts_->measured.rates.empty()) base = parts_->measured;
   if (!base) base = parts_->kept_costs_with_own_memory();
   if (!base) return std::nullopt;
-  const Topology there = select_cores(discover_topology(settings.machine), "all");
+  Topology there = discover_topology(settings.machine);
+  if (settings.cores == "all") there = select_cores(std::move(there), "all");
   const std::vector<int> cpus = present_cpus(*base, there, settings.cores);
   if (memory_bytes) limit_memory(settings, *memory_bytes);
   return millrace::offer_plan(*base, settings, present_rates(cpus));
@@ -124,9 +125,8 @@ void TrainStep::take_plan(const Plan& plan, const Profile& costs) {
   TrainSettings given = parts_->settings;
   given.given_plan = plan;
   given.given_costs = costs;
-  // Of all cores that there are now the offer's are a part. Nobody asks for free memory: this
-  // training's own is the next plan's.
-  const Topology machine = select_cores(discover_topology(given.machine), "all");
+  // Nobody asks for free memory: this training's own is the next plan's.
+  const Topology machine = discover_topology(given.machine);
   const MeasuredProfile measured{costs, machine, true, "", {}};
   const Plan checked = chosen_plan(measured, given);
   const Model model = parts_->model;

@@ -179,6 +179,10 @@ std::vector<Plan> search_plans(const Profile& profile, const PlanRequest& reques
 Plan check_plan(const Plan& plan, const Profile& profile, const PlanRequest& request,
                 const SecondsClock& clock = {});
 
+/// As check_plan, without the search for other plans: bound, proof, alternatives and search stay
+/// what `plan` says of them.
+Plan verify_plan(const Plan& plan, const Profile& profile, const PlanRequest& request);
+
 /// What schedule.hpp's simulate takes for one step of `samples` samples (1 .. plan.batch; the
 /// last batch of an epoch is smaller) under a plan that fits the profile. With plan.batch samples
 /// and plan.schedule its makespan is plan.value_ns.

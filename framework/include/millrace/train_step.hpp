@@ -36,7 +36,7 @@ struct TrainSettings {
   ProfileRequest profile;
   PlanRequest plan;
   std::optional<Plan> given_plan;  ///< trained as it is, after check_plan
-  /// With given_plan: the costs that it was made for. Nothing is measured then.
+  /// With given_plan: the costs that it was made for. Nothing is measured or searched then.
   std::optional<Profile> given_costs;
   double reserved_bytes = 0;  ///< of the memory budget: what the caller keeps, such as batches
   OptimizerSettings optimizer;
