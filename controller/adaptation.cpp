@@ -197,7 +197,7 @@ std::optional<PlanOffer> Adaptation::offer() {
     return offer;
   } catch (const InternalError&) {
     throw;
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {  // std::bad_alloc for one
     log_warning(kTag, fmt::format("the run keeps its plan: {}", error.what()));
     return std::nullopt;
   }
@@ -235,14 +235,14 @@ bool Adaptation::take_recorded(const PlanOffer& offer, std::int64_t step) {
   try {
     take(offer.plan, offer.costs);
     return true;
-  } catch (const Error& error) {  // a resumed run would fail there again
-    taken_.remove_after(step - 1);
-    if (error.code() != ExitCode::user && error.code() != ExitCode::no_plan) throw;
-    log_warning(kTag, fmt::format("the run keeps its plan: {}", error.what()));
-    return false;
-  } catch (...) {
+  } catch (const InternalError&) {
     taken_.remove_after(step - 1);
     throw;
+  } catch (const std::exception& error) {  // a resumed run would fail there again
+    taken_.remove_after(step - 1);
+    if (!session_.state_is_whole()) throw;  // the plan in force could not be made again
+    log_warning(kTag, fmt::format("the run keeps its plan: {}", error.what()));
+    return false;
   }
 }
 

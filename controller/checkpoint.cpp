@@ -19,6 +19,7 @@ namespace fs = std::filesystem;
 constexpr const char* kTag = "checkpoint";
 constexpr const char* kPrefix = "step-";
 constexpr const char* kSuffix = ".safetensors";
+constexpr const char* kAside = ".unread";
 constexpr std::int64_t kPartBytes = 1 << 20;  // hashed while the caches have it
 
 void add_number(Hash64& hash, std::int64_t number) { hash.add(&number, sizeof number); }
@@ -286,10 +287,15 @@ std::optional<Checkpoint> CheckpointFolder::first_whole(
   return std::nullopt;
 }
 
-void CheckpointFolder::remove_after(std::int64_t step) const {
+void CheckpointFolder::set_aside_after(std::int64_t step) const {
   std::error_code error;
   for (const std::int64_t later : steps()) {
-    if (later > step) fs::remove(path_of(later), error);
+    if (later <= step) continue;
+    const fs::path path = path_of(later);
+    fs::rename(path, fs::path(path) += kAside, error);
+    if (!error)
+      log_warning(kTag,
+                  fmt::format("step {} is kept as {}{}", later, path.filename().string(), kAside));
   }
 }
 

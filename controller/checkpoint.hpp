@@ -82,8 +82,12 @@ class CheckpointFolder {
   /// The newest that is whole; absent where there is none.
   std::optional<Checkpoint> open_last() const;
 
-  /// Removes the files of later steps: damaged ones, which would count as the newest.
-  void remove_after(std::int64_t step) const;
+  /// Gives the files of later steps another name, with a warning: those that cannot be read, which
+  /// would count as the newest.
+  void set_aside_after(std::int64_t step) const;
+
+  /// Of whole ones, with one that is being written.
+  std::int64_t most() const { return static_cast<std::int64_t>(keep_) + 2; }
 
   std::vector<std::int64_t> steps() const;  ///< ascending
   std::filesystem::path path_of(std::int64_t step) const;

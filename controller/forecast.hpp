@@ -56,8 +56,19 @@ class Forecast {
   /// What the plan took here, as if it had been rehearsed: its last full steps, without the first,
   /// which found cold caches. Absent where there were none.
   std::optional<Rehearsal> shown() const;
-  /// The latest time of one more step and of what closes the run behind it.
-  double last_step_ns() const { return left_.remaining(1, closing_ns()).latest_ns; }
+  /// Of another plan in the same run: what a checkpoint takes is the disk's matter.
+  void take_over(const Forecast& before) {
+    checkpoint_ns_ = before.checkpoint_ns_;
+    last_checkpoint_ns_ = before.last_checkpoint_ns_;
+  }
+  /// The latest time of one more step and of what closes the run behind it: the disk has had the
+  /// checkpoint before for so long, which comes first.
+  double last_step_ns(std::optional<std::int64_t> flushed_for_ns) const {
+    const double flush_ns =
+        flushed_for_ns ? std::max(0.0, last_checkpoint_ns_ - static_cast<double>(*flushed_for_ns))
+                       : 0;
+    return left_.remaining(1, flush_ns + closing_ns()).latest_ns;
+  }
 
  private:
   Estimate estimate_by_steps(const RunOutline& run, std::int64_t step) const;

@@ -23,6 +23,9 @@ class RecentTrace {
     if (steps_.size() > kept_) steps_.pop_front();
   }
 
+  /// The times of what follows begin anew, and so do its stages.
+  void forget() { steps_.clear(); }
+
   /// Throws ResourceError (tag "trace").
   void write(const std::filesystem::path& file) const {
     if (steps_.empty()) return;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <string>
@@ -27,10 +28,10 @@ void RunCheckpoints::settle() {
   }
 }
 
-/// A new checkpoint is written beside an old one.
 void RunCheckpoints::prepare(const RunFolder& run, std::int64_t bytes) const {
   folder_.prepare();
-  run.require_free((folder_.steps().empty() ? 2 : 1) * bytes);
+  const auto there = static_cast<std::int64_t>(folder_.steps().size());
+  run.require_free(std::max<std::int64_t>(1, folder_.most() - there) * bytes);
 }
 
 std::optional<CheckpointInfo> RunCheckpoints::restore(TrainingSession& session,
@@ -41,6 +42,7 @@ std::optional<CheckpointInfo> RunCheckpoints::restore(TrainingSession& session,
   if (!checkpoint) {
     log_warning(kTag, fmt::format("{} holds no whole checkpoint: the training starts again",
                                   run.path().string()));
+    folder_.set_aside_after(-1);
     return std::nullopt;
   }
   const CheckpointInfo& info = checkpoint->info;
@@ -51,7 +53,7 @@ std::optional<CheckpointInfo> RunCheckpoints::restore(TrainingSession& session,
                                         info.step, *last_step, run.config().string()));
   }
   restore_checkpoint(*checkpoint, facts, session.state());
-  folder_.remove_after(info.step);
+  folder_.set_aside_after(info.step);
   session.seek(info.step);
   note(info);
   return info;

@@ -28,13 +28,13 @@ class RunCheckpoints {
 
   const CheckpointFolder& folder() const { return folder_; }
 
-  /// Before the first one. Throws ResourceError where `run` has no room for one of `bytes` more
-  /// than there will be.
+  /// Before the first one. Throws ResourceError where `run` has no room for all of `bytes` that
+  /// there will be at a time.
   void prepare(const RunFolder& run, std::int64_t bytes) const;
 
-  /// Reads the newest whole one into `session`, which goes on from there, and removes later ones;
-  /// empty, with a warning, where there is none. Throws ConfigError where it is of another training
-  /// or behind `last_step`, where the run in `run` is to end.
+  /// Reads the newest whole one into `session`, which goes on from there, and sets those aside that
+  /// it had to pass over; empty, with a warning, where there is none. Throws ConfigError where it
+  /// is of another training or behind `last_step`, where the run in `run` is to end.
   std::optional<CheckpointInfo> restore(TrainingSession& session, const TrainingFacts& facts,
                                         std::optional<std::int64_t> last_step,
                                         const RunFolder& run);
@@ -54,6 +54,11 @@ class RunCheckpoints {
   };
   /// Those that have become complete since this was last asked.
   std::vector<Completed> take_completed();
+  /// How long the disk has had the one that it has not got yet; empty where it has all.
+  std::optional<std::int64_t> flushed_for_ns() const {
+    if (!writing_.joinable() || written_) return std::nullopt;
+    return now_ns_() - begun_ns_;
+  }
   /// Waits for the disk. Throws as save().
   void finish();
   /// The same where the run has failed anyway: what fails is warned of.

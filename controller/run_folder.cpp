@@ -5,6 +5,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 
@@ -17,6 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 constexpr const char* kTag = "out";
+constexpr const char* kProbe = ".millrace-write-probe.";
 constexpr std::size_t kProbeBytes = 4 << 20;
 
 /// Everything that a run writes, so that --force removes nothing else.
@@ -78,16 +80,35 @@ void remove_old(const fs::path& path) {
                                         path.string(), error.message()));
 }
 
+/// But for the probe of a process that was killed.
+bool holds_nothing(const fs::path& folder) {
+  std::error_code error;
+  const fs::directory_iterator entries(folder, error);
+  return std::all_of(fs::begin(entries), fs::end(entries), [](const auto& entry) {
+    return entry.path().filename().string().starts_with(kProbe);
+  });
+}
+
+/// What a process that was killed was about to write. Once the lock is held: nobody writes now.
+void remove_unfinished(const fs::path& folder) {
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    const std::string name = entry.path().filename().string();
+    if (name.ends_with(".tmp") || name.starts_with(kProbe)) fs::remove(entry.path(), error);
+  }
+}
+
 }  // namespace
 
-RunFolder::RunFolder(fs::path path)
-    : path_(std::move(path)),
-      lock_(lock_folder(path_)),
-      write_ns_per_byte_(write_ns_per_byte_in(path_)) {}
+RunFolder::RunFolder(fs::path path) : path_(std::move(path)), lock_(lock_folder(path_)) {
+  remove_unfinished(path_);
+  remove_unfinished(plans());
+  write_ns_per_byte_ = write_ns_per_byte_in(path_);
+}
 
 double RunFolder::write_ns_per_byte_in(const fs::path& folder) {
   using Clock = std::chrono::steady_clock;
-  const fs::path probe = folder / fmt::format(".millrace-write-probe.{}", ::getpid());
+  const fs::path probe = folder / fmt::format("{}{}", kProbe, ::getpid());
   const auto begin = Clock::now();
   write_file_atomically(probe, std::string(kProbeBytes, 'p'), kTag);
   const auto taken = std::chrono::duration<double, std::nano>(Clock::now() - begin);
@@ -98,8 +119,7 @@ double RunFolder::write_ns_per_byte_in(const fs::path& folder) {
 
 RunFolder RunFolder::create(const fs::path& path, bool force) {
   make_folder(path);
-  std::error_code error;
-  if (!force && !fs::is_empty(path, error)) {
+  if (!force && !holds_nothing(path)) {
     throw ConfigError(kTag, fmt::format("{} is not empty: name another --out, continue it by "
                                         "`millrace resume {}`, or write over it by --force",
                                         path.string(), path.string()));

@@ -28,6 +28,11 @@ class RunLimits {
 
   /// Between two steps. Power counts as it was from the last look until now.
   void look(std::int64_t now_ns);
+  /// The same, however short ago the last look was.
+  void look_again(std::int64_t now_ns) {
+    next_ns_ = now_ns;
+    look(now_ns);
+  }
   /// Why the run ends; empty where it goes on.
   const std::string& reached() const { return reached_; }
   /// Of the whole run. 0 without a limit of energy.

@@ -52,9 +52,12 @@ SignalWatch::SignalWatch() {
   action.sa_flags = SA_RESTART;  // reading data goes on as if nothing had happened
   sigemptyset(&action.sa_mask);
   for (std::size_t i = 0; i < kSignals.size(); ++i) ::sigaction(kSignals[i], &action, &before_[i]);
+  action.sa_handler = SIG_IGN;
+  ::sigaction(SIGPIPE, &action, &pipe_before_);
 }
 
 SignalWatch::~SignalWatch() {
+  ::sigaction(SIGPIPE, &pipe_before_, nullptr);
   for (std::size_t i = 0; i < kSignals.size(); ++i) ::sigaction(kSignals[i], &before_[i], nullptr);
   watching = false;
 }

@@ -13,7 +13,8 @@ enum class StopRequest { none, interrupt, terminate };
 
 /// Watches the signals while it lives, then restores what was set before. At most one at a time
 /// (InternalError). Also where the caller had ignored them: shells start background jobs so, and a
-/// signal sent by name is meant.
+/// signal sent by name is meant. Meanwhile a pipe that nobody reads any more ends nothing: what is
+/// said to it is lost.
 class SignalWatch {
  public:
   SignalWatch();
@@ -28,6 +29,7 @@ class SignalWatch {
  private:
   static constexpr std::array<int, 3> kSignals = {SIGINT, SIGTERM, SIGHUP};
   std::array<struct sigaction, kSignals.size()> before_{};
+  struct sigaction pipe_before_ {};
 };
 
 }  // namespace millrace

@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "controller/steady_clock.hpp"
 #include "millrace/errors.hpp"
@@ -59,7 +61,7 @@ TrainingLoop::TrainingLoop(TrainingSession& session, const RunFolder& folder,
       forecast_(new_forecast()),
       adaptation_(session, folder, settings, restored_.step),
       memory_(settings.memory),
-      limits_(settings.limits, restored_.energy_joules, begin_ns_),
+      limits_(settings.limits, std::max(restored_.energy_joules, watch.used_joules), begin_ns_),
       first_(forecast_->first()),
       metrics_step_(restored_.step),
       trace_(settings.trace_steps) {
@@ -134,7 +136,7 @@ std::optional<std::int64_t> TrainingLoop::deadline_behind(const CheckpointInfo& 
 
 void TrainingLoop::train_step() {
   const std::int64_t before_ns = now_ns();
-  StepReport report = train_next();
+  const StepReport report = train_next();
   const std::int64_t wall_ns = now_ns() - before_ns;
   if (!std::isfinite(report.loss)) {
     diverged_ = true;
@@ -146,18 +148,21 @@ void TrainingLoop::train_step() {
   }
   recent_.add(report, wall_ns);
   const std::int64_t waited_ns = checkpoints_.take_waited_ns();
-  if (waited_ns > 0) note_saving(waited_ns);
+  if (std::exchange(saved_, false) || waited_ns > 0) {
+    note_saving(waited_ns);
+    forecast_->observe_checkpoint(last_save_ns_);
+  }
   forecast_->observe_step(report.samples, wall_ns - waited_ns);
   if (recent_.count() == 1 || status_.is_due(now_ns())) {
     stages_ = stage_status(session_.plan(), report);
     shown_ = report;
     write_status(RunState::running);
   }
+  trace_.add(report);
   adapt(report, wall_ns - waited_ns);
   if (!done() && !stopped()) watch_memory();
   limits_.look(now_ns());
   if (!limits_.reached().empty()) log_info(kTag, limits_.reached() + ": the training ends");
-  trace_.add(std::move(report));
   if (step() % settings_.metrics_every_steps == 0) write_metrics();
   observer_.stepped(progress());
 }
@@ -203,7 +208,10 @@ void TrainingLoop::adapt(const StepReport& report, std::int64_t wall_ns) {
 
 void TrainingLoop::take(const PlanChange& change) {
   ++plan_changes_;
+  const Forecast before = *forecast_;
   forecast_.emplace(new_forecast());
+  forecast_->take_over(before);
+  trace_.forget();
   metrics_.add(change);
 }
 
@@ -226,7 +234,10 @@ void TrainingLoop::evaluate_if_due() {
 void TrainingLoop::evaluate() {
   if (!evaluates()) return;
   const std::int64_t before_ns = now_ns();
-  evaluation_ = session_.evaluate([this] { return show_life(); });
+  bool whole = true;
+  Evaluation found = session_.evaluate([&] { return whole = shows_life_and_goes_on(); });
+  if (!whole) return;  // a run that goes on makes it
+  evaluation_ = found;
   evaluation_->wall_ns = now_ns() - before_ns;
   evaluated_step_ = step();
   if (!metrics_.kept_accuracies().contains(step())) patience_.observe(evaluation_->accuracy);
@@ -240,10 +251,10 @@ void TrainingLoop::evaluate() {
                                settings_.patience, 100 * patience_.best()));
 }
 
-/// Where something takes longer than a step; it goes on.
-bool TrainingLoop::show_life() {
+/// Where something takes longer than a step.
+bool TrainingLoop::shows_life_and_goes_on() {
   if (status_.is_due(now_ns())) write_status(RunState::running);
-  return true;
+  return ended() || !stopped();
 }
 
 void TrainingLoop::save_if_due() {
@@ -281,14 +292,14 @@ void TrainingLoop::save() {
   checkpoints_.save(info, session_.state());
   last_save_ns_ = 0;
   note_saving(now_ns() - before_ns);
+  saved_ = true;
   report_saved();
 }
 
-/// Of the last checkpoint, for which the run has waited once more.
+/// Of the last checkpoint, for which the run has waited once more: the step behind it knows all.
 void TrainingLoop::note_saving(std::int64_t waited_ns) {
   saving_ns_ += waited_ns;
   last_save_ns_ += waited_ns;
-  forecast_->observe_checkpoint(last_save_ns_);
 }
 
 void TrainingLoop::report_saved() {
@@ -300,7 +311,9 @@ void TrainingLoop::report_saved() {
 }
 
 void TrainingLoop::finish() {
-  if ((ended() || !stopped()) && evaluated_step_ != step()) evaluate();
+  ended_ = ended();
+  if ((ended_ || !stopped()) && evaluated_step_ != step()) evaluate();
+  limits_.look_again(now_ns());
   save_if_new();
   trace_.write(folder_.trace());
   checkpoints_.finish();

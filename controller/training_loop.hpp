@@ -29,6 +29,7 @@ struct RunWatch {
   SignalWatch signals;
   StepFailures failures;
   std::optional<std::int64_t> gone_back_to;  ///< the checkpoint's step, last time
+  double used_joules = 0;                    ///< when it went back
 };
 
 /// Not thread-safe.
@@ -45,6 +46,7 @@ class TrainingLoop {
   std::string give_up();
   /// Waits for the disk.
   void settle() { checkpoints_.settle(); }
+  double used_joules() const { return limits_.used_joules(); }
   /// Where a loop that goes on from the checkpoint `at` has its deadline.
   std::optional<std::int64_t> deadline_behind(const CheckpointInfo& at) const;
 
@@ -68,7 +70,7 @@ class TrainingLoop {
   void finish();
 
   void evaluate();
-  bool show_life();
+  bool shows_life_and_goes_on();
   void save();
   void note_saving(std::int64_t waited_ns);
   void report_saved();
@@ -86,7 +88,8 @@ class TrainingLoop {
   void watch_deadline() {
     const std::int64_t elapsed = elapsed_ns();
     if (!done())
-      deadline_.observe(elapsed, forecast_->remaining(step(), elapsed), forecast_->last_step_ns());
+      deadline_.observe(elapsed, forecast_->remaining(step(), elapsed),
+                        forecast_->last_step_ns(checkpoints_.flushed_for_ns()));
   }
   bool done() const {
     return calendar_.ended(step(), elapsed_ns()) || patience_.exhausted() ||
@@ -123,6 +126,8 @@ class TrainingLoop {
   std::int64_t evaluated_step_ = -1;  // of evaluation_
   std::int64_t saving_ns_ = 0;        // that this process waited for checkpoints
   std::int64_t last_save_ns_ = 0;     // for the last one
+  bool saved_ = false;                // since the last step
+  bool ended_ = false;                // not by a signal; once it is over
   bool diverged_ = false;             // the weights are not to be kept
   std::optional<Evaluation> evaluation_;
   RecentTrace trace_;

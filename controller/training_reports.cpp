@@ -52,16 +52,15 @@ TrainingProgress TrainingLoop::progress() const {
   now.epoch = calendar_.epoch_of(step());
   now.loss = recent_.loss(kShownSteps);
   now.images_per_second = recent_.images_per_second(kShownSteps);
-  now.remaining = forecast_->remaining(step(), now.elapsed_ns);
+  if (!ended_) now.remaining = forecast_->remaining(step(), now.elapsed_ns);
   return now;
 }
 
 TrainingResult TrainingLoop::result() const {
   TrainingResult result;
   const StopRequest stop = signals_.stop_requested();
-  const bool finished = ended();
-  if (!finished && stop == StopRequest::interrupt) result.outcome = TrainingOutcome::interrupted;
-  if (!finished && stop == StopRequest::terminate) result.outcome = TrainingOutcome::terminated;
+  if (!ended_ && stop == StopRequest::interrupt) result.outcome = TrainingOutcome::interrupted;
+  if (!ended_ && stop == StopRequest::terminate) result.outcome = TrainingOutcome::terminated;
   result.steps = step();
   result.steps_here = recent_.count();
   result.images_per_second = recent_.images_per_second_of_all();
@@ -73,7 +72,7 @@ TrainingResult TrainingLoop::result() const {
   result.reached_limit = limits_.reached();
   result.energy_joules = limits_.used_joules();
   result.reached_deadline = deadline_.reached();
-  if (calendar_.ended(step(), elapsed_ns()) && recent_.count() > 0) {
+  if (ended_ && calendar_.ended(step(), elapsed_ns()) && recent_.count() > 0) {
     result.error_percent =
         100 * std::abs(result.first_expected_ns - result.measured_ns) / result.measured_ns;
   }

@@ -32,6 +32,7 @@ TrainingSettings from_checkpoint(TrainingSession& session, const RunFolder& fold
   const auto checkpoint = CheckpointFolder(folder.checkpoints()).open_last();
   if (!checkpoint || watch.gone_back_to == checkpoint->info.step) std::rethrow_exception(cause);
   watch.gone_back_to = checkpoint->info.step;
+  watch.used_joules = loop.used_joules();
   take_plan_of(session, folder, checkpoint->info.step);
   settings.end.deadline_ns = loop.deadline_behind(checkpoint->info);
   settings.resume = true;

@@ -62,6 +62,10 @@ double JsonReader::non_negative(const std::string& key) {
 }
 
 std::int64_t JsonReader::integer(const std::string& key) {
+  const json& given = need(key);
+  const bool fits = !given.is_number_unsigned() ||
+                    given.get<std::uint64_t>() <= std::numeric_limits<std::int64_t>::max();
+  if (given.is_number_integer() && fits) return given.get<std::int64_t>();
   const double value = number(key);
   if (value != std::floor(value) || std::abs(value) > 9.007199254740992e15) {
     fail(key, fmt::format("is {}, a whole number is needed", value));

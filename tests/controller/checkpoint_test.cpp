@@ -187,10 +187,11 @@ TEST_F(CheckpointTest, DamagedOnesDoNotPushOutGoodOnes) {
   fs::resize_file(one.path_of(400), 100);
   one.save(info_at(100), session_.state());
   EXPECT_EQ(one.open("best").info.step, 200) << "a damaged file is not the best";
-  one.remove_after(one.open_last()->info.step);
+  one.set_aside_after(one.open_last()->info.step);
   one.save(info_at(300), session_.state());
   EXPECT_THAT(one.steps(), ElementsAre(300));
   EXPECT_EQ(one.open("last").info.step, 300);
+  EXPECT_TRUE(fs::exists(one.path_of(400) += ".unread")) << "not lost";
 }
 
 TEST_F(CheckpointTest, WhatIsNotThereIsNamedWithWhatIs) {

@@ -81,10 +81,10 @@ void FakeSession::end_rehearsal() { ++rehearsals_ended; }
 
 Evaluation FakeSession::evaluate(const std::function<bool()>& goes_on) {
   evaluations.push_back(step_);
-  goes_on();
   clock_ns += kEvaluation_ns;
   const double accuracy =
       accuracy_at ? accuracy_at(step_) : 1.0 - 1.0 / static_cast<double>(step_ + 2);
+  goes_on();
   return {validation, 1 - accuracy, accuracy, 0};
 }
 

@@ -157,11 +157,15 @@ TEST(Forecast, TheLastStepHasTheEvaluationAndTheCheckpointBehindIt) {
   FakeSession session;
   const Calendar steps = calendar({40, {}, {}});
   Forecast forecast(outline_of(session), steps, {kCheckpoint, 0.99}, 0, 0);
-  EXPECT_GT(forecast.last_step_ns(), kStep + evaluation_ns(session) + kCheckpoint);
-  EXPECT_LT(forecast.last_step_ns(), 1.5 * kStep + evaluation_ns(session) + kCheckpoint);
-  const double before = forecast.last_step_ns();
+  EXPECT_GT(forecast.last_step_ns({}), kStep + evaluation_ns(session) + kCheckpoint);
+  EXPECT_LT(forecast.last_step_ns({}), 1.5 * kStep + evaluation_ns(session) + kCheckpoint);
+  const double before = forecast.last_step_ns({});
   forecast.observe_evaluation(10'000);
-  EXPECT_NEAR(forecast.last_step_ns(), before - evaluation_ns(session) + 10'000, 1e-6);
+  EXPECT_NEAR(forecast.last_step_ns({}), before - evaluation_ns(session) + 10'000, 1e-6);
+  const double alone = forecast.last_step_ns({});
+  EXPECT_NEAR(forecast.last_step_ns(0), alone + kCheckpoint, 1e-6) << "the disk has one to write";
+  EXPECT_NEAR(forecast.last_step_ns(kCheckpoint / 4), alone + kCheckpoint * 3 / 4, 1e-6);
+  EXPECT_EQ(forecast.last_step_ns(2 * kCheckpoint), alone);
 }
 
 TEST(RunOutline, CountsTheStepsOfAnEpoch) {

@@ -1,7 +1,9 @@
 #include "controller/signals.hpp"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <cstdlib>
 
 #include "millrace/errors.hpp"
@@ -33,6 +35,16 @@ TEST(SignalWatch, HangUpAsksForACheckpointAndGoesOn) {
   EXPECT_TRUE(watch.take_checkpoint_request());
   EXPECT_FALSE(watch.take_checkpoint_request());
   EXPECT_EQ(watch.stop_requested(), StopRequest::none);
+}
+
+TEST(SignalWatch, APipeThatNobodyReadsEndsNothing) {
+  const auto write_in_vain = [] {
+    const SignalWatch watch;
+    int ends[2];
+    if (::pipe(ends) != 0 || ::close(ends[0]) != 0) ::_Exit(1);
+    ::_Exit(::write(ends[1], "?", 1) == -1 && errno == EPIPE ? 0 : 2);
+  };
+  EXPECT_EXIT(write_in_vain(), testing::ExitedWithCode(0), "");
 }
 
 TEST(SignalWatch, ASecondInterruptEndsTheProcessAtOnce) {

@@ -140,6 +140,18 @@ TEST_F(TrainingResumeTest, WithoutAnyCheckpointItStartsAgain) {
   expect_as_if_never_stopped(session);
 }
 
+TEST_F(TrainingResumeTest, DamagedCheckpointsAreSetAsideAndPushOutNoNewOnes) {
+  const CheckpointFolder checkpoints(folder_.checkpoints());
+  checkpoints.prepare();
+  for (const std::int64_t step : {5000, 6000})
+    write_file_atomically(checkpoints.path_of(step), "damaged", "test");
+  FakeSession session{4, 9};
+  resume(session);
+  expect_as_if_never_stopped(session);
+  EXPECT_EQ(checkpoints.steps().back(), kSteps);
+  EXPECT_EQ(read_file(checkpoints.path_of(6000) += ".unread", "test"), "damaged");
+}
+
 TEST_F(TrainingResumeTest, TheTimeOfARunGoesOn) {
   FakeSession first{4, 9};
   TrainingSettings settings = settings_of(first, false);

@@ -300,6 +300,24 @@ TEST_P(TrainingRunStops, AfterTheStepWithACheckpoint) {
 
 INSTANTIATE_TEST_SUITE_P(Signals, TrainingRunStops, testing::Values(SIGINT, SIGTERM));
 
+TEST_F(TrainingRunTest, AStopAmidAnEvaluationIsHeardAtOnce) {
+  session_.accuracy_at = [](std::int64_t step) {
+    if (step == 4) std::raise(SIGTERM);
+    return 0.5;
+  };
+  const TrainingResult result = run(fake_settings(session_, 10));
+  EXPECT_EQ(result.outcome, TrainingOutcome::terminated);
+  EXPECT_FALSE(result.evaluation.has_value()) << "of a part of the data";
+  EXPECT_EQ(checkpoints().open("last").info.step, 4);
+  EXPECT_FALSE(checkpoints().open("last").info.accuracy.has_value());
+  session_.accuracy_at = {};
+  session_.evaluations.clear();
+  TrainingSettings settings = fake_settings(session_, 10);
+  settings.resume = true;
+  run(settings);
+  EXPECT_THAT(session_.evaluations, ElementsAre(4, 8, 10));
+}
+
 TEST_F(TrainingRunTest, ASignalInTheLastStepStillGetsItsEvaluation) {
   session_.before_step = [](std::int64_t step) {
     if (step == 5) std::raise(SIGINT);

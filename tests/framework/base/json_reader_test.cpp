@@ -35,6 +35,14 @@ TEST(JsonReader, ReadsEachType) {
   EXPECT_NO_THROW(reader.finish());
 }
 
+TEST(JsonReader, ReadsEveryWholeNumberOf64Bits) {
+  constexpr std::int64_t kYear_ns = 31'622'400'000'000'001;
+  const json document = {{"i", kYear_ns}};
+  EXPECT_EQ(JsonReader(document, "costs", "a.json", "").integer("i"), kYear_ns);
+  EXPECT_THAT(error_of([](JsonReader& r) { r.integer("i"); }, {{"i", ~std::uint64_t{0}}}),
+              HasSubstr("whole number"));
+}
+
 TEST(JsonReader, NamesFilePlaceAndRule) {
   const json layers = {{"layers", {{{"cost", -1}}}}};
   EXPECT_EQ(error_of([](JsonReader& r) { r.element("layers", 0).non_negative("cost"); }, layers),
