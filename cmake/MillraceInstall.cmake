@@ -4,7 +4,8 @@ include(CMakePackageConfigHelpers)
 install(DIRECTORY framework/include/millrace controller/include/millrace
         DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(DIRECTORY boards/ DESTINATION ${CMAKE_INSTALL_DATADIR}/millrace/boards)
-install(FILES packaging/systemd/millrace@.service DESTINATION lib/systemd/system)
+configure_file(packaging/systemd/millrace@.service.in ${CMAKE_BINARY_DIR}/millrace@.service @ONLY)
+install(FILES ${CMAKE_BINARY_DIR}/millrace@.service DESTINATION lib/systemd/system)
 install(EXPORT MillraceTargets NAMESPACE Millrace:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/Millrace)
 configure_package_config_file(cmake/MillraceConfig.cmake.in ${CMAKE_BINARY_DIR}/MillraceConfig.cmake
   INSTALL_DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/Millrace)

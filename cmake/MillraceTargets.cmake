@@ -13,6 +13,7 @@ function(millrace_add_library name)
            $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/controller/include>
            $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>
     PRIVATE ${PROJECT_SOURCE_DIR})
+  target_compile_features(${target} PUBLIC cxx_std_20)
   target_link_libraries(${target} PUBLIC ${ARG_PUBLIC}
                         PRIVATE ${ARG_PRIVATE} $<BUILD_INTERFACE:millrace_warnings>)
   if(ARG_TORCH)

@@ -17,8 +17,7 @@ void require_no_refining(const RunConfig& config, const std::string& flag) {
 /// Needs no tensors, hence not the module.
 int plan_of_costs(const PlanCommand& command, const Presentation& presentation) {
   const std::string text = read_file(command.costs, "costs");
-  const Profile profile =
-      select_kinds(profile_from_json(text, command.costs), command.config.cores);
+  const Profile profile = select_kinds(profile_from_json(text, command.costs), command.config);
   require_allowed(profile, command.costs, command.config);
   const Plan plan = make_plan(profile, command.config, plan_request(command.config));
   if (!command.output.empty()) save(command.output, to_json(plan));

@@ -97,6 +97,17 @@ std::string how_good(const Plan& plan) {
   return fmt::format(", at most {:.1f} % slower than the best", percent);
 }
 
+std::string devices_text(const PlanStage& stage) {
+  const auto is_one = [](const PlannedDevice& device) { return is_core({device.kind}); };
+  const auto cores = std::count_if(stage.devices.begin(), stage.devices.end(), is_one);
+  const auto gpus = static_cast<std::ptrdiff_t>(stage.devices.size()) - cores;
+  const auto counted = [](std::ptrdiff_t count, const char* what) {
+    return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s");
+  };
+  if (gpus == 0) return counted(cores, "core");
+  return (cores > 0 ? counted(cores, "core") + " and " : "") + counted(gpus, "GPU");
+}
+
 }  // namespace
 
 PlanRequest plan_request(const RunConfig& config) {
@@ -216,29 +227,34 @@ Plan even_plan(const Profile& profile, const PlanRequest& request) {
   return check_plan(plan, profile, request, steady_seconds);
 }
 
-Profile select_kinds(Profile profile, const std::string& cores) {
-  if (cores == "all") return profile;
-  if (cores != "big" && cores != "little") {
+Profile select_kinds(Profile profile, const RunConfig& config) {
+  const std::string& cores = config.cores;
+  if (cores != "all" && cores != "big" && cores != "little") {
     throw ConfigError("cores", fmt::format("--cores {}: a cost file has kinds of cores but no CPU "
                                            "numbers; use all, big or little",
                                            cores));
   }
-  std::vector<int> counts(profile.kinds.size(), 0);
-  const std::size_t kept = cores == "big" ? 0 : counts.size() - 1;
-  counts[kept] = profile.kinds[kept].count;
+  std::vector<std::size_t> of_cores;
+  for (std::size_t k = 0; k < profile.kinds.size(); ++k)
+    if (is_core(profile.kinds[k])) of_cores.push_back(k);
+  std::vector<int> counts;
+  for (std::size_t k = 0; k < profile.kinds.size(); ++k) {
+    const bool taken =
+        !is_core(profile.kinds[k])
+            ? config.gpu != "none" && cores == "all"
+            : cores == "all" || k == (cores == "big" ? of_cores.front() : of_cores.back());
+    counts.push_back(taken ? profile.kinds[k].count : 0);
+  }
   profile = limited_to(std::move(profile), counts);
-  check_profile(profile, "--cores " + cores);
+  check_profile(profile, fmt::format("--cores {} --gpu {}", cores, config.gpu));
   return profile;
 }
 
 std::string cores_text(const Plan& plan, std::size_t s) {
   const std::vector<int> lanes = lanes_of(plan);
   const auto first = std::find(lanes.begin(), lanes.end(), lanes[s]) - lanes.begin();
-  const std::size_t count = plan.stages[s].devices.size();
-  return fmt::format(
-      "{}{} core{}",
-      first < static_cast<std::ptrdiff_t>(s) ? fmt::format("stage {}'s ", first) : "", count,
-      count == 1 ? "" : "s");
+  return (first < static_cast<std::ptrdiff_t>(s) ? fmt::format("stage {}'s ", first) : "") +
+         devices_text(plan.stages[s]);
 }
 
 std::string form_of(const Plan& plan) {

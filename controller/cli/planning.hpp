@@ -39,11 +39,13 @@ void check_deadline(const RunConfig& config);
 /// Data parallel over every core of request.cpus, equal shares, the whole batch at once.
 Plan even_plan(const Profile& profile, const PlanRequest& request);
 
-/// Costs of the kinds that `cores` names ("all", "big", "little"): for a cost file, which has kinds
-/// but no CPU numbers. Throws ConfigError for a list of CPUs.
-Profile select_kinds(Profile profile, const std::string& cores);
+/// Costs of the kinds that config.cores ("all", "big", "little") and config.gpu ("auto", "none")
+/// name: for a cost file, which has kinds but no CPU numbers. Of cores alone, "big" are the first
+/// kind and "little" the last. Throws ConfigError for a list of CPUs.
+Profile select_kinds(Profile profile, const RunConfig& config);
 
-/// Those of stage s: "2 cores", or "stage 0's 2 cores" where an earlier stage has the same.
+/// Those of stage s: "2 cores", "1 GPU", or "stage 0's 2 cores" where an earlier stage has the
+/// same.
 std::string cores_text(const Plan& plan, std::size_t s);
 
 /// In a line, what sets a plan apart from those of other forms: "2 x 32 samples, 1f1b: 1 core by

@@ -86,15 +86,17 @@ optional<string> http_text(const RunConfig& config) {
 
 std::vector<Setting> machine_settings() {
   const auto group = SettingGroup::shared;
-  return {text_row({"machine.cores", "--cores", "all|big|little|LIST",
-                    "cores to use: a kind, or CPU numbers such as 0,2-3", group},
-                   PLACE(cores)),
-          make({"machine.gpu", "--gpu", "none|auto|N", "GPUs to use", group}, true, set_gpu,
-               [](const RunConfig& config) -> optional<string> { return config.gpu; }),
-          quantity_row(
-              {"machine.memory", "--memory", "BYTES",
-               "memory that a plan may take, such as 512M or 1.5GiB", group},
-              PLACE(memory_bytes), [](const string& t) { return parse_bytes(t); }, "")};
+  return {
+      text_row({"machine.cores", "--cores", "all|big|little|LIST",
+                "cores to use: a kind, or CPU numbers such as 0,2-3", group},
+               PLACE(cores)),
+      make({"machine.gpu", "--gpu", "none|auto",
+            "whether plans for costs of GPUs use them; nothing trains on GPUs yet", group},
+           true, set_gpu, [](const RunConfig& config) -> optional<string> { return config.gpu; }),
+      quantity_row(
+          {"machine.memory", "--memory", "BYTES",
+           "memory that a plan may take, such as 512M or 1.5GiB", group},
+          PLACE(memory_bytes), [](const string& t) { return parse_bytes(t); }, "")};
 }
 
 std::vector<Setting> plan_settings() {

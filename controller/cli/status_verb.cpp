@@ -30,8 +30,9 @@ std::string stage_line(std::size_t number, const StageStatus& stage) {
 
 std::string deadline_line(const TrainingProgress& now) {
   const double left_ns = static_cast<double>(*now.deadline_ns - now.elapsed_ns);
-  return fmt::format("deadline in {}: {}", format_duration(left_ns),
-                     to_string(outlook_of(left_ns, now.remaining)));
+  const std::string when = left_ns > 0 ? "deadline in " + format_duration(left_ns)
+                                       : "deadline passed " + format_duration(-left_ns) + " ago";
+  return fmt::format("{}: {}", when, to_string(outlook_of(left_ns, now.remaining)));
 }
 
 std::string failed_steps_text(std::int64_t count) {

@@ -20,12 +20,15 @@ void add_setting(CLI::App& app, const std::shared_ptr<SettingLayers>& layers,
       throw ConfigError("usage", flag + " is empty: give it a value, or leave it out");
     layers->flags.emplace_back(key, text);
   };
+  const std::string usual = setting.get({}).value_or("");
   if (setting.form.empty()) {
     app.add_flag_function(
            setting.flag, [give](std::int64_t n) { give(n > 0 ? "true" : "false"); }, setting.help)
         ->check(CLI::IsMember({"true", "false"}));
   } else {
-    app.add_option_function<std::string>(setting.flag, give, setting.help)->type_name(setting.form);
+    app.add_option_function<std::string>(setting.flag, give, setting.help)
+        ->type_name(setting.form)
+        ->default_str(usual);
   }
 }
 
@@ -45,8 +48,12 @@ Verb::Verb(CLI::App& program, Action& action, const std::string& name, const std
 Verb& Verb::settings(std::vector<SettingGroup> groups, const std::set<std::string>& own) {
   for (const Setting& setting : cli::settings()) {
     const bool wanted = std::find(groups.begin(), groups.end(), setting.group) != groups.end();
-    if (wanted && !setting.flag.empty() && !own.contains(setting.key))
+    if (!wanted || own.contains(setting.key)) continue;
+    if (!setting.flag.empty())
       add_setting(app_, layers_, setting);
+    else if (setting.key != "model")
+      keys_ += fmt::format("  {:<33} {} [{}]\n", setting.key, setting.help,
+                           setting.get({}).value_or(""));
   }
   app_.add_option("--config", layers_->file, "settings of a TOML file")->type_name("FILE");
   app_.add_option("--set", layers_->assignments, "a setting; may be repeated")
@@ -67,7 +74,9 @@ Verb& Verb::model() {
 }
 
 Verb& Verb::examples(const std::string& text) {
-  app_.footer("Examples:\n" + text);
+  app_.footer(
+      (keys_.empty() ? "" : "Settings without a flag, for --set and --config:\n" + keys_ + "\n") +
+      "Examples:\n" + text);
   return *this;
 }
 

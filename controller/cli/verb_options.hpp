@@ -37,6 +37,7 @@ class Verb {
   Action& action_;
   std::shared_ptr<Presentation> presentation_ = std::make_shared<Presentation>();
   std::shared_ptr<SettingLayers> layers_ = std::make_shared<SettingLayers>();
+  std::string keys_;  // of settings that have no flag
 };
 
 /// The configuration that the layers give; with -v it is logged. Throws ConfigError.

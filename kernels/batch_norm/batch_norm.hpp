@@ -5,8 +5,8 @@
 //
 // in passes that let replicas meet between them: each finds what its own rows sum up to, the caller
 // adds that up, and each then finishes its rows. With a relu behind, y is held between 0 and `most`
-// (infinite; 6 for a ReLU6), and the gradient counts as 0 where y is not between them, which is
-// found again from x.
+// (infinite; 6 for a ReLU6), and the gradient counts as 0 where y is 0 or below, or a finite `most`
+// or above, which is found again from x; where y is no number it passes, as in LibTorch.
 // Sums are made in double over runs of float32 sums of at most 64 rows.
 // Versions: _reference (double throughout), _cpu (Highway, on the calling thread's OpenMP team; the
 // same bits for the same team size). Traffic in the comments: N = rows * channels floats.

@@ -1,6 +1,7 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <limits>
 #include <vector>
 
 #include "kernels/batch_norm/batch_norm.hpp"
@@ -66,22 +67,29 @@ HWY_INLINE Channel load_channel(const NormLine& line, Index c, Index lanes) {
   return {load_lanes(line.scale + c, lanes), load_lanes(line.shift + c, lanes)};
 }
 
-/// dy where y = x scale + shift is not cut off.
-HWY_INLINE Vector passed(const NormLine& line, Vector x, Vector dy, Index c, Index lanes) {
+/// Where the gradient ends; no number, which nothing reaches, where y may be infinite.
+HWY_INLINE float end_of(const NormLine& line) {
+  using Limits = std::numeric_limits<float>;
+  return line.most < Limits::infinity() ? line.most : Limits::quiet_NaN();
+}
+
+/// dy where y = x scale + shift is not cut off: not at 0 or below, not from `end` on.
+HWY_INLINE Vector passed(const NormLine& line, float end, Vector x, Vector dy, Index c,
+                         Index lanes) {
   if (!line.relu) return dy;
   const Channel channel = load_channel(line, c, lanes);
   const Vector y = hn::MulAdd(x, channel.scale, channel.shift);
-  const auto inside =
-      hn::And(hn::Gt(y, hn::Zero(Floats())), hn::Lt(y, hn::Set(Floats(), line.most)));
-  return hn::IfThenElseZero(inside, dy);
+  const auto outside = hn::Or(hn::Le(y, hn::Zero(Floats())), hn::Ge(y, hn::Set(Floats(), end)));
+  return hn::IfThenZeroElse(outside, dy);
 }
 
 void add_gradients(Index rows, Index channels, const NormLine& line, const float* mean,
                    const float* x, const float* dy, double* sum, double* product) {
+  const float end = end_of(line);
   sum_rows(rows, channels, sum, product,
            [&](Index c, Index lanes, Index i, Vector& s, Vector& q) HWY_ATTR {
              const Vector value = load_lanes(x + i, lanes);
-             const Vector gradient = passed(line, value, load_lanes(dy + i, lanes), c, lanes);
+             const Vector gradient = passed(line, end, value, load_lanes(dy + i, lanes), c, lanes);
              s = hn::Add(s, gradient);
              q = hn::MulAdd(gradient, hn::Sub(value, load_lanes(mean + c, lanes)), q);
            });
@@ -105,11 +113,12 @@ void normalise(Index rows, Index channels, const NormLine& line, const float* x,
 
 void input_gradient(Index rows, Index channels, const NormLine& line, const NormGradient& g,
                     const float* x, const float* dy, float* dx) {
+  const float end = end_of(line);
   for (Index r = 0; r < rows; ++r)
     for (Index c = 0; c < channels; c += kLanes) {
       const Index lanes = std::min<Index>(kLanes, channels - c), i = r * channels + c;
       const Vector value = load_lanes(x + i, lanes);
-      const Vector gradient = passed(line, value, load_lanes(dy + i, lanes), c, lanes);
+      const Vector gradient = passed(line, end, value, load_lanes(dy + i, lanes), c, lanes);
       const Vector deviation = hn::Sub(value, load_lanes(g.mean + c, lanes));
       const Vector rest =
           hn::MulAdd(load_lanes(g.b + c, lanes), deviation, load_lanes(g.c + c, lanes));
@@ -176,7 +185,8 @@ void norm_statistics_cpu(const NormShape& shape, const float* x, double* mean, d
             });
   for (std::int64_t c = 0; c < shape.channels; ++c) {
     const double from_first = mean[c] / static_cast<double>(shape.rows);
-    deviations[c] = std::max(0.0, deviations[c] - mean[c] * from_first);
+    const double sum = deviations[c] - mean[c] * from_first;
+    deviations[c] = sum < 0 ? 0 : sum;  // by round-off; what is no number stays so
     mean[c] = x[c] + from_first;
   }
 }

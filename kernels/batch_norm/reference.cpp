@@ -11,7 +11,8 @@ double passed(const NormShape& shape, const NormLine& line, const float* x, cons
               std::int64_t i) {
   const std::int64_t c = i % shape.channels;
   const float y = std::fma(x[i], line.scale[c], line.shift[c]);
-  return line.relu && !(y > 0 && y < line.most) ? 0 : dy[i];
+  const bool above = y >= line.most && std::isfinite(line.most);
+  return line.relu && (y <= 0 || above) ? 0 : dy[i];
 }
 
 }  // namespace

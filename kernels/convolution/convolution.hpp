@@ -34,8 +34,8 @@ struct ConvolutionShape {
 struct Finish {
   const float* bias = nullptr;  ///< [channels] to add, or null
   bool relu = false;            ///< then clamps at 0
-  const float* relu_output =
-      nullptr;  ///< such an image: where it is not above 0, 0 is written; or null
+  /// Such an image, or null: 0 is written where it is 0 or below, not where it is no number.
+  const float* relu_output = nullptr;
 };
 
 /// The formulas above, accumulated in double; `bias` may be null. Overwrite their outputs.

@@ -28,7 +28,7 @@ class FinishLanes {
     if (relu_) return clamp_at_zero(value);
     if (relu_output_ == nullptr) return value;
     const Vector output = load_lanes(relu_output_ + pixel, lanes_);
-    return hn::IfThenElseZero(hn::Gt(output, hn::Zero(Floats())), value);
+    return hn::IfThenZeroElse(hn::Le(output, hn::Zero(Floats())), value);
   }
 
  private:

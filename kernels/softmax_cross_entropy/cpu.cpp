@@ -52,7 +52,7 @@ SoftmaxCrossEntropyResult softmax_cross_entropy_cpu(const float* logits, const s
     const float sum = gradient == nullptr ? sum_of_exponentials(row, k, maximum)
                                           : store_exponentials(row, k, maximum, gradient);
     result.loss_sum += std::log(static_cast<double>(sum)) + maximum - target;
-    result.correct += first_largest ? 1 : 0;
+    result.correct += first_largest && !std::isnan(sum) ? 1 : 0;
     if (gradient != nullptr) {
       scale_by(gradient, k, scale / sum);
       gradient[label] -= scale;

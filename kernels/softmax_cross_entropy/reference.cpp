@@ -24,7 +24,7 @@ SoftmaxCrossEntropyResult softmax_cross_entropy_reference(const float* logits,
     double sum = 0;
     for (std::int64_t j = 0; j < k; ++j) sum += std::exp(row[j] - maximum);
     result.loss_sum += std::log(sum) + maximum - row[label];
-    result.correct += largest - row == label ? 1 : 0;
+    result.correct += largest - row == label && !std::isnan(sum) ? 1 : 0;
     for (std::int64_t j = 0; j < k && gradient != nullptr; ++j) {
       const double probability = std::exp(row[j] - maximum) / sum;
       gradient[j] = static_cast<float>(scale * (probability - (j == label ? 1 : 0)));

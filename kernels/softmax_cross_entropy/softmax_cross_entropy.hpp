@@ -15,7 +15,9 @@ namespace millrace::kernels {
 
 struct SoftmaxCrossEntropyResult {
   double loss_sum = 0;
-  std::int64_t correct = 0;   ///< rows whose largest logit (the first of equal ones) is the label's
+  /// Rows whose largest logit (the first of equal ones) is the label's, but none whose sum of
+  /// exponentials is no number.
+  std::int64_t correct = 0;
   std::int64_t bad_row = -1;  ///< first row whose label is not in 0..k-1; -1: none
   bool operator==(const SoftmaxCrossEntropyResult&) const = default;
 };

@@ -59,10 +59,16 @@ TEST(PlanRequestOf, TakesTheSettingsOver) {
   EXPECT_EQ(request.memory_bytes, 1 << 20);
 }
 
+RunConfig with_cores(const std::string& cores) {
+  RunConfig config;
+  config.cores = cores;
+  return config;
+}
+
 TEST(SelectKinds, KeepsTheFastestOrTheSlowest) {
-  EXPECT_EQ(select_kinds(two_kinds(), "all"), two_kinds());
+  EXPECT_EQ(select_kinds(two_kinds(), with_cores("all")), two_kinds());
   for (const auto& [cores, kind] : {std::pair{"big", "big"}, std::pair{"little", "little"}}) {
-    const Profile profile = select_kinds(two_kinds(), cores);
+    const Profile profile = select_kinds(two_kinds(), with_cores(cores));
     ASSERT_THAT(profile.kinds, SizeIs(1));
     EXPECT_EQ(profile.kinds.front().name, kind);
     for (const LayerCosts& layer : profile.layers) {
@@ -73,9 +79,35 @@ TEST(SelectKinds, KeepsTheFastestOrTheSlowest) {
   }
 }
 
+TEST(SelectKinds, TakesNoGpuForALittleCore) {
+  Profile profile = two_kinds();
+  profile.kinds.push_back({"gpu", 1});
+  for (LayerCosts& layer : profile.layers) {
+    layer.forward_ns["gpu"] = layer.forward_ns["big"];
+    layer.backward_ns["gpu"] = layer.backward_ns["big"];
+    layer.update_ns["gpu"] = 1;
+  }
+  EXPECT_EQ(select_kinds(profile, with_cores("little")).kinds.front().name, "little");
+  EXPECT_THAT(select_kinds(profile, with_cores("all")).kinds, SizeIs(3));
+  RunConfig none = with_cores("all");
+  none.gpu = "none";
+  EXPECT_EQ(select_kinds(profile, none), two_kinds());
+}
+
+TEST(CoresText, NamesGpus) {
+  Plan plan;
+  plan.stages.resize(3);
+  plan.stages[0].devices = {{"big", 0}, {"big", 1}};
+  plan.stages[1].devices = {{"gpu", 0}};
+  plan.stages[2].devices = {{"little", 4}, {"gpu", 1}};
+  EXPECT_EQ(cores_text(plan, 0), "2 cores");
+  EXPECT_EQ(cores_text(plan, 1), "1 GPU");
+  EXPECT_EQ(cores_text(plan, 2), "1 core and 1 GPU");
+}
+
 TEST(SelectKinds, RefusesCpuNumbers) {
   try {
-    select_kinds(two_kinds(), "0-1");
+    select_kinds(two_kinds(), with_cores("0-1"));
     FAIL() << "was accepted";
   } catch (const ConfigError& error) {
     EXPECT_THAT(error.what(), HasSubstr("no CPU numbers"));

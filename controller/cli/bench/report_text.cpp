@@ -116,7 +116,7 @@ std::string to_table(const BenchReport& report) {
   std::string text = fmt::format(
       "{}, batch {}, CPUs {}, {} round{}\n"
       "matrix products: {:.1f} GFLOP/s on one core, {:.1f} on all; {:.4g} MFLOP an image: at most "
-      "{:.1f} img/s\n\n"
+      "{:.1f} img/s by direct convolution\n\n"
       "{:<20} {:>8} {:>8} .. {:<8} {:>10}\n",
       report.model, report.batch, format_cpu_list(report.cpus), report.matrix_rates.size(),
       report.matrix_rates.size() == 1 ? "" : "s", rate.one_core / 1e9, rate.all_cores / 1e9,

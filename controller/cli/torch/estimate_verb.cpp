@@ -85,8 +85,7 @@ Topology numbered_cores(const Profile& costs) {
 }
 
 Profile costs_of_file(const std::string& file, const RunConfig& config) {
-  const Profile costs =
-      select_kinds(profile_from_json(read_file(file, "costs"), file), config.cores);
+  const Profile costs = select_kinds(profile_from_json(read_file(file, "costs"), file), config);
   if (costs.model != model_title(config.model)) {
     throw ConfigError("costs", fmt::format("{} has the costs of {}, this is {}: make some with "
                                            "`millrace profile {} -o FILE`",
