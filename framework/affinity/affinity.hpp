@@ -1,5 +1,6 @@
 #pragma once
-// The only place that binds threads or sets OpenMP and TBB widths.
+// The only place that binds threads or sets OpenMP widths, but for bench and controller/cli/bench,
+// which measure LibTorch as it is used. oneTBB's widths are those of models/data/.
 
 #include <vector>
 

@@ -175,6 +175,11 @@ void check_parameter(const Model& model, const std::string& name, const at::Tens
     refuse(model, "parameter '" + name + "' is " + value.toString() +
                       ": weights must be float32 in CPU memory");
   }
+  if (!value.requires_grad()) {
+    refuse(model, "parameter '" + name +
+                      "' does not require a gradient, every parameter is trained: call "
+                      "set_requires_grad(true) on it, or keep fixed values in a buffer");
+  }
 }
 
 /// Weights that two layers share would be updated by two stages at once.

@@ -10,6 +10,7 @@
 #include <torch/nn/modules/linear.h>
 #include <torch/nn/modules/normalization.h>
 #include <torch/nn/modules/pooling.h>
+#include <torch/nn/modules/rnn.h>
 
 #include <functional>
 #include <numeric>
@@ -63,13 +64,16 @@ std::string refusal_of_batch_norm(const nn::Module& module, bool nested) {
          "statistics and a momentum: make it so";
 }
 
-std::string refusal_of_one(const nn::Module& module, bool nested) {
-  const std::string batch_norm = refusal_of_batch_norm(module, nested);
-  if (!batch_norm.empty()) return batch_norm;
-  if (keeps_running_statistics(module)) {
-    return "running statistics depend on the order of the micro-batches, which a plan changes: "
-           "set track_running_stats(false)";
-  }
+template <typename... Types>
+bool drops_between_layers(const nn::Module& module) {
+  const auto drops = [](const auto* typed) {
+    return typed && typed->options_base.dropout() > 0 && typed->options_base.num_layers() > 1;
+  };
+  return (... || drops(module.as<Types>()));
+}
+
+/// Random draws that do not go by sample and layer.
+std::string refusal_of_draws(const nn::Module& module, bool nested) {
   if (is_any<nn::Dropout2dImpl, nn::Dropout3dImpl, nn::AlphaDropoutImpl,
              nn::FeatureAlphaDropoutImpl, nn::RReLUImpl, nn::FractionalMaxPool2dImpl,
              nn::FractionalMaxPool3dImpl>(module)) {
@@ -79,6 +83,46 @@ std::string refusal_of_one(const nn::Module& module, bool nested) {
   if (nested && module.as<nn::DropoutImpl>()) {
     return "dropout inside another module draws differently under every plan: add it to the model "
            "as a layer of its own";
+  }
+  if (drops_between_layers<nn::RNNImpl, nn::LSTMImpl, nn::GRUImpl>(module)) {
+    return "dropout between its recurrent layers draws differently under every plan: make modules "
+           "of one recurrent layer each, with torch::nn::Dropout as a layer of the model between "
+           "them";
+  }
+  const auto* attention = module.as<nn::MultiheadAttentionImpl>();
+  if (attention && attention->options.dropout() > 0) {
+    return "dropout of its attention weights draws differently under every plan: set dropout(0)";
+  }
+  return "";
+}
+
+template <typename Type>
+std::string refusal_of_embedding(const nn::Module& module) {
+  const auto* embedding = module.as<Type>();
+  if (!embedding) return "";
+  if (embedding->options.max_norm()) {
+    return "max_norm writes to the weights in the forward pass, where other workers read them: "
+           "leave it out";
+  }
+  if (embedding->options.scale_grad_by_freq()) {
+    return "scale_grad_by_freq counts the ids of a micro-batch, which a plan changes: set "
+           "scale_grad_by_freq(false)";
+  }
+  if (embedding->options.sparse())
+    return "the gradients that workers add up are dense: set sparse(false)";
+  return "";
+}
+
+std::string refusal_of_one(const nn::Module& module, bool nested) {
+  if (keeps_running_statistics(module)) {
+    return "running statistics depend on the order of the micro-batches, which a plan changes: "
+           "set track_running_stats(false)";
+  }
+  for (const std::string& reason :
+       {refusal_of_batch_norm(module, nested), refusal_of_draws(module, nested),
+        refusal_of_embedding<nn::EmbeddingImpl>(module),
+        refusal_of_embedding<nn::EmbeddingBagImpl>(module)}) {
+    if (!reason.empty()) return reason;
   }
   return "";
 }

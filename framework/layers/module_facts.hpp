@@ -22,6 +22,11 @@ bool is_join(const torch::nn::Module& module);
 
 /// Why no plan can repeat what plain training does with this module, and the remedy; "" where it
 /// can. Looks into submodules.
+///
+/// What no type tells is the user's to keep: a module of their own draws nothing at random and
+/// treats each sample alone, and its forward pass writes neither to parameters nor to buffers. Each
+/// worker runs a copy of it over the model's own parameters and buffers, so such a write would meet
+/// the other workers'.
 std::string reason_to_refuse(const torch::nn::Module& module);
 
 /// What the module's input must be ("256 channels", "9216 features"); "" where its type does not

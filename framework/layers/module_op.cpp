@@ -21,20 +21,29 @@ torch::nn::AnyModule clone_of(const Layer& layer) {
   }
 }
 
-/// Any module: a copy that shares the weights, with autograd within this layer alone. The graph
-/// hangs on the saved output, so it lives as long as `saved`.
+using NamedTensors = torch::OrderedDict<std::string, at::Tensor>;
+
+/// The copy's tensors get the model's memory: what a checkpoint brings back reaches every copy.
+std::vector<at::Tensor> share_tensors(const NamedTensors& copies, const NamedTensors& originals) {
+  std::vector<at::Tensor> shared;
+  for (const auto& copy : copies) {
+    at::Tensor tensor = copy.value();
+    tensor.set_data(originals[copy.key()].detach());
+    shared.push_back(tensor);
+  }
+  return shared;
+}
+
+/// Any module: a copy that shares the parameters and buffers, with autograd within this layer
+/// alone. The graph hangs on the saved output, so it lives as long as `saved`.
 class ModuleOp final : public OpBase {
  public:
   explicit ModuleOp(const Layer& layer)
       : OpBase(OutputUse::kept, Parameters(layer.name, *layer.module.ptr())),
         module_(clone_of(layer)) {
-    const auto own = module_.ptr()->named_parameters();
-    const auto shared = layer.module.ptr()->named_parameters();
-    for (const auto& parameter : own) {
-      at::Tensor leaf = parameter.value();
-      leaf.set_data(shared[parameter.key()].detach());
-      leaves_.push_back(leaf);
-    }
+    const auto copy = module_.ptr(), original = layer.module.ptr();
+    leaves_ = share_tensors(copy->named_parameters(), original->named_parameters());
+    share_tensors(copy->named_buffers(), original->named_buffers());
   }
 
   at::Tensor forward(at::TensorList xs, const DrawKey&, bool training, Saved* saved,

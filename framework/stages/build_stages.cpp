@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <set>
 #include <utility>
 
 #include "framework/layers/layer_graph.hpp"
@@ -178,18 +177,6 @@ class Cutter {
   std::vector<bool> cut_;  ///< by layer: it has a stage
 };
 
-void check_model_fits(const Model& model, const std::vector<LayerFacts>& facts) {
-  MILLRACE_CHECK(model.layers.size() == facts.size() && !facts.empty(), "stages",
-                 "facts are needed for every layer");
-  std::set<const void*> seen;
-  for (const Layer& layer : model.layers)
-    for (const at::Tensor& value : parameters_of(layer))
-      if (value.numel() > 0 && !seen.insert(value.data_ptr()).second)
-        throw ConfigError("model", fmt::format("layer {} shares a parameter with another layer: "
-                                               "give each layer its own",
-                                               layer.name));
-}
-
 /// By what stands before the parameter's name (`words`, each with a dot), then as the model has the
 /// parameters.
 void sort_by_parameter(const Model& model, std::vector<StateTensor>& tensors, int words) {
@@ -336,9 +323,9 @@ void StageSet::clip_gradients() {
   double squares = 0;
   for (const auto& stage : parts_->stages) squares += stage->squared_norm();
   parts_->gradient_norm = std::sqrt(squares);
-  // torch::nn::utils::clip_grad_norm_'s formula
+  // torch::nn::utils::clip_grad_norm_'s formula: a norm that is no number reaches every gradient
   const double scale = parts_->optimizer.clip_norm / (parts_->gradient_norm + 1e-6);
-  parts_->context.clip_scale = static_cast<float>(std::min(1.0, scale));
+  parts_->context.clip_scale = static_cast<float>(scale > 1 ? 1 : scale);
 }
 
 /// Weights, running statistics, optimizer; the same order under every plan.
@@ -374,7 +361,8 @@ StageSet build_stages(const Model& model, const std::vector<LayerFacts>& facts, 
                       std::uint64_t seed, const OptimizerState& kept) {
   check(optimizer);
   check(learning_rate);
-  check_model_fits(model, facts);
+  MILLRACE_CHECK(model.layers.size() == facts.size() && !facts.empty(), "stages",
+                 "facts are needed for every layer");
   auto parts = std::make_unique<StageSet::Parts>(
       StageSet::Parts{model, facts, plan.batch, optimizer, learning_rate, {}, {}, 0});
   parts->context.seed = seed;

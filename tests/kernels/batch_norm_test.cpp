@@ -143,6 +143,48 @@ TEST_P(BatchNorm, GradientIsTheReference) {
   EXPECT_TRUE(std::equal(dy_.begin(), dy_.end(), y_.begin())) << "over dy";
 }
 
+/// Rows of no number, infinity, -1 and 1 in every channel, whose gradients are 1, 2, 4 and 8.
+TEST(BatchNormRelu, PassesWhatLibTorchPasses) {
+  constexpr std::size_t kChannels = 17;
+  const float values[] = {NAN, INFINITY, -1, 1}, gradients[] = {1, 2, 4, 8};
+  std::vector<float> x, dy;
+  for (std::size_t row = 0; row < 4; ++row) {
+    x.insert(x.end(), kChannels, values[row]);
+    dy.insert(dy.end(), kChannels, gradients[row]);
+  }
+  const std::vector<float> ones(kChannels, 1), zeros(kChannels, 0);
+  const NormShape shape{4, kChannels};
+  for (const float most : {INFINITY, 6.0F}) {
+    const NormLine line{ones.data(), zeros.data(), true, most};
+    const std::vector<double> expected(kChannels, most == 6 ? 1 + 8 : 1 + 2 + 8);
+    std::vector<double> sum(kChannels), product(kChannels);
+    norm_gradient_sums_reference(shape, line, zeros.data(), x.data(), dy.data(), sum.data(),
+                                 product.data());
+    EXPECT_EQ(sum, expected) << "reference, " << most;
+    for (const std::int64_t targets : {std::int64_t{0}, std::int64_t{HWY_STATIC_TARGET}}) {
+      hwy::SetSupportedTargetsForTest(targets);
+      norm_gradient_sums_cpu(shape, line, zeros.data(), x.data(), dy.data(), sum.data(),
+                             product.data());
+      EXPECT_EQ(sum, expected) << targets << ", " << most;
+    }
+  }
+  hwy::SetSupportedTargetsForTest(0);
+}
+
+TEST(BatchNormStatistics, KeepWhatIsNoNumber) {
+  constexpr std::size_t kRows = 65, kChannels = 3;
+  std::vector<float> x(kRows * kChannels, 1);
+  x[10 * kChannels + 1] = NAN;
+  for (const auto version : {norm_statistics_reference, norm_statistics_cpu}) {
+    std::vector<double> mean(kChannels), deviations(kChannels);
+    version({kRows, kChannels}, x.data(), mean.data(), deviations.data());
+    for (std::size_t c = 0; c < kChannels; ++c) {
+      EXPECT_EQ(std::isnan(mean[c]), c == 1) << c;
+      EXPECT_EQ(std::isnan(deviations[c]), c == 1) << c;
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Shapes, BatchNorm,
                          ::testing::Combine(::testing::Values(1, 2, 63, 65, 1000),
                                             ::testing::Values(1, 3, 8, 17, 64, 130),

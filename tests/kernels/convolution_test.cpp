@@ -158,6 +158,16 @@ TYPED_TEST(Convolution, ClampingKeepsWhatIsNoNumber) {
   for (std::size_t i = 0; i < c.y.size(); ++i) EXPECT_EQ(std::isnan(c.y[i]), i % 19 == 18) << i;
 }
 
+TYPED_TEST(Convolution, TheGradientPassesWhereTheReluGaveNoNumber) {
+  Case<TypeParam> c(square(3, 6, 17, 33, 3, 0));
+  c.run();
+  const std::vector<float> unmasked(c.dx.begin(), c.dx.end());
+  for (std::size_t i = 0; i < c.x.size(); i += 2) c.x[i] = NAN;
+  c.kernel.input_gradient(c.dy.data(), c.w.data(), c.x.data(), c.dx.data(), c.workspace.data());
+  for (std::size_t i = 0; i < c.dx.size(); ++i)
+    ASSERT_NEAR(c.dx[i], c.x[i] <= 0 ? 0 : unmasked[i], 1e-4) << i;
+}
+
 TYPED_TEST(Convolution, AddsToTheWeightGradient) {
   for (const ConvolutionShape& shape :
        {square(2, 13, 3, 5, 3, 1), square(2, 41, 3, 8, 11, 2, 4), square(5, 13, 254, 262, 3, 1)}) {

@@ -123,6 +123,11 @@ TEST_P(SoftmaxCrossEntropy, LogitsThatAreNotFiniteAreNotHidden) {
   }
 }
 
+TEST_P(SoftmaxCrossEntropy, ARowWithWhatIsNoNumberIsNotCorrect) {
+  const Case c{3, 3, 1, {1, 4, kNaN, kNaN, 4, 1, kNaN, 4, 1}, {1, 1, 0}};
+  EXPECT_EQ(run(GetParam(), c, 1.0F).result.correct, 0);
+}
+
 TEST_P(SoftmaxCrossEntropy, AnImpossibleClassIsLegal) {
   const Case c{1, 3, 1, {0, -kInfinity, 0}, {0}};
   const Output output = run(GetParam(), c, 1.0F);

@@ -20,7 +20,9 @@ struct Layer {
   /// before it (the first layer: the sample).
   std::vector<std::string> inputs;
   /// Batch first. Tensor forward(Tensor); with several inputs Tensor forward(std::vector<Tensor>),
-  /// in the order of `inputs` (joins.hpp has the usual ones).
+  /// in the order of `inputs` (joins.hpp has the usual ones). A module of your own draws nothing at
+  /// random, treats each sample alone, and its forward pass writes neither to parameters nor to
+  /// buffers: each worker runs a copy over the model's own.
   torch::nn::AnyModule module;
 };
 

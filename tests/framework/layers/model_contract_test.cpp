@@ -328,20 +328,6 @@ TEST(CheckModel, OutputFitsClassesUnlessTheModelHasALoss) {
   EXPECT_EQ(refusal(model), "");
 }
 
-TEST(CheckModel, RefusesWeightsThatTwoLayersShare) {
-  Model model = empty_model({4}, 4);
-  const nn::Linear shared(4, 4);
-  model.add("a", shared).add("b", shared);
-  EXPECT_THAT(refusal(model), AllOf(HasSubstr("'b.weight'"), HasSubstr("shares its memory")));
-}
-
-TEST(CheckModel, RefusesWeightsOfAnotherType) {
-  Model model = empty_model({4}, 4);
-  model.add("fc", nn::Linear(4, 4));
-  model.layers[0].module.ptr()->to(at::kDouble);
-  EXPECT_THAT(refusal(model), AllOf(HasSubstr("'fc.weight'"), HasSubstr("float32")));
-}
-
 template <typename Module>
 std::string refusal_of(Module module, Shape shape = {4, 6, 6}) {
   Model model = empty_model(std::move(shape));

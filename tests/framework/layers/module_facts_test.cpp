@@ -10,6 +10,7 @@
 #include <torch/nn/modules/instancenorm.h>
 #include <torch/nn/modules/linear.h>
 #include <torch/nn/modules/normalization.h>
+#include <torch/nn/modules/rnn.h>
 
 #include "millrace/sequence.hpp"
 
@@ -17,6 +18,7 @@ namespace millrace {
 namespace {
 
 namespace nn = torch::nn;
+using ::testing::HasSubstr;
 
 TEST(ModuleType, OfWhatIsNotListedIsModule) {
   EXPECT_EQ(module_type(*nn::Conv1d(1, 1, 1)), "module");
@@ -46,6 +48,40 @@ TEST(ReasonToRefuse, IsEmptyForWhatPlansKeepExact) {
   EXPECT_EQ(reason_to_refuse(*nn::GroupNorm(1, 2)), "");
   EXPECT_EQ(reason_to_refuse(*nn::LayerNorm(nn::LayerNormOptions({3}))), "");
   EXPECT_EQ(reason_to_refuse(*nn::InstanceNorm1d(3)), "");
+}
+
+TEST(ReasonToRefuse, IsDropoutBetweenRecurrentLayers) {
+  const auto lstm = [](std::int64_t layers, double p) {
+    return reason_to_refuse(*nn::LSTM(nn::LSTMOptions(3, 2).num_layers(layers).dropout(p)));
+  };
+  EXPECT_EQ(lstm(2, 0), "");
+  EXPECT_EQ(lstm(1, 0.5), "") << "there is nothing between";
+  EXPECT_THAT(lstm(2, 0.5), HasSubstr("dropout between its recurrent layers"));
+  EXPECT_THAT(reason_to_refuse(*nn::GRU(nn::GRUOptions(3, 2).num_layers(2).dropout(0.5))),
+              HasSubstr("recurrent"));
+  EXPECT_THAT(reason_to_refuse(*nn::RNN(nn::RNNOptions(3, 2).num_layers(2).dropout(0.5))),
+              HasSubstr("recurrent"));
+}
+
+TEST(ReasonToRefuse, IsDropoutOfAttentionWeights) {
+  EXPECT_EQ(reason_to_refuse(*nn::MultiheadAttention(4, 2)), "");
+  EXPECT_THAT(
+      reason_to_refuse(*nn::MultiheadAttention(nn::MultiheadAttentionOptions(4, 2).dropout(0.1))),
+      HasSubstr("dropout(0)"));
+}
+
+template <typename Embedding, typename Options>
+void expect_plain_embeddings_alone() {
+  const auto reason = [](const Options& options) { return reason_to_refuse(*Embedding(options)); };
+  EXPECT_EQ(reason(Options(3, 2)), "");
+  EXPECT_THAT(reason(Options(3, 2).max_norm(1.0)), HasSubstr("max_norm writes to the weights"));
+  EXPECT_THAT(reason(Options(3, 2).scale_grad_by_freq(true)), HasSubstr("micro-batch"));
+  EXPECT_THAT(reason(Options(3, 2).sparse(true)), HasSubstr("sparse(false)"));
+}
+
+TEST(ReasonToRefuse, IsWhatEmbeddingsDoToAllTheirWeights) {
+  expect_plain_embeddings_alone<nn::Embedding, nn::EmbeddingOptions>();
+  expect_plain_embeddings_alone<nn::EmbeddingBag, nn::EmbeddingBagOptions>();
 }
 
 TEST(UnmetInput, OfConvolutions) {

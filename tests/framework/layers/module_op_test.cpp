@@ -27,6 +27,15 @@ struct BlockImpl : nn::Cloneable<BlockImpl> {
 };
 TORCH_MODULE(Block);
 
+/// A layer with numbers of its own that no training changes.
+struct FixedNumbersImpl : nn::Cloneable<FixedNumbersImpl> {
+  FixedNumbersImpl() { reset(); }
+  void reset() override { numbers = register_buffer("numbers", at::randn({6})); }
+  at::Tensor forward(const at::Tensor& x) { return x * numbers; }
+  at::Tensor numbers;
+};
+TORCH_MODULE(FixedNumbers);
+
 struct NotCloneableImpl : nn::Module {
   at::Tensor forward(const at::Tensor& x) { return x; }
 };
@@ -68,6 +77,17 @@ TEST(ModuleOp, follows_the_weights_of_the_model) {
   expect_close(y, (x.sum(1, true).expand({3, 6})).tanh() + x, "y");
   EXPECT_FALSE(y.requires_grad());
   EXPECT_EQ(op->parameters().size(), 3U);
+}
+
+TEST(ModuleOp, follows_the_buffers_of_the_model) {
+  const Sample s = sample("module", FixedNumbers(), {6});
+  const auto op = make_layer_op(s.layer, s.facts, 0, "");
+  const at::Tensor x = random_batch({6}, 3);
+  const auto output = [&] { return op->forward(x, {}, false, nullptr, false); };
+  auto module = s.layer.module.ptr<FixedNumbersImpl>();
+  EXPECT_TRUE(at::equal(output(), x * module->numbers)) << "as they were drawn";
+  module->numbers.fill_(2);  // as a checkpoint's would be read
+  EXPECT_TRUE(at::equal(output(), x * 2));
 }
 
 TEST(ModuleOp, switches_the_module_between_training_and_evaluation) {

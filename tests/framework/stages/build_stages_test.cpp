@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "millrace/errors.hpp"
 #include "millrace/plain_forward.hpp"
 #include "tests/framework/stages/small_training.hpp"
@@ -180,6 +182,23 @@ TEST(BuildStages, the_learning_rate_follows_its_schedule) {
   };
   EXPECT_TRUE(changes(0));
   EXPECT_FALSE(changes(1));
+}
+
+TEST(BuildStages, clipping_by_a_norm_that_is_no_number_reaches_every_gradient) {
+  Model model = small_model();
+  model.loss = [](const at::Tensor& outputs, const at::Tensor&) {
+    return outputs.narrow(1, 0, 1).mul(NAN).sum() + outputs.narrow(1, 1, 3).sum();
+  };
+  OptimizerSettings clipped;
+  clipped.clip_norm = 0.1;
+  const Plan plan = small_plan(model, {6}, 1, false);
+  StageSet stages = build_stages(model, check_model(model), plan, clipped, {}, 1);
+  Executor executor(stages.runners(), {{WorkerPlace{}}});
+  stages.begin_training(inputs(), targets(), 0);
+  const Executor::Options options = {true, [&stages] { stages.clip_gradients(); }};
+  executor.run(make_schedule("1f1b", 1, 2), options);
+  const at::Tensor bias = model.layers.back().module.ptr()->named_parameters()["bias"];
+  EXPECT_TRUE(at::isnan(bias).all().item<bool>()) << "of all outputs, as in LibTorch";
 }
 
 TEST(BuildStages, refuses_batches_that_do_not_fit) {
