@@ -4,6 +4,8 @@
 #include <torch/nn/modules/embedding.h>
 
 #include <algorithm>
+#include <cstring>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -89,6 +91,17 @@ bool is_auxiliary_head(const std::string& name) {
 
 bool is_passed_over(const std::string& name) { return is_counter(name) || is_auxiliary_head(name); }
 
+/// As torchvision calls it: its file of DenseNet has "denselayer1.norm.1.weight" for
+/// "denselayer1.norm1.weight", and is renamed there, too, when it is loaded.
+std::string renamed(std::string published) {
+  const std::size_t layer = published.find(".denselayer");
+  for (const char* part : {".norm.1.", ".norm.2.", ".conv.1.", ".conv.2."}) {
+    const std::size_t at = published.find(part, layer);
+    if (at != std::string::npos) published.erase(at + std::strlen(".norm"), 1);
+  }
+  return published;
+}
+
 bool is_floating(const std::string& dtype) {
   return dtype == "F32" || dtype == "F64" || dtype == "F16" || dtype == "BF16";
 }
@@ -98,12 +111,13 @@ class Loading {
  public:
   Loading(const Model& model, const std::string& file, Head head)
       : file_(file), opened_(WeightsFile::open(file)), head_(heads_of(model)) {
+    for (const auto& [name, value] : named_weights(model)) known_.insert(name);
+    for (const auto& entry : opened_->entries()) entries_.emplace(own_name(entry.name), &entry);
     const std::set<std::string> auxiliary = auxiliary_weights(model);
     const bool has_auxiliary =
         std::any_of(auxiliary.begin(), auxiliary.end(),
-                    [this](const std::string& name) { return opened_->find(name) != nullptr; });
+                    [this](const std::string& name) { return entries_.contains(name); });
     for (auto& parameter : named_weights(model)) {
-      known_.insert(parameter.first);
       const bool in_file = has_auxiliary || !auxiliary.contains(parameter.first);
       const bool wanted = head == Head::load || !head_.contains(parameter.first);
       if (in_file && wanted) wanted_.push_back(std::move(parameter));
@@ -113,10 +127,10 @@ class Loading {
   void check_names() const {
     std::vector<std::string> missing, unexpected;
     for (const auto& [name, value] : wanted_) {
-      if (!opened_->find(name)) missing.push_back(name);
+      if (!entries_.contains(name)) missing.push_back(name);
     }
     for (const auto& entry : opened_->entries()) {
-      if (!known_.contains(entry.name) && !is_passed_over(entry.name))
+      if (!known_.contains(own_name(entry.name)) && !is_passed_over(entry.name))
         unexpected.push_back(entry.name);
     }
     if (missing.empty() && unexpected.empty()) return;
@@ -134,7 +148,7 @@ class Loading {
 
   void check_tensors() const {
     for (const auto& [name, value] : wanted_) {
-      const auto& entry = *opened_->find(name);
+      const auto& entry = *entries_.at(name);
       if (!is_floating(entry.dtype)) {
         refuse("'" + name + "' is " + entry.dtype + ", weights are floating-point: convert them");
       }
@@ -151,17 +165,23 @@ class Loading {
   void copy() const {
     for (const auto& [name, value] : wanted_) {
       MILLRACE_CHECK(value.is_contiguous(), "weights", "'" + name + "' is not contiguous");
-      opened_->read(*opened_->find(name), value.detach());
+      opened_->read(*entries_.at(name), value.detach());
     }
   }
 
  private:
+  /// What the model calls a tensor of the file.
+  std::string own_name(const std::string& name) const {
+    return known_.contains(name) ? name : renamed(name);
+  }
+
   [[noreturn]] void refuse(const std::string& problem) const {
     throw ConfigError("weights", file_ + ": " + problem);
   }
 
   std::string file_;
   std::unique_ptr<WeightsFile> opened_;
+  std::map<std::string, const WeightsFile::Entry*> entries_;  ///< by the model's names
   std::set<std::string> head_, known_;
   Parameters wanted_;
 };

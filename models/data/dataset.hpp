@@ -61,8 +61,8 @@ struct DataRequest {
 /// Opens the set that the folder holds:
 ///   CIFAR-10 binary  data_batch_*.bin (and test_batch.bin), there or in cifar-10-batches-bin/
 ///   MNIST idx        train-images-idx3-ubyte with its labels (and t10k-…), each also as .gz
-///   image folder     CLASS/*.jpg|jpeg|png, nested folders too; or train/CLASS/… with
-///                    val/, validation/ or test/ beside it
+///   image folder     CLASS/*.jpg|jpeg|png, nested folders too; or train/CLASS/… with nothing but
+///                    val/, validation/ or test/ beside it; hidden folders are passed over
 /// Images are decoded when asked for, not here.
 /// Throws ConfigError (tag "data") naming the path and the remedy: missing folder, a file instead
 /// of a folder, nothing that is known, fewer than two classes, an empty class, a class of the

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <map>
 
@@ -64,11 +65,16 @@ bool is_image_name(const fs::path& path) {
 
 bool is_hidden(const fs::path& path) { return path.filename().string().starts_with("."); }
 
+/// Without those in hidden folders, where programs keep thumbnails and copies.
 std::vector<fs::path> images_below(const fs::path& folder) {
   std::vector<fs::path> result;
-  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
-    const bool wanted = is_image_name(entry.path()) && !is_hidden(entry.path());
-    if (wanted && entry.is_regular_file()) result.push_back(entry.path());
+  auto entry = fs::recursive_directory_iterator(folder);
+  for (; entry != fs::end(entry); ++entry) {
+    if (is_hidden(entry->path())) {
+      entry.disable_recursion_pending();
+    } else if (is_image_name(entry->path()) && entry->is_regular_file()) {
+      result.push_back(entry->path());
+    }
   }
   std::sort(result.begin(), result.end());
   return result;
@@ -112,11 +118,36 @@ void check_classes(const fs::path& folder, const ClassFiles& classes) {
   }
 }
 
+constexpr std::array<const char*, 3> kValidationNames = {"val", "validation", "test"};
+
 std::optional<fs::path> validation_folder(const fs::path& root) {
-  for (const char* name : {"val", "validation", "test"}) {
+  for (const char* name : kValidationNames) {
     if (fs::is_directory(root / name)) return root / name;
   }
   return std::nullopt;
+}
+
+bool holds_folders(const fs::path& folder) {
+  return std::any_of(fs::directory_iterator(folder), {}, [](const auto& entry) {
+    return !is_hidden(entry.path()) && entry.is_directory();
+  });
+}
+
+/// Whether the classes are in train/, with no images beside it but for validation. Else "train" is
+/// a class like any other.
+bool has_split(const fs::path& root) {
+  if (!fs::is_directory(root / "train") || !holds_folders(root / "train")) return false;
+  for (const auto& entry : fs::directory_iterator(root)) {
+    const std::string name = entry.path().filename().string();
+    if (!entry.is_directory() || is_hidden(entry.path()) || name == "train") continue;
+    const auto known = std::find(kValidationNames.begin(), kValidationNames.end(), name);
+    if (known != kValidationNames.end() || images_below(entry.path()).empty()) continue;
+    log_warning("data", entry.path().string() +
+                            " holds images and is neither val, validation nor test, which alone "
+                            "may stand beside train: both are taken for classes");
+    return false;
+  }
+  return true;
 }
 
 std::shared_ptr<const Dataset> open_validation(const fs::path& folder, const Dataset& train,
@@ -137,12 +168,12 @@ std::shared_ptr<const Dataset> open_validation(const fs::path& folder, const Dat
 
 DataSplit open_image_folder(const DataRequest& request) {
   const fs::path root = request.path;
-  const bool has_split = fs::is_directory(root / "train");
-  const fs::path folder = has_split ? root / "train" : root;
+  const bool split_by_hand = has_split(root);
+  const fs::path folder = split_by_hand ? root / "train" : root;
   const ClassFiles classes = list_classes(folder, request.skip_bad);
   check_classes(folder, classes);
   const auto train = std::make_shared<ImageFolder>(classes, names_of(classes));
-  const auto held_out = has_split ? validation_folder(root) : std::nullopt;
+  const auto held_out = split_by_hand ? validation_folder(root) : std::nullopt;
   DataSplit split = held_out
                         ? DataSplit{train, open_validation(*held_out, *train, request.skip_bad), ""}
                         : split_by_class(train, request);

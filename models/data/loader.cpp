@@ -112,6 +112,7 @@ struct Loader::Parts {
       : samples(std::move(set)),
         layout(samples->layout()),
         settings(std::move(with)),
+        broken(settings.known_broken),
         pool(tbb::global_control::max_allowed_parallelism,
              static_cast<std::size_t>(decoding_threads(settings)) + 1),
         arena(decoding_threads(settings), /*reserved_for_masters=*/0),
@@ -287,8 +288,7 @@ struct Loader::Parts {
 
   void count_broken(std::int64_t index, const ConfigError& error) {
     const std::scoped_lock lock(mutex);
-    if (broken.insert(index).second)
-      log_warning("data", std::string("left out: ") + error.what());
+    if (broken.insert(index).second) log_warning("data", std::string("left out: ") + error.what());
   }
 
   const std::shared_ptr<const Samples> samples;
@@ -354,6 +354,11 @@ DiskWaits Loader::disk_waits() const {
 std::int64_t Loader::skipped() const {
   const std::scoped_lock lock(parts_->mutex);
   return std::ssize(parts_->broken);
+}
+
+std::set<std::int64_t> Loader::broken() {
+  parts_->stop();
+  return parts_->broken;
 }
 
 }  // namespace millrace

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,7 @@ struct LoaderSettings {
   /// takes its place, so that batches keep their size and a run can be resumed; in validation the
   /// batch is smaller.
   bool skip_bad = false;
+  std::set<std::int64_t> known_broken;  ///< samples that are counted and were warned of already
 };
 
 /// Not thread-safe: one caller. Decoding threads are oneTBB's; none runs after the destructor.
@@ -56,7 +58,10 @@ class Loader {
   std::int64_t waits() const;    ///< calls of next() that had to wait for decoding
   std::int64_t wait_ns() const;  ///< and for how long in all
   DiskWaits disk_waits() const;  ///< of its decoding threads, for files not in memory yet
-  std::int64_t skipped() const;  ///< broken images met so far
+  std::int64_t skipped() const;  ///< broken images met so far, those known before too
+  /// The samples that these are, for another Loader of the set. What is under way ends, and is
+  /// decoded anew where next() is called after all.
+  std::set<std::int64_t> broken();
 
  private:
   struct Parts;

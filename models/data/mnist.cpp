@@ -2,7 +2,8 @@
 
 #include <zlib.h>
 
-#include <array>
+#include <algorithm>
+#include <cerrno>
 #include <cstring>
 
 #include "millrace/log.hpp"
@@ -28,22 +29,25 @@ class InputFile {
   InputFile(const InputFile&) = delete;
   InputFile& operator=(const InputFile&) = delete;
 
-  void read(std::uint8_t* bytes, std::size_t size) {
+  /// In parts, so that no more memory is taken than the file has bytes for.
+  std::vector<std::uint8_t> read(std::size_t size) {
     constexpr std::size_t kPart = std::size_t{1} << 20;
-    for (std::size_t done = 0; done < size;) {
-      const auto wanted = static_cast<unsigned>(std::min(kPart, size - done));
-      const int count = gzread(file_, bytes + done, wanted);
+    std::vector<std::uint8_t> bytes;
+    while (bytes.size() < size) {
+      const std::size_t done = bytes.size(), wanted = std::min(kPart, size - done);
+      bytes.resize(done + wanted);
+      const int count = gzread(file_, bytes.data() + done, static_cast<unsigned>(wanted));
       if (count <= 0) {
         refuse_data(path_, "cut short or damaged: ends within the " + std::to_string(size) +
                                " bytes that its header announces, fetch it again");
       }
-      done += static_cast<std::size_t>(count);
+      bytes.resize(done + static_cast<std::size_t>(count));
     }
+    return bytes;
   }
 
   std::uint32_t read_number() {
-    std::array<std::uint8_t, 4> bytes{};
-    read(bytes.data(), bytes.size());
+    const std::vector<std::uint8_t> bytes = read(4);
     return std::uint32_t{bytes[0]} << 24 | std::uint32_t{bytes[1]} << 16 |
            std::uint32_t{bytes[2]} << 8 | bytes[3];
   }
@@ -78,8 +82,7 @@ void read_images(const fs::path& path, Digits& digits) {
   }
   digits.width = static_cast<int>(width);
   digits.height = static_cast<int>(height);
-  digits.pixels.resize(count * height * width);
-  file.read(digits.pixels.data(), digits.pixels.size());
+  digits.pixels = file.read(count * height * width);
 }
 
 void read_labels(const fs::path& path, Digits& digits) {
@@ -92,8 +95,7 @@ void read_labels(const fs::path& path, Digits& digits) {
     refuse_data(path, std::to_string(count) + " labels for " + std::to_string(images) +
                           " images: the files do not belong together");
   }
-  digits.labels.resize(count);
-  file.read(digits.labels.data(), count);
+  digits.labels = file.read(count);
 }
 
 class Mnist : public Dataset {

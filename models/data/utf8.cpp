@@ -32,4 +32,14 @@ std::size_t utf8_size(std::string_view text, std::size_t at) {
   return size == 1 || is_second(byte(at), byte(at + 1)) ? size : 0;
 }
 
+std::string valid_utf8(std::string_view text) {
+  std::string valid;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t size = utf8_size(text, at);
+    valid += size == 0 ? "\xef\xbf\xbd" : text.substr(at, size);
+    at += size == 0 ? 1 : size;
+  }
+  return valid;
+}
+
 }  // namespace millrace

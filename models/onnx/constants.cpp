@@ -13,6 +13,18 @@ namespace {
 
 constexpr int kDeepest = 64;  // nodes that compute a constant one after another
 
+/// One more for the scope's life, however that ends.
+class Level {
+ public:
+  explicit Level(int& count) : count_(count) { ++count_; }
+  ~Level() { --count_; }
+  Level(const Level&) = delete;
+  Level& operator=(const Level&) = delete;
+
+ private:
+  int& count_;
+};
+
 /// Checked before anything of that size is allocated.
 std::int64_t elements(const onnx::TensorProto& proto, const std::string& file) {
   std::int64_t count = 1;
@@ -157,6 +169,13 @@ torch::Tensor Constants::computed(const std::string& name, const onnx::NodeProto
   const auto found = computed_.find(name);
   if (found != computed_.end()) return found->second;
   const NodeReader reader(node, *this, file_.path);
+  // Shape alone may read what a later node makes, even of what it makes itself.
+  if (under_way_ > kDeepest)
+    reader.refuse(
+        fmt::format("stands behind {} constants that are computed one of another, or "
+                    "reads what it makes: export it again",
+                    under_way_));
+  const Level level(under_way_);
   return computed_[name] = node.op_type() == "Constant" ? numbers_of(reader) : fold(reader);
 }
 
@@ -170,7 +189,9 @@ std::vector<std::int64_t> Constants::sizes(const std::string& name) const {
 std::string Constants::origin(const std::string& name) const {
   const Entry& entry = entries_.at(name);
   if (!entry.of.empty()) return origin(entry.of);
-  const bool made = entry.node != nullptr && entry.node->input_size() > 0;
+  // A shape has no numbers of what it is the shape of, which a later node may make.
+  const bool made =
+      entry.node != nullptr && entry.node->input_size() > 0 && entry.node->op_type() != "Shape";
   return made && contains(entry.node->input(0)) ? origin(entry.node->input(0)) : name;
 }
 

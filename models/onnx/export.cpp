@@ -16,6 +16,7 @@
 
 #include "framework/base/file.hpp"
 #include "models/onnx/export_layer.hpp"
+#include "models/onnx/files.hpp"
 
 namespace millrace {
 namespace {
@@ -224,7 +225,8 @@ void export_onnx(const Model& model, const std::string& file, const OnnxFacts& f
   add_fact(proto, "classes", facts.classes);
   add_fact(proto, "mean", facts.mean);
   add_fact(proto, "deviation", facts.deviation);
-  write_file_atomically(file, proto.SerializeAsString(), "export");
+  write_file_atomically(
+      file, onnx_import::bytes_of(proto, "export", file, "name it .safetensors or .pt"), "export");
 }
 
 }  // namespace millrace

@@ -9,6 +9,7 @@
 #include <charconv>
 #include <cstring>
 #include <filesystem>
+#include <limits>
 #include <optional>
 #include <utility>
 
@@ -155,6 +156,16 @@ DataRange DataFiles::range_of(const onnx::TensorProto& tensor) {
   range.offset = *offset;
   range.bytes = *bytes;
   return range;
+}
+
+std::string bytes_of(const onnx::ModelProto& network, const std::string& tag,
+                     const std::string& file, const std::string& remedy) {
+  constexpr std::size_t kMost = std::numeric_limits<int>::max();
+  const std::size_t bytes = network.ByteSizeLong();
+  if (bytes > kMost)
+    throw ConfigError(tag, fmt::format("{} would have {} bytes, protobuf writes {} at most: {}",
+                                       file, bytes, kMost, remedy));
+  return network.SerializeAsString();
 }
 
 void for_each_tensor(onnx::GraphProto& graph,

@@ -71,6 +71,11 @@ class DataFiles {
   std::map<std::string, std::shared_ptr<const InputFile>> open_;  ///< by location
 };
 
+/// The bytes of a network's file. Throws ConfigError of this tag where protobuf writes none, above
+/// 2 GiB.
+std::string bytes_of(const onnx::ModelProto& network, const std::string& tag,
+                     const std::string& file, const std::string& remedy);
+
 /// Tensors that the import reads: initializers and those of Constant nodes.
 void for_each_tensor(onnx::GraphProto& graph, const std::function<void(onnx::TensorProto&)>& visit);
 

@@ -6,8 +6,10 @@
 #include <algorithm>
 #include <functional>
 #include <map>
+#include <stdexcept>
 #include <vector>
 
+#include "millrace/errors.hpp"
 #include "models/onnx/operations.hpp"
 
 namespace millrace::onnx_import {
@@ -139,8 +141,12 @@ torch::Tensor fold(const NodeReader& node) {
       node.refuse(fmt::format("makes a constant of {} numbers, {} at most are computed",
                               made.numel(), kMostNumbers));
     return made;
+  } catch (const Error&) {  // of Millrace
+    throw;
   } catch (const c10::Error& error) {
     node.refuse(std::string("computes no constant: ") + error.what_without_backtrace());
+  } catch (const std::runtime_error& error) {  // LibTorch's of a shape that does not fit
+    node.refuse(std::string("computes no constant: ") + error.what());
   }
 }
 

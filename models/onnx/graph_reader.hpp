@@ -46,7 +46,7 @@ class Constants {
   explicit Constants(const OnnxFile& file);
 
   bool contains(const std::string& name) const { return entries_.contains(name); }
-  /// float32, int64 or bool.
+  /// float32, int64 or bool. One that is computed of itself is refused.
   torch::Tensor value(const std::string& name) const;
   /// Its extents; a tensor's of the file are not read for them.
   std::vector<std::int64_t> sizes(const std::string& name) const;
@@ -71,6 +71,7 @@ class Constants {
   const OnnxFile& file_;
   std::map<std::string, Entry> entries_;
   mutable std::map<std::string, torch::Tensor> computed_;  ///< each once
+  mutable int under_way_ = 0;                              ///< that are computed for one another
 };
 
 /// The graph's only input that is no constant.

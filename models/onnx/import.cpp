@@ -9,9 +9,12 @@
 #include <algorithm>
 #include <filesystem>
 #include <sstream>
+#include <stdexcept>
 #include <utility>
 
+#include "millrace/errors.hpp"
 #include "millrace/log.hpp"
+#include "models/data/utf8.hpp"
 #include "models/onnx/importer.hpp"
 
 namespace millrace {
@@ -57,8 +60,9 @@ std::string Importer::unused(const std::string& name) const {
     return std::any_of(model_.layers.begin(), model_.layers.end(),
                        [&](const Layer& layer) { return layer.name == candidate; });
   };
-  std::string result = name.empty() ? "layer" : name;
-  for (int i = 2; taken(result); ++i) result = fmt::format("{}_{}", name, i);
+  const std::string base = name.empty() ? "layer" : valid_utf8(name);  // as plans keep names
+  std::string result = base;
+  for (int i = 2; taken(result); ++i) result = fmt::format("{}_{}", base, i);
   return result;
 }
 
@@ -201,8 +205,12 @@ void Importer::read(const onnx::NodeProto& proto) {
   if (has_folded_normalisation(proto)) folded_.push_back(proto.name());
   try {
     found->second(*this, node);
+  } catch (const Error&) {  // of Millrace
+    throw;
   } catch (const c10::Error& error) {
     node.refuse(std::string("is not as LibTorch needs it: ") + error.what_without_backtrace());
+  } catch (const std::runtime_error& error) {  // LibTorch's of a shape that does not fit
+    node.refuse(std::string("is not as LibTorch needs it: ") + error.what());
   }
 }
 
@@ -244,6 +252,10 @@ Importer::Nodes Importer::needed_nodes() {
 Model Importer::run() {
   if (graph().output_size() == 0) refuse(file_.path, "has no output: export it again");
   model_.name = std::filesystem::path(file_.path).stem().string();
+  if (valid_utf8(model_.name) != model_.name)
+    refuse(file_.path,
+           "plans and runs are called by the file's name, which is not UTF-8: rename "
+           "the file");
   model_.sample_shape = sample_shape_of(file_);
   const onnx::ValueInfoProto& input = only_input(file_);
   sample_ = input.name();

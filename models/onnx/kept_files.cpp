@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <map>
+#include <set>
 #include <vector>
 
 #include "framework/base/file.hpp"
@@ -43,6 +44,35 @@ void relocate(onnx::TensorProto& tensor, const std::string& location, std::int64
   add("length", std::to_string(bytes));
 }
 
+/// What nodes read, those inside of others (the branches of an If), too.
+void add_read(const onnx::GraphProto& graph, std::set<std::string>& names) {
+  for (const auto& node : graph.node()) {
+    names.insert(node.input().begin(), node.input().end());
+    for (const auto& attribute : node.attribute()) {
+      if (attribute.has_g()) add_read(attribute.g(), names);
+      for (const auto& inner : attribute.graphs()) add_read(inner, names);
+    }
+  }
+  for (const auto& output : graph.output()) names.insert(output.name());
+}
+
+/// The import asks for no data of initializers that nobody reads, which may be missing. Before IR
+/// version 4 they are inputs, too.
+void drop_unread(onnx::GraphProto& graph) {
+  std::set<std::string> read, dropped;
+  add_read(graph, read);
+  const auto drop = [](auto& fields, const auto& is_dropped) {
+    fields.erase(std::remove_if(fields.begin(), fields.end(), is_dropped), fields.end());
+  };
+  drop(*graph.mutable_initializer(), [&](const onnx::TensorProto& tensor) {
+    const bool unread = !read.contains(tensor.name());
+    if (unread) dropped.insert(tensor.name());
+    return unread;
+  });
+  drop(*graph.mutable_input(),
+       [&](const onnx::ValueInfoProto& input) { return dropped.contains(input.name()); });
+}
+
 }  // namespace
 
 struct OnnxFiles::Opened {
@@ -54,6 +84,7 @@ struct OnnxFiles::Opened {
 
 OnnxFiles::OnnxFiles(const std::string& file) : opened_(std::make_unique<Opened>(file)) {
   onnx_import::OnnxFile read = onnx_import::read_onnx(opened_->file);
+  drop_unread(*read.proto.mutable_graph());
   onnx_import::for_each_tensor(*read.proto.mutable_graph(), [&](onnx::TensorProto& tensor) {
     if (is_external(tensor)) opened_->data.push_back(read.data->range_of(tensor));
   });
@@ -87,8 +118,10 @@ void OnnxFiles::write(const std::string& file) const {
     append(*from.file, from.offset, from.bytes, data);
     offset += from.bytes;
   });
+  const std::string bytes = onnx_import::bytes_of(
+      network, "onnx", file, "export it with all of its data beside it (external_data=True)");
   data.commit();
-  write_file_atomically(file, network.SerializeAsString(), "onnx");
+  write_file_atomically(file, bytes, "onnx");
 }
 
 }  // namespace millrace

@@ -51,6 +51,8 @@ void add_densenet121(Model& model) {  // 3 x 224 x 224
       .add("avgpool", mean_pool())
       .add("flatten", nn::Flatten())
       .add("classifier", nn::Linear(channels, model.classes));
+  draw_weights(model, "features.", draw_by_inputs);
+  zero_biases(model);
 }
 
 }  // namespace millrace::zoo_parts

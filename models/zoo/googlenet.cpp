@@ -74,6 +74,7 @@ void add_googlenet(Model& model) {                                        // 3 x
       .add("flatten", nn::Flatten())
       .add("dropout", nn::Dropout(0.2))
       .add("fc", nn::Linear(1024, model.classes));
+  draw_weights(model, "", normal(0.01));  // torchvision cuts off what is beyond 200 deviations
 }
 
 }  // namespace millrace::zoo_parts

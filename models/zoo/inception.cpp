@@ -163,6 +163,8 @@ void add_inception_v3(Model& model) {                                    // 3 x 
       .add("dropout", nn::Dropout(0.5))
       .add("flatten", nn::Flatten())
       .add("fc", nn::Linear(2048, model.classes));
+  draw_weights(model, "", normal(0.1));  // torchvision cuts off what is beyond 20 deviations
+  draw_weights(model, "AuxLogits.fc", normal(0.001));
 }
 
 }  // namespace millrace::zoo_parts

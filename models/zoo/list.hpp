@@ -15,6 +15,8 @@ struct ModelInfo {
   std::string description;
   /// Reads characters and says which one follows each: its classes are the characters.
   bool is_text = false;
+  /// torchvision's weights of it expect photos as (p - 0.5) / 0.5, not by ImageNet's statistics.
+  bool centres_photos = false;
 };
 
 /// Every model of the zoo, the largest first.

@@ -60,6 +60,9 @@ void add_mobilenet_v2(Model& model) {  // 3 x 224 x 224
       .add("flatten", nn::Flatten())
       .add("classifier.0", nn::Dropout(0.2))
       .add("classifier.1", nn::Linear(1280, model.classes));
+  draw_weights(model, "features.", draw_by_outputs);
+  draw_weights(model, "classifier.", normal(0.01));
+  zero_biases(model);
 }
 
 }  // namespace millrace::zoo_parts

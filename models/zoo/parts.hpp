@@ -9,6 +9,7 @@
 #include <torch/nn/modules/pooling.h>
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -51,9 +52,27 @@ inline nn::AdaptiveAvgPool2d mean_pool() { return nn::AdaptiveAvgPool2d(1); }
 void add_basic_conv(Model& model, const std::string& name, nn::Conv2d convolution,
                     std::vector<std::string> inputs = {});
 
+/// Draws a weight anew, in place, from LibTorch's default generator.
+using Draw = std::function<void(const torch::Tensor& weight)>;
+
+/// As He et al. 2015 for ReLU: by how many numbers read an input, or by how many an output reads.
+void draw_by_outputs(const torch::Tensor& weight);
+void draw_by_inputs(const torch::Tensor& weight);
+void draw_evenly_by_inputs(const torch::Tensor& weight);  ///< uniform, not normal
+/// Normal numbers around 0.
+Draw normal(double deviation);
+
+/// Of the convolutions and linear layers whose names begin with `prefix`, in layer order: for
+/// networks whose authors begin otherwise than LibTorch's constructors. Without batch normalisation
+/// a deep one hardly learns from theirs.
+void draw_weights(const Model& model, const std::string& prefix, const Draw& draw);
+/// Of all convolutions and linear layers.
+void zero_biases(const Model& model);
+
 /// Networks of images as torchvision.models has them, auxiliary heads included: parameters of the
-/// same names and shapes, in its order (of GoogLeNet's heads: where they read); of text as text.cpp
-/// says. Each is given a Model with sample shape and classes, and appends the layers.
+/// same names and shapes, in its order (of GoogLeNet's heads: where they read), drawn alike; of
+/// text as text.cpp says. Each is given a Model with sample shape and classes, and appends the
+/// layers.
 void add_alexnet(Model& model);
 void add_alexnet_32(Model& model);
 void add_lenet5(Model& model);

@@ -80,6 +80,12 @@ void add_photo_stem(Model& model) {  // 3 x 224 x 224
       .add("maxpool", pool(3, 2, 1));  // 64 x 56 x 56
 }
 
+/// As torchvision, which leaves "fc" as it is.
+void draw_convolutions(const Model& model) {
+  draw_weights(model, "conv", draw_by_outputs);
+  draw_weights(model, "layer", draw_by_outputs);
+}
+
 /// He et al. 2016, section 4.2, with projections where the shape changes.
 void add_small(Model& model, int blocks) {  // 3 x 32 x 32
   model
@@ -96,12 +102,14 @@ void add_resnet18(Model& model) {
   add_photo_stem(model);
   add_blocks(model, {2, 2, 2, 2}, 64, 64, &Block::add_basic);
   add_head(model, 512);
+  draw_convolutions(model);
 }
 
 void add_resnet50(Model& model) {
   add_photo_stem(model);
   add_blocks(model, {3, 4, 6, 3}, 64, 256, &Block::add_bottleneck);
   add_head(model, 2048);
+  draw_convolutions(model);
 }
 
 void add_resnet20(Model& model) { add_small(model, 3); }

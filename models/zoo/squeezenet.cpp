@@ -39,6 +39,9 @@ void add_squeezenet(Model& model) {  // 3 x 224 x 224
       .add("classifier.2", nn::ReLU())
       .add("classifier.3", mean_pool())
       .add("flatten", nn::Flatten());
+  draw_weights(model, "features.", draw_evenly_by_inputs);
+  draw_weights(model, "classifier.", normal(0.01));
+  zero_biases(model);
 }
 
 }  // namespace millrace::zoo_parts

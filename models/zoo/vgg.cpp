@@ -28,6 +28,9 @@ void add_vgg(Model& model, const std::vector<int>& features) {  // 3 x 224 x 224
       .add(name("classifier."), nn::ReLU())
       .add(name("classifier."), nn::Dropout(0.5))
       .add(name("classifier."), nn::Linear(4096, model.classes));
+  draw_weights(model, "features.", draw_by_outputs);
+  draw_weights(model, "classifier.", normal(0.01));
+  zero_biases(model);
 }
 
 }  // namespace

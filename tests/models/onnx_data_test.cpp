@@ -211,6 +211,20 @@ TEST(OnnxFiles, OfSeveralBecomeOneOfData) {
   expect_same_weights(model, import_onnx(one.folder / "run/kept.onnx"));
 }
 
+TEST(OnnxFiles, NeedNoDataThatNoNodeReads) {
+  DataCase one;
+  one.graph.constant("unread", {4, 4});
+  onnx::TensorProto& second = *one.graph.graph().mutable_initializer(1);
+  second.clear_float_data();
+  set_external(second, "gone.bin", "", "");
+  one.graph.graph().add_input()->set_name("unread");  // as before IR version 4
+  const Model model = one.model("w.bin", "", "");
+  fs::create_directory(one.folder / "run");
+  OnnxFiles(one.folder / "own.onnx").write(one.folder / "run/kept.onnx");
+  EXPECT_EQ(fs::file_size(one.folder / "run/kept.onnx.data"), 64u);
+  expect_same_weights(model, import_onnx(one.folder / "run/kept.onnx"));
+}
+
 TEST(OnnxFiles, AreLeftAloneWhereTheyAreKeptAlready) {
   DataCase one;
   one.model("w.bin", "", "");

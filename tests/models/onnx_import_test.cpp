@@ -209,6 +209,49 @@ TEST(ImportOnnx, RefusesWhatItWouldMakeOtherwise) {
   EXPECT_THAT(shape.refusal(), HasSubstr("use torch.flatten(x, 1)"));
 }
 
+TEST(ImportOnnx, RefusesConstantsThatReadThemselves) {
+  GraphFile own({4});
+  own.node("Shape", {"s"}, "s");
+  own.node("Reshape", {"x", "s"}, "y");
+  EXPECT_THAT(own.refusal(), AllOf(HasSubstr("own.onnx"), HasSubstr("node '/s/Shape' (Shape)"),
+                                   HasSubstr("reads what it makes")));
+  GraphFile circle({4});
+  circle.numbers("axes", {0});
+  circle.node("Shape", {"b"}, "a");
+  circle.node("Unsqueeze", {"a", "axes"}, "b");
+  circle.node("Reshape", {"x", "b"}, "y");
+  EXPECT_THAT(circle.refusal(),
+              AllOf(HasSubstr("own.onnx"), HasSubstr("node '/"), HasSubstr("reads what it makes")));
+  GraphFile weight({4});
+  weight.node("Shape", {"s"}, "s");
+  weight.node("Reshape", {"x", "s"}, "f");
+  weight.constant("w", {4, 4});
+  weight.node("Gemm", {"f", "w"}, "y");
+  EXPECT_THAT(weight.refusal(), HasSubstr("reads what it makes"));
+}
+
+TEST(ImportOnnx, RefusesConstantsOfAShapeThatDoesNotFit) {
+  GraphFile file({4});
+  file.numbers("four", {1, 2, 3, 4});
+  file.numbers("three", {3});
+  file.node("Reshape", {"four", "three"}, "s");
+  file.node("Reshape", {"x", "s"}, "y");
+  EXPECT_THAT(file.refusal(),
+              AllOf(HasSubstr("node '/s/Reshape'"), HasSubstr("computes no constant")));
+}
+
+TEST(ImportOnnx, NamesAreUtf8) {
+  GraphFile file({4});
+  file.constant("caf\xe9.weight", {4, 4});
+  file.constant("caf\xe8.weight", {4, 4});
+  file.node("Gemm", {"x", "caf\xe9.weight"}, "h");
+  file.node("Gemm", {"h", "caf\xe8.weight"}, "y");
+  EXPECT_THAT(names_of(file.model()), ElementsAre("caf\uFFFD", "caf\uFFFD_2"));
+  const ScratchFolder folder;
+  write_file_atomically(folder / "\xe9.onnx", file.proto.SerializeAsString(), "test");
+  EXPECT_THAT(message_of([&] { import_onnx(folder / "\xe9.onnx"); }), HasSubstr("not UTF-8"));
+}
+
 TEST(ImportOnnx, RefusesSharedWeights) {
   GraphFile file({4});
   file.constant("w", {4, 4});

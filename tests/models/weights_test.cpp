@@ -105,6 +105,23 @@ TEST_F(Weights, AuxiliaryHeadsArePassedOver) {
   EXPECT_EQ(message_of([&] { load_weights(fresh(2), saved(std::move(tensors))); }), "");
 }
 
+TEST_F(Weights, OfDenseNetMayHaveThePublishedNames) {
+  const Model from = make_model("densenet121", 10, 1), to = make_model("densenet121", 10, 2);
+  std::vector<TensorView> tensors = weights_of(from);
+  int renamed = 0;
+  for (TensorView& tensor : tensors)
+    for (const std::string part : {"norm1", "norm2", "conv1", "conv2"}) {
+      const std::size_t at = tensor.name.find("." + part + ".");
+      if (at == std::string::npos || tensor.name.find("denselayer") == std::string::npos) continue;
+      tensor.name.insert(at + part.size(), ".");
+      ++renamed;
+    }
+  ASSERT_EQ(renamed, 58 * (2 * 4 + 2));
+  ASSERT_NE(differing(from, to).size(), 0u);
+  load_weights(to, saved(std::move(tensors)));
+  EXPECT_TRUE(differing(from, to).empty());
+}
+
 /// body, then "aux.body" and "aux.head" beside "head".
 Model with_auxiliary_head(std::int64_t classes) {
   namespace nn = torch::nn;

@@ -30,6 +30,13 @@ TEST(ZooList, FindsByName) {
   EXPECT_EQ(model_info("alexnet").default_classes, 1000);
 }
 
+TEST(ZooList, ThoseOfTransformedInputCentrePhotos) {
+  std::vector<std::string> names;
+  for (const ModelInfo& info : zoo())
+    if (info.centres_photos) names.push_back(info.name);
+  EXPECT_THAT(names, ::testing::UnorderedElementsAre("googlenet", "inception_v3"));
+}
+
 std::string refusal(const std::string& name) {
   try {
     model_info(name);

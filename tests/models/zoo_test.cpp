@@ -1,5 +1,6 @@
 #include "models/zoo/zoo.hpp"
 
+#include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/cross_entropy_loss.h>
@@ -8,6 +9,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <torch/nn/modules/dropout.h>
+
+#include <algorithm>
+#include <cmath>
 
 #include "millrace/errors.hpp"
 #include "tests/plain_graph.hpp"
@@ -96,6 +100,62 @@ INSTANTIATE_TEST_SUITE_P(Zoo, SmallModel,
                            std::erase(name, '-');
                            return name;
                          });
+
+/// Deviations of torchvision's draws, of layers with enough numbers to tell.
+struct Drawn {
+  std::string model, layer;
+  double deviation;
+};
+
+class InitialWeights : public ::testing::TestWithParam<Drawn> {};
+
+TEST_P(InitialWeights, AreDrawnAsTorchvisionsAre) {
+  const auto& [name, layer, deviation] = GetParam();
+  const Model model = make_model(name, 1000);
+  int found = 0;
+  for (const auto& [parameter, value] : named_parameters(model)) {
+    if (parameter == layer + ".bias") {
+      EXPECT_EQ(value.abs().max().item<double>(), 0) << parameter;
+    }
+    if (parameter != layer + ".weight") continue;
+    ++found;
+    EXPECT_NEAR(value.std().item<double>() / deviation, 1, 0.05);
+    EXPECT_NEAR(value.mean().item<double>() / deviation, 0, 0.05);
+  }
+  EXPECT_EQ(found, 1);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Zoo, InitialWeights,
+    ::testing::Values(Drawn{"vgg11", "features.3", std::sqrt(2.0 / (128 * 9))},
+                      Drawn{"vgg11", "classifier.3", 0.01},
+                      Drawn{"squeezenet1_1", "features.3.expand3x3", std::sqrt(2.0 / (16 * 9))},
+                      Drawn{"squeezenet1_1", "classifier.1", 0.01},
+                      Drawn{"resnet18", "layer2.0.conv1", std::sqrt(2.0 / (128 * 9))},
+                      Drawn{"densenet121", "features.denseblock1.denselayer1.conv2",
+                            std::sqrt(2.0 / (128 * 9))},
+                      Drawn{"densenet121", "classifier", std::sqrt(1.0 / (3 * 1024))},
+                      Drawn{"mobilenet_v2", "features.18.0", std::sqrt(2.0 / 1280)},
+                      Drawn{"googlenet", "conv3.conv", 0.01},
+                      Drawn{"inception_v3", "Mixed_5b.branch5x5_2.conv", 0.1}),
+    [](const auto& each) {
+      std::string name = each.param.model + "_" + each.param.layer;
+      std::replace(name.begin(), name.end(), '.', '_');
+      return name;
+    });
+
+TEST(MakeModel, DrawsTheSameWeightsFromASeedWithAnyThreads) {
+  const int threads = at::get_num_threads();
+  const Model first = make_model("squeezenet1_1", 1000, 7);
+  at::set_num_threads(threads == 1 ? 3 : 1);
+  const Model again = make_model("squeezenet1_1", 1000, 7);
+  at::set_num_threads(threads);
+  const Model other = make_model("squeezenet1_1", 1000, 8);
+  const auto a = named_parameters(first), b = named_parameters(again), c = named_parameters(other);
+  for (std::size_t i = 0; i < a.size(); ++i)
+    EXPECT_TRUE(at::equal(a[i].second, b[i].second)) << a[i].first;
+  EXPECT_FALSE(at::equal(a[0].second, c[0].second));
+}
 
 TEST(AlexNet, HasTorchvisionsNamesAndShapes) {
   std::vector<std::string> names;

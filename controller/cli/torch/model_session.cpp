@@ -28,7 +28,9 @@ LoaderSettings ModelSession::lean(LoaderSettings settings) const {
 }
 
 void ModelSession::renew_loader() {
-  loader_.emplace(data_.train, lean(training_loader(config_, step_)));
+  LoaderSettings settings = lean(training_loader(config_, step_));
+  settings.known_broken = loader_->broken();
+  loader_.emplace(data_.train, std::move(settings));
   loader_->seek(step_.next_step());
 }
 
@@ -43,7 +45,7 @@ void ModelSession::end_rehearsal() {
 
 std::optional<PlanOffer> ModelSession::offer_plan(std::optional<std::int64_t> memory_bytes) {
   if (memory_bytes && !std::exchange(short_of_memory_, true)) {
-    keep_counts();
+    keep_waits();
     renew_loader();
   }
   auto offer = step_.offer_plan(memory_bytes);
@@ -54,14 +56,11 @@ std::optional<PlanOffer> ModelSession::offer_plan(std::optional<std::int64_t> me
 void ModelSession::take_plan(const Plan& plan, const Profile& costs) {
   step_.take_plan(plan, costs);
   profile_ = with_decoding(step_.profile(), profile_.loader_ns_per_sample);
-  keep_counts();
+  keep_waits();
   renew_loader();
 }
 
-void ModelSession::keep_counts() {
-  waits_before_ = loader_waits();
-  skipped_before_ = skipped_images();
-}
+void ModelSession::keep_waits() { waits_before_ = loader_waits(); }
 
 LoaderWaits ModelSession::loader_waits() const {
   const DiskWaits disk = loader_->disk_waits();

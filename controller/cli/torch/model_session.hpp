@@ -36,7 +36,7 @@ class ModelSession : public TrainingSession {
   std::vector<SessionTensor> state() override;
   void hold_updates(std::function<void()> until) override { step_.hold_updates(std::move(until)); }
   LoaderWaits loader_waits() const override;
-  std::int64_t skipped_images() const override { return skipped_before_ + loader_->skipped(); }
+  std::int64_t skipped_images() const override { return loader_->skipped(); }
 
   bool costs_are_doubted() const { return step_.costs_are_doubted(); }
   TrainStep& step() { return step_; }
@@ -44,7 +44,7 @@ class ModelSession : public TrainingSession {
  private:
   LoaderSettings lean(LoaderSettings settings) const;
   void renew_loader();
-  void keep_counts();  // of the loader that is renewed
+  void keep_waits();  // of the loader that is renewed
 
   TrainingData data_;
   RunConfig config_;
@@ -53,7 +53,6 @@ class ModelSession : public TrainingSession {
   bool short_of_memory_ = false;
   std::optional<Loader> loader_;  ///< decodes where the plan leaves room
   LoaderWaits waits_before_;      ///< of the loaders of earlier plans
-  std::int64_t skipped_before_ = 0;
 };
 
 /// Loss and accuracy over the validation set, loaded by `settings`, as TrainingSession::evaluate;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "controller/cli/config_layers.hpp"
@@ -14,6 +15,7 @@
 #include "models/data/scenes.hpp"
 #include "models/data/tales.hpp"
 #include "models/data/text.hpp"
+#include "models/data/utf8.hpp"
 #include "models/source.hpp"
 #include "models/weights.hpp"
 
@@ -60,18 +62,44 @@ void require_classes(const TrainingData& data, const TrainingFacts& facts) {
                                         fmt::join(facts.classes, ", ")));
 }
 
+/// As checkpoints keep and show them: a folder's name need not be UTF-8.
+std::vector<std::string> names_in_utf8(const TrainingData& data, const Dataset& set) {
+  const auto& own = set.class_names();
+  std::vector<std::string> names;
+  for (const std::string& name : own) {
+    names.push_back(valid_utf8(name));
+    const auto same = std::find(names.begin(), names.end(), names.back()) - names.begin();
+    if (own[static_cast<std::size_t>(same)] != name)
+      throw ConfigError(
+          "data", fmt::format("{}: classes {} and {} by name are both '{}' in UTF-8, which their "
+                              "names are not, they must differ: rename their folders",
+                              data.folder, same, names.size() - 1, names.back()));
+  }
+  return names;
+}
+
+/// What the model's published weights expect of photos, else what is known of the set.
+Normalisation fresh_normalisation(const std::string& model, const DataSplit& split, int channels) {
+  const bool photos = split.kind == "image folder" && channels == 3;
+  if (photos && !is_model_file(model) && model_info(model).centres_photos) {
+    const std::vector<float> half(3, 0.5f);
+    return {half, half};
+  }
+  return millrace::normalisation_of(*split.train, channels);
+}
+
 TrainingData open_images(const RunConfig& config, const std::vector<std::int64_t>& shape,
                          const TrainingFacts* facts) {
   TrainingData data;
   data.folder = config.data.empty() ? generated_images() : config.data;
   const DataSplit split =
       open_data({.path = data.folder, .seed = config.seed, .skip_bad = config.skip_bad_images});
-  data.classes = split.train->class_names();
+  data.classes = names_in_utf8(data, *split.train);
   if (facts != nullptr) require_classes(data, *facts);
   SampleFormat format = sample_format(shape, {});
   format.normalisation = facts != nullptr
                              ? normalisation_of(*facts)
-                             : millrace::normalisation_of(*split.train, format.channels);
+                             : fresh_normalisation(config.model, split, format.channels);
   data.normalisation = format.normalisation;
   data.train = std::make_shared<ImageSamples>(split.train, format);
   if (split.validation) data.validation = std::make_shared<ImageSamples>(split.validation, format);

@@ -182,6 +182,16 @@ TEST_F(BadMnist, AnnouncingTooMuch) {
   EXPECT_THAT(refusal_of(images, idx_labels({1})), HasSubstr("header is damaged"));
 }
 
+/// Ends at once where memory is taken for what is there: 4 GiB are announced, 2 MiB are there.
+TEST_F(BadMnist, AnnouncingMoreThanItHas) {
+  Bytes images;
+  for (const std::uint32_t value : {0x803u, 0x1'0000u, 0x100u, 0x100u})
+    append_number(images, value);
+  images.resize(std::size_t{2} << 20);
+  EXPECT_THAT(refusal_of(images, idx_labels({1})),
+              AllOf(HasSubstr("cut short"), HasSubstr("4294967296 bytes")));
+}
+
 TEST_F(BadMnist, LabelsThatDoNotFit) {
   EXPECT_THAT(refusal_of(idx_images(2), idx_labels({1, 2, 3})),
               AllOf(HasSubstr("3 labels"), HasSubstr("2 images")));

@@ -69,6 +69,8 @@ TEST(ImageFolder, TakesEndingsInAnyCaseNestedFoldersAndNothingElse) {
   write_file(folder / "a/notes.txt", Bytes{'x'});
   write_file(folder / "a/.hidden.png", picture(0));
   write_file(folder / ".thumbnails/three.png", picture(0));
+  write_file(folder / "a/.ipynb_checkpoints/four.png", picture(0));
+  write_file(folder / "a/deep/.thumbnails/large/five.png", picture(0));
   write_file(folder / "readme.png", picture(0));
   const DataSplit split = open(folder.path());
   EXPECT_EQ(names_of(*split.train),
@@ -129,6 +131,25 @@ TEST(ImageFolder, TrainWithoutValidationIsSplit) {
   const DataSplit split = open(folder.path(), 0.25);
   EXPECT_EQ(split.train->size(), 6);
   EXPECT_EQ(split.validation->size(), 2);
+}
+
+TEST(ImageFolder, AClassMayBeCalledTrain) {
+  const ScratchFolder folder;
+  for (const char* name : {"bus", "plane", "train"}) add_class(folder.path(), name, 2);
+  EXPECT_THAT(open(folder.path()).train->class_names(), ElementsAre("bus", "plane", "train"));
+  for (const char* name : {"fast", "slow"}) {
+    fs::create_directories(folder.path() / "train" / name);
+    fs::rename(folder.path() / "train" / (name == std::string("fast") ? "0.png" : "1.png"),
+               folder.path() / "train" / name / "0.png");
+  }
+  EXPECT_THAT(open(folder.path()).train->class_names(), ElementsAre("bus", "plane", "train"))
+      << "what stands beside it is no validation data";
+  fs::remove_all(folder.path() / "bus");
+  fs::rename(folder.path() / "plane", folder.path() / ".plane");
+  EXPECT_THAT(open(folder.path()).train->class_names(), ElementsAre("fast", "slow"));
+  fs::create_directories(folder.path() / "annotations");
+  EXPECT_THAT(open(folder.path()).train->class_names(), ElementsAre("fast", "slow"))
+      << "no images are there";
 }
 
 TEST(OpenData, RefusesWhatIsNoDataSet) {

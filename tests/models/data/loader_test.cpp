@@ -277,6 +277,21 @@ TEST(BrokenImage, IsReplacedByTheNextInTraining) {
   EXPECT_EQ(loader.skipped(), 3) << "each counts once, however often it is met";
 }
 
+TEST(BrokenImage, CountsOnceOverLoadersOfTheSet) {
+  LoaderSettings skipping = settings(4);
+  skipping.skip_bad = true;
+  const Set set = make_set(10, {4, 9});
+  Loader first(samples_in(set), skipping);
+  const auto samples = epoch_of(first);
+  EXPECT_THAT(first.broken(), ElementsAre(4, 9));
+  EXPECT_EQ(first.position(), 3);
+  EXPECT_EQ(epoch_of(first).size(), samples.size()) << "it goes on";
+  skipping.known_broken = first.broken();
+  Loader second(samples_in(set), skipping);
+  EXPECT_EQ(epoch_of(second), samples);
+  EXPECT_EQ(second.skipped(), 2);
+}
+
 TEST(BrokenImage, IsLeftOutOfValidation) {
   LoaderSettings skipping = settings(2, false);
   skipping.skip_bad = true;

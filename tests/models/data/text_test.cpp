@@ -37,6 +37,13 @@ TEST(Utf8, TellsCharactersFromOtherBytes) {
     EXPECT_EQ(utf8_size(broken, 0), 0u) << broken;
 }
 
+TEST(Utf8, MarksBytesOfNoCharacter) {
+  EXPECT_EQ(valid_utf8("caf\xe9 \xe9t\xe9"), "caf\uFFFD \uFFFDt\uFFFD");
+  EXPECT_EQ(valid_utf8("\xe2\x82"), "\uFFFD\uFFFD");
+  EXPECT_EQ(valid_utf8("é€😀"), "é€😀");
+  EXPECT_EQ(valid_utf8(""), "");
+}
+
 class Texts : public ::testing::Test {
  protected:
   std::string refusal(const std::string& path) const {
