@@ -1,4 +1,4 @@
-# How the parts are declared: one static library per folder, one test program per tests/ folder.
+# How the parts are declared: static libraries, and at least one test program per tests/ folder.
 
 # millrace_add_library(NAME [TORCH] SOURCES … [PUBLIC libs…] [PRIVATE libs…])
 # The library `millrace_NAME`, seen by consumers as Millrace::NAME. Sources see the repository root

@@ -55,7 +55,7 @@ struct ResumeCommand {
 };
 
 struct EvalCommand {
-  std::string source;      ///< a run folder or a safetensors file
+  std::string source;      ///< a run folder or a file of weights
   std::string checkpoint;  ///< "best", "last" or a step
   SettingLayers layers;    ///< over the configuration of the run, if it is one
 };

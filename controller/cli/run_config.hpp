@@ -16,7 +16,7 @@ inline constexpr std::int64_t kAutomaticBatch = 64;
 
 /// `auto` is an absent value elsewhere.
 struct RunConfig {
-  std::string model;  ///< a name of the zoo; "" where a verb takes none
+  std::string model;  ///< a name of the zoo or an ONNX file; "" where a verb takes none
 
   std::string cores = "all";  ///< as select_cores takes it
   std::string gpu = "auto";   ///< "auto" or "none"
@@ -48,7 +48,7 @@ struct RunConfig {
   bool replan = true;                   ///< another plan where the machine has changed
   std::int64_t patience = 0;            ///< evaluations without a better one; 0: the run goes on
   std::uint64_t seed = 1;
-  std::string weights;    ///< a safetensors file to start from
+  std::string weights;    ///< a file to start from: .safetensors, or what torch.save wrote
   bool new_head = false;  ///< the last layer starts afresh though `weights` has one
   OptimizerSettings optimizer;
   LearningRateSchedule learning_rate;

@@ -162,8 +162,8 @@ std::vector<Setting> training_settings() {
   const auto shared = SettingGroup::shared, data = SettingGroup::data;
   const auto training = SettingGroup::training, ending = SettingGroup::ending;
   return {
-      text_row({"data.folder", "--data", "DIR", "data set (training: by default the generated set)",
-                data},
+      text_row({"data.folder", "--data", "DIR|FILE",
+                "data set (training: by default the generated set)", data},
                PLACE(data)),
       switch_row({"data.skip_bad_images", "--skip-bad-images", "",
                   "leave out images that cannot be read instead of stopping", data},

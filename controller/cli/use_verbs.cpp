@@ -66,7 +66,8 @@ void add_predict(CLI::App& program, Action& action) {
 
 void add_export(CLI::App& program, Action& action) {
   const auto command = std::make_shared<ExportCommand>();
-  Verb verb(program, action, "export", "writes the weights under torchvision's names");
+  Verb verb(program, action, "export",
+            "writes the weights under torchvision's names, as .onnx with the network");
   verb.app().add_option("folder", command->folder, "folder of a run")->type_name("DIR")->required();
   verb.app()
       .add_option(

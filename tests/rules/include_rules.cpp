@@ -89,6 +89,24 @@ std::string header_part(const std::string& header) {
   return found != public_headers().end() ? found->second : "framework/" + name;
 }
 
+/// What an include needs a grant for: another part or a library; neither where both are empty.
+struct Need {
+  std::string part, library;
+};
+
+/// `own`: the part that includes.
+Need need_of(const Include& include, const std::string& own, const RuleTable& table) {
+  const std::string library = library_of(include.target);
+  if (!library.empty()) return {"", library};
+  std::string part;
+  if (include.target.starts_with("millrace/")) {
+    part = header_part(include.target);
+  } else if (include.target.find('/') != std::string::npos) {
+    part = part_of(include.target, table);
+  }
+  return {part == own ? "" : part, ""};
+}
+
 void collect_from(const std::filesystem::path& root, const std::filesystem::path& path,
                   std::vector<Include>& result) {
   std::ifstream stream(path);
@@ -150,7 +168,8 @@ std::vector<Include> collect_includes(const std::filesystem::path& root, const R
   for (const auto& top : tops) {
     for (const auto& entry : std::filesystem::recursive_directory_iterator(root / top)) {
       const auto extension = entry.path().extension();
-      if (extension == ".cpp" || extension == ".hpp") collect_from(root, entry.path(), result);
+      if (extension == ".cpp" || extension == ".hpp" || extension == ".h")
+        collect_from(root, entry.path(), result);
     }
   }
   return result;
@@ -160,18 +179,32 @@ std::string violation(const Include& include, const RuleTable& table) {
   const std::string part = part_of(include.file, table);
   const auto rule = table.find(part);
   if (rule == table.end()) return "no row of the table covers " + include.file;
-  const std::string library = library_of(include.target);
-  if (!library.empty()) {
-    return rule->second.libraries.contains(library) ? "" : part + " may not use " + library;
+  const Need need = need_of(include, part, table);
+  if (!need.library.empty() && !rule->second.libraries.contains(need.library))
+    return part + " may not use " + need.library;
+  if (!need.part.empty() && !rule->second.parts.contains(need.part))
+    return part + " may not include " + need.part;
+  return "";
+}
+
+std::vector<std::string> unused_grants(const std::vector<Include>& includes,
+                                       const RuleTable& table) {
+  RuleTable unused = table;
+  for (const Include& include : includes) {
+    const std::string part = part_of(include.file, table);
+    const auto rule = unused.find(part);
+    if (rule == unused.end()) continue;
+    const Need need = need_of(include, part, table);
+    rule->second.parts.erase(need.part);
+    rule->second.libraries.erase(need.library);
   }
-  std::string other;
-  if (include.target.starts_with("millrace/")) {
-    other = header_part(include.target);
-  } else if (include.target.find('/') != std::string::npos) {
-    other = part_of(include.target, table);
+  std::vector<std::string> result;
+  for (const auto& [part, rule] : unused) {
+    for (const std::string& other : rule.parts) result.push_back(part + " may include " + other);
+    for (const std::string& library : rule.libraries)
+      result.push_back(part + " may use " + library);
   }
-  if (other.empty() || other == part || rule->second.parts.contains(other)) return "";
-  return part + " may not include " + other;
+  return result;
 }
 
 }  // namespace millrace::rules

@@ -38,4 +38,8 @@ std::vector<Include> collect_includes(const std::filesystem::path& root, const R
 /// Why `include` breaks the table; "" where it does not.
 std::string violation(const Include& include, const RuleTable& table);
 
+/// What the table allows and none of `includes` needs: "framework/plan may use json".
+std::vector<std::string> unused_grants(const std::vector<Include>& includes,
+                                       const RuleTable& table);
+
 }  // namespace millrace::rules
