@@ -115,12 +115,12 @@ std::string to_table(const BenchReport& report) {
   const MatrixRate rate = middle_rate(report);
   std::string text = fmt::format(
       "{}, batch {}, CPUs {}, {} round{}\n"
-      "matrix products: {:.1f} GFLOP/s on one core, {:.1f} on all; {:.4g} MFLOP an image: at most "
-      "{:.1f} img/s by direct convolution\n\n"
+      "matrix products: {:.1f} GFLOP/s on one core, {:.1f} on all\n"
+      "by direct convolution at most {:.1f} img/s: {:.4g} MFLOP an image\n\n"
       "{:<20} {:>8} {:>8} .. {:<8} {:>10}\n",
       report.model, report.batch, format_cpu_list(report.cpus), report.matrix_rates.size(),
       report.matrix_rates.size() == 1 ? "" : "s", rate.one_core / 1e9, rate.all_cores / 1e9,
-      report.flops_per_image / 1e6, rate.all_cores / report.flops_per_image, "entry", "img/s",
+      rate.all_cores / report.flops_per_image, report.flops_per_image / 1e6, "entry", "img/s",
       "least", "most", "memory");
   for (const BenchEntry& entry : report.entries) text += entry_row(entry);
   text += "\n" + ratio_rows(report);
